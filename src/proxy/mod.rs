@@ -1,1 +1,122 @@
-//! Placeholder.
+//! The resolved configuration: what to do, by id.
+//!
+//! `config/` makes it once from what was written; nothing here is looked up by name at run time. A `listen`
+//! section becomes a frontend and a backend of one name.
+
+pub mod backend;
+pub mod bind;
+pub mod check;
+pub mod frontend;
+pub mod global;
+pub mod server;
+
+use std::ops::{Index, Range};
+
+pub use backend::{Algorithm, Backend, ServerTimeouts};
+pub use bind::{Bind, BindOptions, ListenAddress};
+pub use check::{CheckKind, CheckSettings, HttpCheck};
+pub use frontend::{ClientTimeouts, Frontend, StatsPage};
+pub use global::{CliBind, CliLevel, Global, Tune};
+pub use server::{AdminAtStart, Server, ServerAddress};
+
+/// Index of a frontend in [`Config::frontends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrontendId(pub u32);
+
+/// Index of a backend in [`Config::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(pub u32);
+
+/// Index of a server in [`Config::servers`]; a backend's servers stand together, in the order written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u32);
+
+/// Everything that one configuration says, checked and resolved.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The `global` section.
+    pub global: Global,
+    /// All frontends, `listen` sections included, in the order written.
+    pub frontends: Vec<Frontend>,
+    /// All backends, `listen` sections included, in the order written.
+    pub backends: Vec<Backend>,
+    /// All servers of all backends.
+    pub servers: Vec<Server>,
+}
+
+impl Index<FrontendId> for Config {
+    type Output = Frontend;
+
+    fn index(&self, id: FrontendId) -> &Frontend {
+        &self.frontends[id.0 as usize]
+    }
+}
+
+impl Index<BackendId> for Config {
+    type Output = Backend;
+
+    fn index(&self, id: BackendId) -> &Backend {
+        &self.backends[id.0 as usize]
+    }
+}
+
+impl Index<ServerId> for Config {
+    type Output = Server;
+
+    fn index(&self, id: ServerId) -> &Server {
+        &self.servers[id.0 as usize]
+    }
+}
+
+impl Config {
+    /// A backend's servers with their ids.
+    pub fn servers_of(&self, id: BackendId) -> impl Iterator<Item = (ServerId, &Server)> {
+        let Range { start, end } = self[id].servers;
+        (start..end).map(|index| (ServerId(index), &self.servers[index as usize]))
+    }
+}
+
+/// What a proxy relays (`mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Bytes, both ways.
+    #[default]
+    Tcp,
+    /// HTTP messages.
+    Http,
+}
+
+/// What happens to both connections after a response (manual 4, `option http-keep-alive`).
+/// Of the frontend's and the backend's modes the later in this order wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectionMode {
+    /// Both sides stay open.
+    #[default]
+    KeepAlive,
+    /// The server's side is closed, the client's stays open (`option http-server-close`).
+    ServerClose,
+    /// Both are closed (`option httpclose`).
+    Close,
+}
+
+/// `option forwardfor` and `option originalto`: add the client's (or the original destination's) address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHeader {
+    /// Header name as written; `X-Forwarded-For` or `X-Original-To` unless `header` says otherwise.
+    pub name: String,
+    /// No header for addresses in this network (`except`).
+    pub except: Option<(std::net::IpAddr, u8)>,
+    /// Only when the request has none yet (`if-none`).
+    pub if_none: bool,
+}
+
+/// `option splice-*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Splice {
+    /// Let the proxy decide by the amount of data (`splice-auto`).
+    pub auto: bool,
+    /// Splice from client to server.
+    pub request: bool,
+    /// Splice from server to client.
+    pub response: bool,
+}

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What operators count: counters, gauges and rates of every proxy, listener and server.
+
+pub mod counters;
+
+pub use counters::{Count, Counters, Row};

@@ -13,10 +13,7 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = 11;
 const _: () = assert!(LEVELS as u32 * DIGIT_BITS >= u64::BITS);
-const _: () = assert!(
-    SLOTS == u64::BITS as usize,
-    "a level's occupancy is one word"
-);
+const _: () = assert!(SLOTS == u64::BITS as usize, "a level's occupancy is one word");
 
 /// The end of a list of nodes.
 const NIL: u32 = u32::MAX;
@@ -60,11 +57,7 @@ impl<T: Copy> Wheel<T> {
 
     /// Arms `item` for `deadline_ms`. What is due already comes out of the next `advance`.
     pub fn insert(&mut self, deadline_ms: u64, item: T) {
-        let node = Node {
-            deadline_ms,
-            next: NIL,
-            item,
-        };
+        let node = Node { deadline_ms, next: NIL, item };
         let index = if self.free == NIL {
             assert!(self.nodes.len() < NIL as usize, "too many timers");
             self.nodes.push(node);
@@ -96,9 +89,7 @@ impl<T: Copy> Wheel<T> {
             self.occupied[level] &= !(1 << slot);
             let mut index = std::mem::replace(&mut self.slots[level][slot], NIL);
             while index != NIL {
-                let Node {
-                    deadline_ms, next, ..
-                } = self.nodes[index as usize];
+                let Node { deadline_ms, next, .. } = self.nodes[index as usize];
                 if deadline_ms == start_ms {
                     self.deliver(index, due);
                 } else {

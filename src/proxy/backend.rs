@@ -1,0 +1,130 @@
+//! The server side of a proxy.
+
+use std::ops::Range;
+
+use super::check::CheckKind;
+use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
+use crate::log::LogSettings;
+use crate::time::Millis;
+
+/// A `backend`, or the server side of a `listen`.
+#[derive(Debug, Default)]
+pub struct Backend {
+    /// Name as written.
+    pub name: String,
+    /// HAProxy's proxy id.
+    pub uuid: u32,
+    /// `description`.
+    pub description: Option<String>,
+    /// `mode`.
+    pub mode: Mode,
+    /// The section is a `listen`.
+    pub is_listen: bool,
+    /// `disabled`.
+    pub disabled: bool,
+    /// Ids of its servers.
+    pub servers: Range<u32>,
+    /// `balance`.
+    pub algorithm: Algorithm,
+    /// `option allbackups`.
+    pub all_backups: bool,
+    /// Timeouts towards servers.
+    pub timeouts: ServerTimeouts,
+    /// Keep-alive or close.
+    pub connection_mode: ConnectionMode,
+    /// `http-reuse`.
+    pub reuse: Reuse,
+    /// `retries`: connection attempts after the first; 3 when not written.
+    pub retries: u32,
+    /// `option redispatch [N]`: which retries may go to another server.
+    pub redispatch: Redispatch,
+    /// `fullconn`.
+    pub fullconn: Option<u32>,
+    /// `option forwardfor`.
+    pub forwarded_for: Option<AddressHeader>,
+    /// `option originalto`.
+    pub original_to: Option<AddressHeader>,
+    /// `option abortonclose`.
+    pub abort_on_close: bool,
+    /// How its servers are checked.
+    pub check: CheckKind,
+    /// `option log-health-checks`.
+    pub log_health_checks: bool,
+    /// Logging of its own messages (state changes).
+    pub log: LogSettings,
+    /// The statistics page, where requests that reached this backend may ask for one.
+    pub stats: Option<StatsPage>,
+    /// `option splice-*`.
+    pub splice: Splice,
+    /// `option tcpka` / `srvtcpka`: TCP keep-alives to servers.
+    pub tcp_keepalive: bool,
+    /// `option nolinger`.
+    pub nolinger: bool,
+    /// `option http-no-delay`.
+    pub no_delay: bool,
+    /// `option prefer-last-server`.
+    pub prefer_last_server: bool,
+    /// `option accept-invalid-http-response`.
+    pub accept_invalid: bool,
+}
+
+/// Timeouts on the server side; `None` waits for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerTimeouts {
+    /// A connection must be established by then.
+    pub connect: Option<Millis>,
+    /// Inactivity of the server.
+    pub server: Option<Millis>,
+    /// Inactivity once one direction is closed; `server` when absent.
+    pub server_fin: Option<Millis>,
+    /// Wait for a free slot; `connect` when absent.
+    pub queue: Option<Millis>,
+    /// Additional time for a check's answer once connected.
+    pub check: Option<Millis>,
+    /// Inactivity of both sides of a tunnel; replaces `client` and `server` there.
+    pub tunnel: Option<Millis>,
+    /// How long a tarpitted request is held; `connect` when absent.
+    pub tarpit: Option<Millis>,
+}
+
+/// `balance`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Smooth weighted rotation; weights may change at run time.
+    #[default]
+    RoundRobin,
+    /// Rotation over a static map.
+    StaticRr,
+    /// Fewest connections relative to weight.
+    LeastConn,
+    /// Hash of the source address.
+    Source,
+}
+
+/// `http-reuse`: whose idle connections a request may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reuse {
+    /// Nobody's.
+    Never,
+    /// Another session's, except for a session's first request.
+    #[default]
+    Safe,
+    /// As safe; first requests only on connections that were reused before.
+    Aggressive,
+    /// Any.
+    Always,
+}
+
+/// `option redispatch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redispatch {
+    /// Retries stay on the same server.
+    #[default]
+    Never,
+    /// The last retry may change server (no argument, or -1).
+    Last,
+    /// Every N-th retry may.
+    Every(u32),
+    /// The N-th retry before the last may.
+    BeforeLast(u32),
+}

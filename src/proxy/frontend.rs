@@ -1,0 +1,111 @@
+//! The client side of a proxy.
+
+use super::bind::Bind;
+use super::{AddressHeader, BackendId, ConnectionMode, Mode, Splice};
+use crate::log::LogSettings;
+use crate::time::Millis;
+
+/// A `frontend`, or the client side of a `listen`.
+#[derive(Debug, Default)]
+pub struct Frontend {
+    /// Name as written.
+    pub name: String,
+    /// HAProxy's proxy id.
+    pub uuid: u32,
+    /// `description`.
+    pub description: Option<String>,
+    /// `mode`.
+    pub mode: Mode,
+    /// The section is a `listen`: its own backend is [`Frontend::default_backend`] unless another is named.
+    pub is_listen: bool,
+    /// `disabled`: neither binds nor shows.
+    pub disabled: bool,
+    /// Listening addresses.
+    pub binds: Vec<Bind>,
+    /// `maxconn`; the process's when absent.
+    pub maxconn: Option<u32>,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// Timeouts towards clients.
+    pub timeouts: ClientTimeouts,
+    /// Keep-alive or close.
+    pub connection_mode: ConnectionMode,
+    /// Where requests go when no rule chose.
+    pub default_backend: Option<BackendId>,
+    /// `option forwardfor`.
+    pub forwarded_for: Option<AddressHeader>,
+    /// `option originalto`.
+    pub original_to: Option<AddressHeader>,
+    /// Logging.
+    pub log: LogSettings,
+    /// The statistics page, where this proxy serves one.
+    pub stats: Option<StatsPage>,
+    /// `option splice-*`.
+    pub splice: Splice,
+    /// `option tcpka` / `clitcpka`: TCP keep-alives to clients.
+    pub tcp_keepalive: bool,
+    /// `option nolinger`.
+    pub nolinger: bool,
+    /// `option http-no-delay`.
+    pub no_delay: bool,
+    /// `option abortonclose` of the frontend side of a listen has no effect; `option http-ignore-probes`.
+    pub ignore_probes: bool,
+    /// `option socket-stats`: a line per listening address.
+    pub socket_stats: bool,
+    /// `option accept-invalid-http-request`.
+    pub accept_invalid: bool,
+}
+
+/// Timeouts on the client side; `None` waits for ever (manual 4, `timeout …`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// Inactivity of the client.
+    pub client: Option<Millis>,
+    /// Inactivity once one direction is closed; `client` when absent.
+    pub client_fin: Option<Millis>,
+    /// A complete request head must be here by then; `client` when absent.
+    pub http_request: Option<Millis>,
+    /// Wait for a next request; `http_request`, then `client`, when absent.
+    pub http_keep_alive: Option<Millis>,
+    /// How long a tarpitted request is held; `connect` when absent.
+    pub tarpit: Option<Millis>,
+}
+
+/// `stats …` of one proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsPage {
+    /// `stats uri`: prefix of the request's URI that is answered with the page.
+    pub uri: Vec<u8>,
+    /// `stats realm`.
+    pub realm: String,
+    /// `stats auth`: user and password pairs; empty asks nobody.
+    pub auth: Vec<(String, String)>,
+    /// `stats refresh`.
+    pub refresh: Option<Millis>,
+    /// `stats hide-version`.
+    pub hide_version: bool,
+    /// `stats scope`: proxies shown (`.` stands for this one); empty shows all.
+    pub scope: Vec<String>,
+    /// `stats show-legends`.
+    pub show_legends: bool,
+    /// `stats show-node`: `Some(None)` shows the global node name.
+    pub show_node: Option<Option<String>>,
+    /// `stats show-desc`: `Some(None)` shows the global description.
+    pub show_desc: Option<Option<String>>,
+}
+
+impl Default for StatsPage {
+    fn default() -> Self {
+        StatsPage {
+            uri: b"/haproxy?stats".to_vec(),
+            realm: "HAProxy Statistics".to_owned(),
+            auth: Vec::new(),
+            refresh: None,
+            hide_version: false,
+            scope: Vec::new(),
+            show_legends: false,
+            show_node: None,
+            show_desc: None,
+        }
+    }
+}

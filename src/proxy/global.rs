@@ -1,0 +1,126 @@
+//! The `global` section (manual, chapter 3).
+
+use std::path::PathBuf;
+
+use super::bind::ListenAddress;
+use crate::log::LogTarget;
+use crate::time::Millis;
+
+/// Settings of the whole process.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// `daemon`: go to the background.
+    pub daemon: bool,
+    /// `maxconn`: connections of the whole service; computed from the descriptor limit when absent.
+    pub maxconn: Option<u32>,
+    /// `user` or `uid`.
+    pub uid: Option<u32>,
+    /// `group` or `gid`.
+    pub gid: Option<u32>,
+    /// `chroot`.
+    pub chroot: Option<PathBuf>,
+    /// `pidfile`.
+    pub pidfile: Option<PathBuf>,
+    /// `ulimit-n`.
+    pub ulimit_n: Option<u64>,
+    /// `log` lines.
+    pub log_targets: Vec<LogTarget>,
+    /// `log-tag`; the program's name when absent.
+    pub log_tag: Option<String>,
+    /// `log-send-hostname`: `Some(None)` means the machine's own name.
+    pub log_send_hostname: Option<Option<String>>,
+    /// `node`: shown on the statistics page and in `show info`; the host name when absent.
+    pub node: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `stats socket` lines.
+    pub cli_binds: Vec<CliBind>,
+    /// `stats timeout`: an idle command connection's life; 10 seconds when absent.
+    pub cli_timeout: Option<Millis>,
+    /// `stats maxconn`: concurrent command connections; 10 when absent.
+    pub cli_maxconn: Option<u32>,
+    /// `spread-checks`: jitter of check intervals in percent, 0 to 50.
+    pub spread_checks: u32,
+    /// `hard-stop-after`: a soft stop becomes a hard one after this.
+    pub hard_stop_after: Option<Millis>,
+    /// `nosplice` or `-dS`.
+    pub nosplice: bool,
+    /// `maxpipes`: pipes kept for splicing; maxconn/4 when absent.
+    pub maxpipes: Option<u32>,
+    /// `tune.*`.
+    pub tune: Tune,
+    /// The name of the local peer (`-L`, `localpeer`); the host name when absent.
+    pub local_peer: Option<String>,
+}
+
+/// Sizes and limits that `tune.*` sets (manual 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tune {
+    /// `tune.bufsize`: bytes a buffer holds; a message head must fit less [`Tune::maxrewrite`].
+    pub bufsize: usize,
+    /// `tune.maxrewrite`: bytes of a buffer kept free for added headers.
+    pub maxrewrite: usize,
+    /// `tune.http.maxhdr`: header fields a message may have.
+    pub http_maxhdr: usize,
+    /// `tune.http.logurilen`: bytes of the URI (with method and version) that a log line keeps.
+    pub http_logurilen: usize,
+    /// `tune.maxaccept`: connections accepted in a row.
+    pub maxaccept: usize,
+    /// `tune.pipesize`: capacity asked for a splicing pipe; the kernel's default when 0.
+    pub pipesize: usize,
+    /// `tune.rcvbuf.client`, bytes; the kernel's when 0.
+    pub rcvbuf_client: u32,
+    /// `tune.rcvbuf.server`.
+    pub rcvbuf_server: u32,
+    /// `tune.sndbuf.client`.
+    pub sndbuf_client: u32,
+    /// `tune.sndbuf.server`.
+    pub sndbuf_server: u32,
+    /// `tune.pool-high-fd-ratio`: percent of the descriptors that idle server connections may hold up to.
+    pub pool_high_fd_ratio: u32,
+}
+
+impl Default for Tune {
+    fn default() -> Self {
+        Tune {
+            bufsize: 16384,
+            maxrewrite: 1024,
+            http_maxhdr: 101,
+            http_logurilen: 1024,
+            maxaccept: 64,
+            pipesize: 0,
+            rcvbuf_client: 0,
+            rcvbuf_server: 0,
+            sndbuf_client: 0,
+            sndbuf_server: 0,
+            pool_high_fd_ratio: 25,
+        }
+    }
+}
+
+/// One `stats socket`.
+#[derive(Clone, Debug)]
+pub struct CliBind {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Permission bits of a UNIX socket.
+    pub mode: Option<u32>,
+    /// Owner of a UNIX socket.
+    pub uid: Option<u32>,
+    /// Group of a UNIX socket.
+    pub gid: Option<u32>,
+    /// What its users may do.
+    pub level: CliLevel,
+}
+
+/// Rights on a runtime socket (management manual 9.3); each level includes the ones before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CliLevel {
+    /// Read what is not sensitive.
+    User,
+    /// Read everything, clear own statistics.
+    #[default]
+    Operator,
+    /// Change state.
+    Admin,
+}

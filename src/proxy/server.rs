@@ -1,0 +1,66 @@
+//! Servers (manual 5.2).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::BackendId;
+use super::check::CheckSettings;
+use crate::time::Millis;
+
+/// One `server` line with its `default-server` applied.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Name as written.
+    pub name: String,
+    /// HAProxy's server id within the backend, from 1.
+    pub uuid: u32,
+    /// Its backend.
+    pub backend: BackendId,
+    /// Where it listens.
+    pub address: ServerAddress,
+    /// Host name, where the line gave one.
+    pub fqdn: Option<String>,
+    /// `weight`, 0 to 256; 1 when not written.
+    pub weight: u32,
+    /// `backup`.
+    pub backup: bool,
+    /// `maxconn`; no limit when absent.
+    pub maxconn: Option<u32>,
+    /// `maxqueue`; no limit when absent.
+    pub maxqueue: Option<u32>,
+    /// `disabled` puts it into maintenance at start.
+    pub admin: AdminAtStart,
+    /// Health checks; `None` without `check`.
+    pub check: Option<CheckSettings>,
+    /// `pool-max-conn`: idle connections kept; no limit when absent, none when 0.
+    pub pool_max_conn: Option<u32>,
+    /// `pool-purge-delay`: half of the unneeded idle connections are closed each time this passes.
+    pub pool_purge_delay: Millis,
+    /// `pool-low-conn`.
+    pub pool_low_conn: u32,
+    /// `cookie` value.
+    pub cookie: Option<String>,
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerAddress {
+    /// TCP.
+    Ip(SocketAddr),
+    /// TCP; the port is the client's destination port plus this offset (port omitted, `+N`, `-N`).
+    IpRelative(std::net::IpAddr, i32),
+    /// UNIX stream socket.
+    Unix(PathBuf),
+    /// UNIX stream socket in the abstract namespace.
+    Abstract(Vec<u8>),
+}
+
+/// Administrative state at start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdminAtStart {
+    /// Takes part.
+    #[default]
+    Ready,
+    /// `disabled`.
+    Maintenance,
+}
