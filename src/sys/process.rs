@@ -1,0 +1,120 @@
+//! Processes: fork, privileges, limits.
+//!
+//! nix wraps chroot, setuid, setgid, setgroups, setsid, umask and the limits safely; they are called from
+//! `process/` directly. Here is what it leaves unsafe or lacks.
+#![allow(unsafe_code)]
+
+use nix::unistd::{ForkResult, Pid};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// The two sides of a fork.
+#[derive(Clone, Copy, Debug)]
+pub enum Forked {
+    /// The process that called, with the pid of the new one.
+    Parent(Pid),
+    /// The new process.
+    Child,
+}
+
+/// Splits the process in two. Refused when more than one thread runs, because the others' locks (the
+/// allocator's among them) would stay held for ever in the child.
+pub fn fork() -> io::Result<Forked> {
+    if thread_count() > 1 {
+        return Err(io::Error::other("fork with more than one thread"));
+    }
+    // SAFETY: only this thread exists, so the child may do all that the parent may.
+    unsafe { fork_unchecked() }
+}
+
+/// # Safety
+/// With other threads running, the child must only make system calls and leave by [`exit_now`].
+unsafe fn fork_unchecked() -> io::Result<Forked> {
+    // SAFETY: passed on to the caller.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Forked::Parent(child)),
+        ForkResult::Child => Ok(Forked::Child),
+    }
+}
+
+/// Threads of this process, 1 if /proc does not tell.
+fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
+}
+
+/// Ends the process at once: nothing is flushed, no destructor runs. For a child of a fork.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit does not return and touches no memory of ours.
+    unsafe { libc::_exit(libc::c_int::from(code)) }
+}
+
+/// Runs `child` in a forked process and gives its exit code: how tests try what cannot be undone, such as
+/// chroot and setuid.
+#[cfg(test)]
+pub fn in_child(child: impl FnOnce() -> u8) -> u8 {
+    // SAFETY: the test harness has other threads. glibc's fork leaves its allocator usable in the child,
+    // the closure takes no lock of the harness's, and it leaves by exit_now.
+    match unsafe { fork_unchecked() }.expect("fork") {
+        Forked::Child => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
+            exit_now(code)
+        }
+        Forked::Parent(pid) => match nix::sys::wait::waitpid(pid, None).expect("wait") {
+            nix::sys::wait::WaitStatus::Exited(_, code) => code as u8,
+            nix::sys::wait::WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
+            other => panic!("unexpected {other:?}"),
+        },
+    }
+}
+
+/// Points descriptor `number` (0, 1 or 2) at what `target` refers to.
+pub fn redirect_stdio(target: impl AsFd, number: u8) -> io::Result<()> {
+    assert!(number <= 2, "only the standard streams are owned by nobody");
+    // SAFETY: dup2 touches no memory; the standard streams are owned by no value that could be surprised.
+    super::check(unsafe { libc::dup2(target.as_fd().as_raw_fd(), libc::c_int::from(number)) })?;
+    Ok(())
+}
+
+/// Processor time that this process has used so far, user and system.
+pub fn cpu_time() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a timespec that lives for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut now) };
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Time of the monotonic clock since its start, from the coarse counter: a read without a system call and
+/// without reading the hardware clock, precise to a tick (1 to 4 ms).
+pub fn monotonic_coarse() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a timespec that lives for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_gives_its_code() {
+        assert_eq!(in_child(|| 7), 7);
+    }
+
+    #[test]
+    fn cpu_time_grows() {
+        let before = cpu_time();
+        let mut sum = 0u64;
+        while cpu_time() == before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(cpu_time() > before);
+    }
+}
