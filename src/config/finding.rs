@@ -1,0 +1,234 @@
+//! What is wrong with a configuration: findings with their place, and their printed form.
+
+use std::rc::Rc;
+
+/// Columns of a line that are shown around a mistake.
+const SHOWN_BYTES: usize = 80;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Printed in diagnostic mode only (`-dD`).
+    Diag,
+    /// Only said.
+    Notice,
+    /// The configuration can be used; fatal in zero-warning mode (`-dW`).
+    Warning,
+    /// The configuration cannot be used.
+    Alert,
+}
+
+/// How the place is written: HAProxy's reader and its keyword parsers differ by one blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// No place: the finding concerns a whole proxy or the whole configuration.
+    None,
+    /// `parsing [file:line]: `, as for words and conditions.
+    Reader,
+    /// `parsing [file:line] : `, as for keywords.
+    Keyword,
+    /// `[file:line] : `, as for `server` lines.
+    Server,
+}
+
+/// One remark about the configuration.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// How file and line are announced.
+    pub place: Place,
+    /// The file as it was named on the command line; empty without a place.
+    pub file: Rc<str>,
+    /// Line number from 1; 0 without a place.
+    pub line: u32,
+    /// Offset in bytes of the word concerned, from 0.
+    pub column: u32,
+    /// The message in HAProxy's words, without the place.
+    pub text: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+    /// The line as it was read, for [`Finding::explain`].
+    pub source: Option<Rc<str>>,
+}
+
+impl Finding {
+    /// A finding without a place.
+    #[must_use]
+    pub fn general(severity: Severity, text: String) -> Finding {
+        Finding {
+            severity,
+            place: Place::None,
+            file: Rc::from(""),
+            line: 0,
+            column: 0,
+            text,
+            suggestion: None,
+            source: None,
+        }
+    }
+
+    /// The message as HAProxy prints it after `[ALERT]    (pid) : `, without the final line feed.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self.place {
+            Place::None => format!("config : {}", self.text),
+            Place::Reader => {
+                format!(
+                    "config : parsing [{}:{}]: {}",
+                    self.file, self.line, self.text
+                )
+            }
+            Place::Keyword => {
+                format!(
+                    "config : parsing [{}:{}] : {}",
+                    self.file, self.line, self.text
+                )
+            }
+            Place::Server => format!("config : [{}:{}] : {}", self.file, self.line, self.text),
+        }
+    }
+
+    /// For people at a terminal: the line, a caret below the word and the suggestion. `None` when
+    /// the message already shows all there is.
+    #[must_use]
+    pub fn explain(&self) -> Option<String> {
+        if !matches!(self.place, Place::Keyword | Place::Server) {
+            return None;
+        }
+        let source = self.source.as_ref()?;
+        let mut out = excerpt(source.as_bytes(), self.column as usize);
+        if let Some(suggestion) = &self.suggestion {
+            out.push_str("\n   = did you mean '");
+            out.push_str(suggestion);
+            out.push_str("'?");
+        }
+        Some(out)
+    }
+}
+
+/// Two lines: at most [`SHOWN_BYTES`] of `line` around `offset`, and a caret below it.
+#[must_use]
+pub fn excerpt(line: &[u8], offset: usize) -> String {
+    let from = if line.len() > SHOWN_BYTES {
+        offset.saturating_sub(SHOWN_BYTES / 2)
+    } else {
+        0
+    };
+    let shown = &line[from.min(line.len())..];
+    let mut out: Vec<u8> = shown
+        .iter()
+        .take(SHOWN_BYTES)
+        .map(|&byte| match byte {
+            b'\t' => b' ',
+            0x20..=0x7e => byte,
+            _ => b'?',
+        })
+        .collect();
+    if from > 0 {
+        out[..3.min(shown.len())].fill(b'.');
+    }
+    if shown.len() > SHOWN_BYTES {
+        out[SHOWN_BYTES - 3..].fill(b'.');
+    }
+    let text = String::from_utf8_lossy(&out);
+    format!("  {text}\n  {:>1$}", "^", offset - from + 1)
+}
+
+/// The findings of one configuration, in the order in which they were made.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.list.push(finding);
+    }
+
+    /// Adds an error without a place.
+    pub fn alert(&mut self, text: impl Into<String>) {
+        self.push(Finding::general(Severity::Alert, text.into()));
+    }
+
+    /// Adds a warning without a place.
+    pub fn warning(&mut self, text: impl Into<String>) {
+        self.push(Finding::general(Severity::Warning, text.into()));
+    }
+
+    /// Whether the configuration cannot be used.
+    #[must_use]
+    pub fn fatal(&self) -> bool {
+        self.list.iter().any(|f| f.severity == Severity::Alert)
+    }
+
+    /// Whether there was a warning (`Warnings were found.`).
+    #[must_use]
+    pub fn warned(&self) -> bool {
+        self.list.iter().any(|f| f.severity == Severity::Warning)
+    }
+
+    /// How many findings there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The findings in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
+        self.list.iter()
+    }
+
+    /// Hands each message to `emit`, which adds HAProxy's prefix; on a terminal with the line, a
+    /// caret and a suggestion below.
+    pub fn print(&self, terminal: bool, emit: &mut dyn FnMut(Severity, &str)) {
+        for finding in &self.list {
+            let message = finding.message();
+            match finding.explain().filter(|_| terminal) {
+                Some(details) => emit(finding.severity, &format!("{message}\n{details}")),
+                None => emit(finding.severity, &message),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_written_as_haproxy_does() {
+        let mut finding = Finding::general(Severity::Alert, "x".into());
+        assert_eq!(finding.message(), "config : x");
+        finding.file = Rc::from("a.cfg");
+        finding.line = 3;
+        finding.place = Place::Reader;
+        assert_eq!(finding.message(), "config : parsing [a.cfg:3]: x");
+        finding.place = Place::Keyword;
+        assert_eq!(finding.message(), "config : parsing [a.cfg:3] : x");
+    }
+
+    #[test]
+    fn long_lines_are_shown_around_the_mistake() {
+        assert_eq!(excerpt(b" ab\tc", 2), "   ab c\n    ^");
+        let line = format!(" {} \"abc {}", "a".repeat(105), "b".repeat(66));
+        assert_eq!(
+            excerpt(line.as_bytes(), 107),
+            format!(
+                "  ...{} \"abc {}...\n  {}^",
+                "a".repeat(36),
+                "b".repeat(32),
+                " ".repeat(40)
+            )
+        );
+        excerpt(&[b'a'; 81], 81);
+        excerpt(&[b'a'; 300], 300);
+    }
+}
