@@ -109,26 +109,13 @@ pub enum Port {
 }
 
 /// `bind`.
-pub const BIND: Allowed = Allowed {
-    port: PortRule::Required,
-    fd: true,
-    transport: Some(Transport::Stream),
-    resolve: true,
-};
+pub const BIND: Allowed =
+    Allowed { port: PortRule::Required, fd: true, transport: Some(Transport::Stream), resolve: true };
 /// `server`; host names are resolved once all is read, when `init-addr` is known.
-pub const SERVER: Allowed = Allowed {
-    port: PortRule::OffsetAllowed,
-    fd: false,
-    transport: Some(Transport::Stream),
-    resolve: false,
-};
+pub const SERVER: Allowed =
+    Allowed { port: PortRule::OffsetAllowed, fd: false, transport: Some(Transport::Stream), resolve: false };
 /// `log`.
-pub const LOG: Allowed = Allowed {
-    port: PortRule::Optional,
-    fd: true,
-    transport: None,
-    resolve: true,
-};
+pub const LOG: Allowed = Allowed { port: PortRule::Optional, fd: true, transport: None, resolve: true };
 
 /// Parses one address.
 ///
@@ -153,9 +140,7 @@ pub fn parse(text: &str, allowed: Allowed) -> Result<Address, String> {
             Kind::Abstract => abstract_name(text, rest)?,
             Kind::Fd if allowed.fd => Target::Fd(descriptor(text, rest)?),
             Kind::Fd => {
-                return Err(format!(
-                    "a file descriptor is not acceptable here in '{text}'\n"
-                ));
+                return Err(format!("a file descriptor is not acceptable here in '{text}'\n"));
             }
             Kind::SocketPair => Target::SocketPair(descriptor(text, rest)?),
             Kind::Quic => {
@@ -218,41 +203,35 @@ fn family(text: &str) -> (Kind, Option<Transport>, &str) {
 
 fn unix_path(path: &str) -> Result<PathBuf, String> {
     if path.len() > UNIX_PATH_BYTES_MAX {
-        return Err(format!(
-            "socket path '{path}' too long (max {UNIX_PATH_BYTES_MAX})"
-        ));
+        return Err(format!("socket path '{path}' too long (max {UNIX_PATH_BYTES_MAX})"));
     }
     Ok(PathBuf::from(path))
 }
 
 fn abstract_name(text: &str, name: &str) -> Result<Target, String> {
     if name.len() > ABSTRACT_BYTES_MAX {
-        return Err(format!(
-            "socket path '{text}' too long (max {ABSTRACT_BYTES_MAX})"
-        ));
+        return Err(format!("socket path '{text}' too long (max {ABSTRACT_BYTES_MAX})"));
     }
     Ok(Target::Abstract(name.as_bytes().to_vec()))
 }
 
 fn descriptor(text: &str, number: &str) -> Result<RawFd, String> {
-    let fd: RawFd =
-        number.parse().ok().filter(|fd| *fd >= 0).ok_or_else(|| {
-            format!("file descriptor '{number}' is not a valid integer in '{text}'")
-        })?;
+    let fd: RawFd = number
+        .parse()
+        .ok()
+        .filter(|fd| *fd >= 0)
+        .ok_or_else(|| format!("file descriptor '{number}' is not a valid integer in '{text}'"))?;
     match nix::sys::socket::getsockname::<nix::sys::socket::SockaddrStorage>(fd) {
         Ok(_) => Ok(fd),
-        Err(errno) => Err(format!(
-            "cannot use file descriptor '{number}' : {}.",
-            super::unit::os_error(errno as i32)
-        )),
+        Err(errno) => Err(format!("cannot use file descriptor '{number}' : {}.", super::unit::os_error(errno as i32))),
     }
 }
 
 fn inet(text: &str, rest: &str, family: Family, allowed: Allowed) -> Result<Target, String> {
     let (host, port_text) = split_port(rest, allowed.port);
     let port = port(text, port_text, allowed.port)?;
-    let host = self::host(host, family, allowed.resolve)
-        .ok_or_else(|| format!("invalid address: '{host}' in '{text}'"))?;
+    let host =
+        self::host(host, family, allowed.resolve).ok_or_else(|| format!("invalid address: '{host}' in '{text}'"))?;
     Ok(Target::Inet { host, port })
 }
 
@@ -261,11 +240,7 @@ fn split_port(rest: &str, rule: PortRule) -> (&str, &str) {
     if rule == PortRule::Never {
         return (rest, "");
     }
-    let from = if rest.starts_with('[') {
-        rest.rfind(']').unwrap_or(0)
-    } else {
-        0
-    };
+    let from = if rest.starts_with('[') { rest.rfind(']').unwrap_or(0) } else { 0 };
     match rest[from..].rfind(':') {
         Some(colon) => (&rest[..from + colon], &rest[from + colon + 1..]),
         None => (rest, ""),
@@ -275,11 +250,7 @@ fn split_port(rest: &str, rule: PortRule) -> (&str, &str) {
 fn port(text: &str, port: &str, rule: PortRule) -> Result<Port, String> {
     let required = rule == PortRule::Required;
     let Some(first) = port.chars().next() else {
-        return if required {
-            Err(format!("missing port specification in '{text}'"))
-        } else {
-            Ok(Port::None)
-        };
+        return if required { Err(format!("missing port specification in '{text}'")) } else { Ok(Port::None) };
     };
     if matches!(first, '+' | '-') {
         return if rule == PortRule::OffsetAllowed {
@@ -289,9 +260,7 @@ fn port(text: &str, port: &str, rule: PortRule) -> Result<Port, String> {
         };
     }
     if !first.is_ascii_digit() {
-        return Err(format!(
-            "invalid character '{first}' in port number '{port}' in '{text}'\n"
-        ));
+        return Err(format!("invalid character '{first}' in port number '{port}' in '{text}'\n"));
     }
     let number = |digits: &str| {
         let value = super::unit::atoi(digits);
@@ -321,10 +290,7 @@ fn host(text: &str, family: Family, resolve: bool) -> Option<Host> {
             Family::Any | Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
         }));
     }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return fits(&ip, family).then_some(Host::Ip(ip));
     }
@@ -345,11 +311,7 @@ fn fits(ip: &IpAddr, family: Family) -> bool {
 /// Asks the system's resolver; the first address of the family is taken.
 #[must_use]
 pub fn resolve_host(name: &str, family: Family) -> Option<IpAddr> {
-    (name, 0)
-        .to_socket_addrs()
-        .ok()?
-        .map(|address| address.ip())
-        .find(|ip| fits(ip, family))
+    (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).find(|ip| fits(ip, family))
 }
 
 #[cfg(test)]
@@ -358,10 +320,7 @@ mod tests {
 
     fn bind(text: &str) -> Result<(String, Port), String> {
         match parse(text, BIND)?.target {
-            Target::Inet {
-                host: Host::Ip(ip),
-                port,
-            } => Ok((ip.to_string(), port)),
+            Target::Inet { host: Host::Ip(ip), port } => Ok((ip.to_string(), port)),
             other => Err(format!("{other:?}")),
         }
     }
@@ -400,14 +359,8 @@ mod tests {
             ("ipv4@::1:80", "invalid address: '::1' in 'ipv4@::1:80'"),
             ("foo@:80", "invalid address: 'foo@' in 'foo@:80'"),
             ("udp@:80", "dgram-type address not acceptable in 'udp@:80'"),
-            (
-                "fd@x",
-                "file descriptor 'x' is not a valid integer in 'fd@x'",
-            ),
-            (
-                "",
-                "'' resolves to an empty address (environment variable missing?)",
-            ),
+            ("fd@x", "file descriptor 'x' is not a valid integer in 'fd@x'"),
+            ("", "'' resolves to an empty address (environment variable missing?)"),
         ] {
             assert_eq!(bind(text), Err(message.to_owned()));
         }
@@ -420,27 +373,18 @@ mod tests {
     #[test]
     fn servers_may_lack_a_port_and_wait_for_their_name() {
         let server = |text: &str| parse(text, SERVER).map(|a| a.target);
-        let ip = |ip: &str, port| Target::Inet {
-            host: Host::Ip(ip.parse().unwrap()),
-            port,
-        };
+        let ip = |ip: &str, port| Target::Inet { host: Host::Ip(ip.parse().unwrap()), port };
         assert_eq!(server("1.2.3.4"), Ok(ip("1.2.3.4", Port::None)));
         assert_eq!(server("1.2.3.4:"), Ok(ip("1.2.3.4", Port::None)));
         assert_eq!(server("1.2.3.4:+5"), Ok(ip("1.2.3.4", Port::Offset(5))));
         assert_eq!(server("*:-5"), Ok(ip("0.0.0.0", Port::Offset(-5))));
         assert_eq!(
             server("node:80"),
-            Ok(Target::Inet {
-                host: Host::Name("node".into(), Family::Any),
-                port: Port::Fixed(80)
-            })
+            Ok(Target::Inet { host: Host::Name("node".into(), Family::Any), port: Port::Fixed(80) })
         );
         assert_eq!(server("/run/x"), Ok(Target::Unix("/run/x".into())));
         assert_eq!(server("abns@x"), Ok(Target::Abstract(b"x".to_vec())));
-        assert_eq!(
-            server("1.2.3.4:80-90"),
-            Err("port range not permitted here in '1.2.3.4:80-90'".to_owned())
-        );
+        assert_eq!(server("1.2.3.4:80-90"), Err("port range not permitted here in '1.2.3.4:80-90'".to_owned()));
         assert_eq!(
             server("1.2.3.4:abc"),
             Err("invalid character 'a' in port number 'abc' in '1.2.3.4:abc'\n".to_owned())

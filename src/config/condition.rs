@@ -50,9 +50,7 @@ pub fn evaluate(text: &str, env: &Env) -> Result<bool, ConditionError> {
     match reader.rest().chars().next() {
         None => Ok(value),
         Some(c) => Err(ConditionError {
-            text: format!(
-                "unexpected character '{c}' at the end of conditional expression '{text}'"
-            ),
+            text: format!("unexpected character '{c}' at the end of conditional expression '{text}'"),
             at: reader.at,
         }),
     }
@@ -130,10 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unparsable<T>(&self, at: usize) -> Result<T, ConditionError> {
-        self.error(
-            at,
-            format!("unparsable conditional expression '{}'", &self.text[at..]),
-        )
+        self.error(at, format!("unparsable conditional expression '{}'", &self.text[at..]))
     }
 
     fn term(&mut self, depth: usize) -> Result<bool, ConditionError> {
@@ -157,10 +152,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
             let value = self.or(depth + 1)?;
             if !self.eat(")") {
-                return self.error(
-                    begin,
-                    format!("expected ')' after conditional expression '{rest}'"),
-                );
+                return self.error(begin, format!("expected ')' after conditional expression '{rest}'"));
             }
             return Ok(value);
         }
@@ -176,9 +168,7 @@ impl<'a> Reader<'a> {
     fn predicate(&mut self) -> Result<bool, ConditionError> {
         let begin = self.at;
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let name = &rest[..end];
         let wanted = match name {
             "defined" | "feature" | "version_atleast" | "version_before" => 1,
@@ -199,9 +189,7 @@ impl<'a> Reader<'a> {
     }
 
     fn arguments(&mut self, name: &str, wanted: usize) -> Result<Vec<String>, ConditionError> {
-        let place = |n: usize| {
-            format!("in argument {n} of predicate '{name}' used in conditional expression")
-        };
+        let place = |n: usize| format!("in argument {n} of predicate '{name}' used in conditional expression");
         let mut args = Vec::new();
         if self.rest().starts_with('(') {
             self.at += 1;
@@ -228,10 +216,7 @@ impl<'a> Reader<'a> {
                 return self.error(self.at, format!("expected ')' {}", place(1)));
             }
             if !rest.starts_with(')') {
-                return self.error(
-                    self.at,
-                    format!("expected ')' before '{rest}' {}", place(1)),
-                );
+                return self.error(self.at, format!("expected ')' before '{rest}' {}", place(1)));
             }
             self.at += 1;
         }
@@ -333,17 +318,9 @@ mod tests {
             ("foo", "unparsable conditional expression 'foo'", 0),
             ("1 &&", "unparsable conditional expression '&&'", 2),
             ("0 || foo", "unparsable conditional expression 'foo'", 5),
-            (
-                "1x",
-                "unexpected character 'x' at the end of conditional expression '1x'",
-                1,
-            ),
+            ("1x", "unexpected character 'x' at the end of conditional expression '1x'", 1),
             ("(1", "expected ')' after conditional expression '(1'", 0),
-            (
-                "defined(HOME",
-                "expected ')' in argument 1 of predicate 'defined' used in conditional expression",
-                12,
-            ),
+            ("defined(HOME", "expected ')' in argument 1 of predicate 'defined' used in conditional expression", 12),
             (
                 "streq(a,a,b)",
                 "expected ')' before ',b)' in argument 1 of predicate 'streq' used in conditional expression",

@@ -23,9 +23,7 @@ impl Env {
     /// The variables that the process was started with.
     #[must_use]
     pub fn of_process() -> Env {
-        let variables = std::env::vars_os()
-            .map(|(name, value)| (name.into_vec(), value.into_vec()))
-            .collect();
+        let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
         Env { variables }
     }
 
@@ -36,9 +34,7 @@ impl Env {
 
     /// Sets `name` unless it exists (`presetenv`).
     pub fn preset(&mut self, name: &str, value: &[u8]) {
-        self.variables
-            .entry(name.into())
-            .or_insert_with(|| value.into());
+        self.variables.entry(name.into()).or_insert_with(|| value.into());
     }
 
     /// Removes `name`.

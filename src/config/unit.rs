@@ -34,9 +34,9 @@ impl UnitError {
             UnitError::Overflow => format!(
                 "timer overflow in argument '{value}' to {what} (maximum value is {TIME_MS_MAX} ms or ~24.8 days)"
             ),
-            UnitError::Underflow => format!(
-                "timer underflow in argument '{value}' to {what} (minimum non-null value is 1 ms)"
-            ),
+            UnitError::Underflow => {
+                format!("timer underflow in argument '{value}' to {what} (minimum non-null value is 1 ms)")
+            }
         }
     }
 }
@@ -63,10 +63,7 @@ pub fn time_ms(text: &str, default: TimeUnit) -> Result<u32, UnitError> {
 /// As [`time_ms`], with room for 2^31 seconds.
 pub fn time_s(text: &str, default: TimeUnit) -> Result<u32, UnitError> {
     let s = time_us(text, default)?.div_ceil(1_000_000);
-    u32::try_from(s)
-        .ok()
-        .filter(|s| *s <= i32::MAX as u32)
-        .ok_or(UnitError::Overflow)
+    u32::try_from(s).ok().filter(|s| *s <= i32::MAX as u32).ok_or(UnitError::Overflow)
 }
 
 fn time_us(text: &str, default: TimeUnit) -> Result<u128, UnitError> {
@@ -104,10 +101,7 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
         }
         _ => return Err(UnitError::Unexpected(first_char(rest))),
     };
-    value
-        .checked_mul(1 << shift)
-        .and_then(|v| u64::try_from(v).ok())
-        .ok_or(UnitError::Overflow)
+    value.checked_mul(1 << shift).and_then(|v| u64::try_from(v).ok()).ok_or(UnitError::Overflow)
 }
 
 fn first_char(text: &str) -> char {
@@ -139,9 +133,7 @@ pub fn atol(text: &str) -> i64 {
     };
     let mut value: i64 = 0;
     for byte in digits.bytes().take_while(u8::is_ascii_digit) {
-        value = value
-            .saturating_mul(10)
-            .saturating_add(i64::from(byte - b'0'));
+        value = value.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
     }
     if negative { -value } else { value }
 }
@@ -173,8 +165,7 @@ pub fn integer(text: &str) -> Option<i64> {
 /// letters, digits, `-`, `_`, `.` and `:` are allowed.
 #[must_use]
 pub fn invalid_char(name: &str) -> Option<char> {
-    name.chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')))
+    name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')))
 }
 
 #[cfg(test)]
@@ -201,11 +192,7 @@ mod tests {
 
     #[test]
     fn wrong_times_are_told_as_haproxy_tells_them() {
-        let told = |t: &str| {
-            time_ms(t, TimeUnit::Ms)
-                .unwrap_err()
-                .timer(t, "'timeout client'")
-        };
+        let told = |t: &str| time_ms(t, TimeUnit::Ms).unwrap_err().timer(t, "'timeout client'");
         assert_eq!(told("10x"), "unexpected character 'x' in 'timeout client'");
         assert_eq!(told("s"), "unexpected character 's' in 'timeout client'");
         assert_eq!(told("1.5s"), "unexpected character '.' in 'timeout client'");
@@ -214,10 +201,7 @@ mod tests {
             told("25d"),
             "timer overflow in argument '25d' to 'timeout client' (maximum value is 2147483647 ms or ~24.8 days)"
         );
-        assert_eq!(
-            time_ms(&"9".repeat(60), TimeUnit::Ms),
-            Err(UnitError::Overflow)
-        );
+        assert_eq!(time_ms(&"9".repeat(60), TimeUnit::Ms), Err(UnitError::Overflow));
         assert_eq!(time_ms("", TimeUnit::Ms), Err(UnitError::Unexpected('\0')));
     }
 

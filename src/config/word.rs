@@ -22,16 +22,10 @@ impl Word {
     pub fn new(bytes: Vec<u8>, column: usize) -> Word {
         let column = u32::try_from(column).unwrap_or(u32::MAX);
         match String::from_utf8(bytes) {
-            Ok(text) => Word {
-                text,
-                column,
-                raw: None,
-            },
-            Err(e) => Word {
-                text: String::from_utf8_lossy(e.as_bytes()).into_owned(),
-                column,
-                raw: Some(e.into_bytes()),
-            },
+            Ok(text) => Word { text, column, raw: None },
+            Err(e) => {
+                Word { text: String::from_utf8_lossy(e.as_bytes()).into_owned(), column, raw: Some(e.into_bytes()) }
+            }
         }
     }
 
@@ -98,13 +92,7 @@ impl WordError {
 /// # Errors
 /// The first mistake found, see [`WordError`]. On [`WordError::TooMany`] HAProxy ignores the line.
 pub fn split(line: &[u8], env: &Env) -> Result<Vec<Word>, WordError> {
-    let mut cutter = Cutter {
-        line,
-        at: 0,
-        env,
-        words: Vec::new(),
-        word: None,
-    };
+    let mut cutter = Cutter { line, at: 0, env, words: Vec::new(), word: None };
     cutter.run()?;
     Ok(cutter.words)
 }
@@ -232,9 +220,7 @@ impl Cutter<'_> {
                 at += 3;
             }
             if self.line.get(at) == Some(&b'-') {
-                let end = memchr::memchr(b'}', &self.line[at..])
-                    .map(|n| at + n)
-                    .ok_or(WordError::Brace(name_at))?;
+                let end = memchr::memchr(b'}', &self.line[at..]).map(|n| at + n).ok_or(WordError::Brace(name_at))?;
                 value = value.or_else(|| Some(self.line[at + 1..end].to_vec()));
                 at = end;
             }
@@ -268,11 +254,7 @@ mod tests {
 
     #[test]
     fn blanks_and_comments_separate_words() {
-        assert_eq!(
-            cut("\t bind  :80 # comment\r").unwrap(),
-            ["bind", ":80"],
-            "a carriage return ends the line"
-        );
+        assert_eq!(cut("\t bind  :80 # comment\r").unwrap(), ["bind", ":80"], "a carriage return ends the line");
         assert!(cut("   ").unwrap().is_empty());
         assert!(cut("# x").unwrap().is_empty());
         assert_eq!(cut("a#b c").unwrap(), ["a"]);
@@ -287,20 +269,13 @@ mod tests {
             r#"log-format "%{+Q}o %t"' %s %{-Q}r'"#,
             r#"log-format "%{+Q}o %t"' %s'\ %{-Q}r"#,
         ] {
-            assert_eq!(
-                cut(line).unwrap(),
-                ["log-format", "%{+Q}o %t %s %{-Q}r"],
-                "{line}"
-            );
+            assert_eq!(cut(line).unwrap(), ["log-format", "%{+Q}o %t %s %{-Q}r"], "{line}");
         }
     }
 
     #[test]
     fn escapes_of_every_context() {
-        assert_eq!(
-            cut(r#"\\ \' \" \# \n\r\t \x41 \q \"#).unwrap(),
-            ["\\", "'", "\"", "#", "\n\r\t", "A", "\\q", "\\"]
-        );
+        assert_eq!(cut(r#"\\ \' \" \# \n\r\t \x41 \q \"#).unwrap(), ["\\", "'", "\"", "#", "\n\r\t", "A", "\\q", "\\"]);
         assert_eq!(cut(r#""\\ \' \" # \$ \x41""#).unwrap(), ["\\ ' \" # $ A"]);
         assert_eq!(cut(r"'\n$A\x41'").unwrap(), [r"\n$A\x41"]);
         assert_eq!(cut(r"a\x4g"), Err(WordError::Hex(1)));

@@ -29,35 +29,19 @@ impl Arena {
     /// Maps at least `bytes`. Pages are zero and cost nothing before they are touched, so be generous.
     pub fn with_capacity(bytes: usize) -> io::Result<Arena> {
         let capacity_bytes = bytes.max(1).next_multiple_of(CACHE_LINE_BYTES);
-        Ok(Arena {
-            base: map_shared(capacity_bytes)?,
-            capacity_bytes,
-            used_bytes: 0,
-        })
+        Ok(Arena { base: map_shared(capacity_bytes)?, capacity_bytes, used_bytes: 0 })
     }
 
     /// A row of at least one word, zeroed, that starts on a cache line and shares none.
     pub fn row(&mut self, words: usize) -> Result<&'static [AtomicU64], ArenaFull> {
         let left_bytes = self.capacity_bytes - self.used_bytes;
-        let full = |wanted_bytes| ArenaFull {
-            wanted_bytes,
-            left_bytes,
-        };
-        let padded = words
-            .max(1)
-            .checked_next_multiple_of(CACHE_LINE_WORDS)
-            .ok_or(full(usize::MAX))?;
-        let bytes = padded
-            .checked_mul(size_of::<u64>())
-            .ok_or(full(usize::MAX))?;
+        let full = |wanted_bytes| ArenaFull { wanted_bytes, left_bytes };
+        let padded = words.max(1).checked_next_multiple_of(CACHE_LINE_WORDS).ok_or(full(usize::MAX))?;
+        let bytes = padded.checked_mul(size_of::<u64>()).ok_or(full(usize::MAX))?;
         if bytes > left_bytes {
             return Err(full(bytes));
         }
-        let start = self
-            .base
-            .as_ptr()
-            .wrapping_add(self.used_bytes)
-            .cast::<AtomicU64>();
+        let start = self.base.as_ptr().wrapping_add(self.used_bytes).cast::<AtomicU64>();
         self.used_bytes += bytes;
         // SAFETY: the range lies inside the mapping (checked above), which is never unmapped; it is aligned,
         // for the base is page-aligned and every row is a multiple of a cache line; zero is a valid
@@ -68,10 +52,9 @@ impl Arena {
     /// A block of counters: a row of `columns` for each of `workers`.
     pub fn counters(&mut self, workers: usize, columns: usize) -> Result<CounterBlock, ArenaFull> {
         let stride = CounterBlock::stride(columns);
-        let words = workers.checked_mul(stride).ok_or(ArenaFull {
-            wanted_bytes: usize::MAX,
-            left_bytes: self.capacity_bytes - self.used_bytes,
-        })?;
+        let words = workers
+            .checked_mul(stride)
+            .ok_or(ArenaFull { wanted_bytes: usize::MAX, left_bytes: self.capacity_bytes - self.used_bytes })?;
         Ok(CounterBlock::new(self.row(words)?, workers, columns))
     }
 
@@ -108,13 +91,7 @@ mod tests {
     fn a_full_arena_says_so() {
         let mut arena = Arena::with_capacity(100).expect("arena");
         arena.row(8).expect("row");
-        assert_eq!(
-            arena.row(9).expect_err("full"),
-            ArenaFull {
-                wanted_bytes: 128,
-                left_bytes: 64
-            }
-        );
+        assert_eq!(arena.row(9).expect_err("full"), ArenaFull { wanted_bytes: 128, left_bytes: 64 });
         arena.row(8).expect("the rest still fits");
         assert!(arena.row(usize::MAX).is_err());
         assert!(arena.counters(usize::MAX, 8).is_err());

@@ -84,9 +84,7 @@ impl Board {
             if before & 1 == 0 {
                 let len = self.words[TEXT_LEN].load(Ordering::Relaxed) as usize;
                 let words = self.words[TEXT..NUMBERS].iter();
-                let mut text: Vec<u8> = words
-                    .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
-                    .collect();
+                let mut text: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
                 fence(Ordering::Acquire);
                 if sequence.load(Ordering::Relaxed) == before {
                     text.truncate(len);
@@ -105,10 +103,7 @@ mod tests {
     use super::*;
 
     fn board(numbers: usize) -> Board {
-        Arena::with_capacity(4096)
-            .expect("arena")
-            .board(numbers)
-            .expect("room")
+        Arena::with_capacity(4096).expect("arena").board(numbers).expect("room")
     }
 
     #[test]
@@ -122,10 +117,7 @@ mod tests {
         assert_eq!((board.get(0), board.get(1)), (0, 77));
         assert_eq!(board.read_text().as_deref(), Some(&b"L7OK"[..]));
         board.write_text(&[b'x'; 100]);
-        assert_eq!(
-            board.read_text().map(|text| text.len()),
-            Some(TEXT_BYTES_MAX)
-        );
+        assert_eq!(board.read_text().map(|text| text.len()), Some(TEXT_BYTES_MAX));
         board.write_text(b"");
         assert_eq!(board.read_text().as_deref(), Some(&b""[..]));
     }

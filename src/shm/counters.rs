@@ -25,12 +25,7 @@ impl CounterBlock {
     }
 
     pub(super) fn new(words: &'static [AtomicU64], workers: usize, columns: usize) -> CounterBlock {
-        CounterBlock {
-            words,
-            workers,
-            columns,
-            stride: Self::stride(columns),
-        }
+        CounterBlock { words, workers, columns, stride: Self::stride(columns) }
     }
 
     /// The row of `worker`. Only that worker may write it.
@@ -40,9 +35,7 @@ impl CounterBlock {
     pub fn row(&self, worker: usize) -> CounterRow {
         assert!(worker < self.workers, "worker {worker} of {}", self.workers);
         let start = worker * self.stride;
-        CounterRow {
-            words: &self.words[start..start + self.columns],
-        }
+        CounterRow { words: &self.words[start..start + self.columns] }
     }
 
     /// Adds to a column; only `worker` itself may.
@@ -138,19 +131,14 @@ mod tests {
 
     #[test]
     fn rows_are_merged_by_the_columns_nature() {
-        let block = Arena::with_capacity(4096)
-            .and_then(|mut a| Ok(a.counters(3, 9).expect("room")))
-            .expect("arena");
+        let block = Arena::with_capacity(4096).and_then(|mut a| Ok(a.counters(3, 9).expect("room"))).expect("arena");
         for worker in 0..3 {
             block.add(worker, 0, 10);
             block.add(worker, 0, 1);
             block.max(worker, 8, [5, 9, 7][worker]);
             block.max(worker, 8, 1);
         }
-        assert_eq!(
-            (block.sum(0), block.max_over(8), block.get(2, 8)),
-            (33, 9, 7)
-        );
+        assert_eq!((block.sum(0), block.max_over(8), block.get(2, 8)), (33, 9, 7));
         block.row(1).sub(0, 100);
         assert_eq!((block.get(1, 0), block.sum(0)), (0, 22));
         block.clear(0);
@@ -160,9 +148,7 @@ mod tests {
 
     #[test]
     fn each_owner_counts_without_loss() {
-        let block = Arena::with_capacity(4096)
-            .and_then(|mut a| Ok(a.counters(4, 1).expect("room")))
-            .expect("arena");
+        let block = Arena::with_capacity(4096).and_then(|mut a| Ok(a.counters(4, 1).expect("room"))).expect("arena");
         std::thread::scope(|scope| {
             for worker in 0..4 {
                 scope.spawn(move || (0..10_000).for_each(|_| block.add(worker, 0, 1)));

@@ -18,10 +18,7 @@ pub fn send_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::
     }
     let mut control = [0usize; CONTROL_WORDS];
     let payload = size_of_val(fds) as libc::c_uint;
-    let mut part = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: all-zero is a valid msghdr (null pointers, no lengths).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &mut part;
@@ -50,10 +47,7 @@ pub fn send_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::
 /// An error if the kernel had to drop some of them.
 pub fn recv_fds(socket: impl AsFd, room: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = [0usize; CONTROL_WORDS];
-    let mut part = libc::iovec {
-        iov_base: room.as_mut_ptr().cast(),
-        iov_len: room.len(),
-    };
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     // SAFETY: all-zero is a valid msghdr (null pointers, no lengths).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &mut part;
@@ -61,13 +55,7 @@ pub fn recv_fds(socket: impl AsFd, room: &mut [u8]) -> io::Result<(usize, Vec<Ow
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control);
     // SAFETY: the message, its part and its control data all live until the call returns, with true lengths.
-    let got = check_len(unsafe {
-        libc::recvmsg(
-            socket.as_fd().as_raw_fd(),
-            &mut message,
-            libc::MSG_CMSG_CLOEXEC,
-        )
-    })?;
+    let got = check_len(unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
     let mut fds = Vec::new();
     // SAFETY: the kernel filled `control` and set msg_controllen; CMSG_FIRSTHDR and CMSG_NXTHDR stay within
     // it, and cmsg_len bounds each header's data. Each number is a fresh descriptor that only we know.

@@ -7,10 +7,8 @@ use std::ptr::NonNull;
 /// Maps `bytes` of zeroed memory that this process and those it forks afterwards share, and never unmaps
 /// it. Pages cost nothing before they are touched.
 pub fn map_shared(bytes: usize) -> io::Result<NonNull<u8>> {
-    let (protection, flags) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-    );
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches no memory of ours.
     let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
     if base == libc::MAP_FAILED {

@@ -15,11 +15,7 @@ use std::io;
 
 /// Turns the return value of a system call into a result: negative is `errno`.
 fn check(ret: libc::c_int) -> io::Result<libc::c_int> {
-    if ret < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(ret)
-    }
+    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
 
 /// As [`check`], for calls that return a count of bytes.

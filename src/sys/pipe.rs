@@ -24,21 +24,15 @@ impl Pipe {
         // SAFETY: `ends` is an array of two ints, which is all that pipe2 writes to.
         check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) })?;
         // SAFETY: pipe2 succeeded, so both numbers are open descriptors that nothing else owns.
-        let (read, write) =
-            unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+        let (read, write) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
         if let Some(bytes) = size_bytes {
             let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
             // SAFETY: fcntl with an int argument on a descriptor that is open.
-            let _refused_is_fine =
-                unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+            let _refused_is_fine = unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
         }
         // SAFETY: fcntl without an argument on a descriptor that is open.
         let capacity = check(unsafe { libc::fcntl(write.as_raw_fd(), libc::F_GETPIPE_SZ) })?;
-        Ok(Pipe {
-            read,
-            write,
-            capacity_bytes: capacity as usize,
-        })
+        Ok(Pipe { read, write, capacity_bytes: capacity as usize })
     }
 }
 
@@ -53,16 +47,7 @@ pub fn splice(from: impl AsFd, to: impl AsFd, max_bytes: usize, more: bool) -> i
     }
     let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
     // SAFETY: both descriptors are borrowed and so open; null offsets mean "the descriptor's own position".
-    check_len(unsafe {
-        libc::splice(
-            from,
-            std::ptr::null_mut(),
-            to,
-            std::ptr::null_mut(),
-            max_bytes,
-            flags,
-        )
-    })
+    check_len(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), max_bytes, flags) })
 }
 
 #[cfg(test)]

@@ -78,10 +78,7 @@ pub fn redirect_stdio(target: impl AsFd, number: u8) -> io::Result<()> {
 
 /// Processor time that this process has used so far, user and system.
 pub fn cpu_time() -> Duration {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a timespec that lives for the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut now) };
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
@@ -90,10 +87,7 @@ pub fn cpu_time() -> Duration {
 /// Time of the monotonic clock since its start, from the coarse counter: a read without a system call and
 /// without reading the hardware clock, precise to a tick (1 to 4 ms).
 pub fn monotonic_coarse() -> Duration {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a timespec that lives for the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)

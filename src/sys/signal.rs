@@ -89,10 +89,7 @@ mod tests {
             assert_eq!(source.next_signal().expect("read"), None);
             nix::sys::signal::raise(Signal::SIGHUP).expect("raise");
             nix::sys::signal::raise(Signal::SIGUSR1).expect("raise");
-            let mut got = vec![
-                source.next_signal().expect("read"),
-                source.next_signal().expect("read"),
-            ];
+            let mut got = vec![source.next_signal().expect("read"), source.next_signal().expect("read")];
             got.sort();
             assert_eq!(got, [Some(Signal::SIGHUP), Some(Signal::SIGUSR1)]);
             assert_eq!(source.next_signal().expect("read"), None);

@@ -18,20 +18,9 @@ pub fn recv(fd: impl AsFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
 }
 
 /// As [`recv`] with the caller's flags (`libc::MSG_PEEK`, `MSG_TRUNC`, ...).
-pub fn recv_with_flags(
-    fd: impl AsFd,
-    room: &mut [MaybeUninit<u8>],
-    flags: libc::c_int,
-) -> io::Result<usize> {
+pub fn recv_with_flags(fd: impl AsFd, room: &mut [MaybeUninit<u8>], flags: libc::c_int) -> io::Result<usize> {
     // SAFETY: the pointer and length are those of one writable slice; the kernel writes no more than that.
-    check_len(unsafe {
-        libc::recv(
-            fd.as_fd().as_raw_fd(),
-            room.as_mut_ptr().cast(),
-            room.len(),
-            flags,
-        )
-    })
+    check_len(unsafe { libc::recv(fd.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) })
 }
 
 /// Receives without waiting, behind what `buffer` holds and within the capacity that it has already.
@@ -51,14 +40,7 @@ pub fn send(fd: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {
         flags |= libc::MSG_MORE;
     }
     // SAFETY: the pointer and length are those of one readable slice.
-    check_len(unsafe {
-        libc::send(
-            fd.as_fd().as_raw_fd(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            flags,
-        )
-    })
+    check_len(unsafe { libc::send(fd.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
 /// Sends several slices as one message, without waiting and without SIGPIPE; gives the bytes taken, which
@@ -79,12 +61,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     unsafe {
         SockAddr::try_init(|storage, len| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-            let fd = check(libc::accept4(
-                listener.as_fd().as_raw_fd(),
-                storage.cast(),
-                len,
-                flags,
-            ))?;
+            let fd = check(libc::accept4(listener.as_fd().as_raw_fd(), storage.cast(), len, flags))?;
             // accept4 succeeded: the number is an open descriptor that nothing else owns.
             Ok(OwnedFd::from_raw_fd(fd))
         })
@@ -93,11 +70,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
 
 /// Opens a stream socket for `address`'s family, non-blocking and closed on exec.
 pub fn stream_socket(address: &SockAddr) -> io::Result<Socket> {
-    let protocol = if address.is_unix() {
-        None
-    } else {
-        Some(Protocol::TCP)
-    };
+    let protocol = if address.is_unix() { None } else { Some(Protocol::TCP) };
     let kind = Type::STREAM.nonblocking().cloexec();
     Socket::new(Domain::from(i32::from(address.family())), kind, protocol)
 }
@@ -148,12 +121,7 @@ pub fn unix_address(name: &[u8]) -> io::Result<SockAddr> {
 }
 
 /// Sets an integer option.
-pub fn set_int(
-    fd: impl AsFd,
-    level: libc::c_int,
-    option: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
+pub fn set_int(fd: impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let len = size_of::<libc::c_int>() as libc::socklen_t;
     let value: *const libc::c_int = &value;
     // SAFETY: `value` points to an int that lives for the call, and `len` is its size.
@@ -163,22 +131,12 @@ pub fn set_int(
 
 /// TCP_DEFER_ACCEPT: the listener reports a connection when its first bytes are there, or after `wait`.
 pub fn set_defer_accept(fd: impl AsFd, wait: Duration) -> io::Result<()> {
-    set_int(
-        fd,
-        libc::IPPROTO_TCP,
-        libc::TCP_DEFER_ACCEPT,
-        wait.as_secs().max(1) as libc::c_int,
-    )
+    set_int(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, wait.as_secs().max(1) as libc::c_int)
 }
 
 /// TCP_FASTOPEN on a listener, with room for `queue` half-open connections that carry data.
 pub fn set_fast_open(fd: impl AsFd, queue: u32) -> io::Result<()> {
-    set_int(
-        fd,
-        libc::IPPROTO_TCP,
-        libc::TCP_FASTOPEN,
-        libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX),
-    )
+    set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX))
 }
 
 /// TCP_FASTOPEN_CONNECT: the first send of a connecting socket rides in the SYN.
@@ -218,29 +176,18 @@ mod tests {
     fn a_connection_is_made_accepted_and_spoken_on() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         listener.set_nonblocking(true).expect("nonblocking");
-        assert_eq!(
-            accept(&listener).expect_err("nobody yet").kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(accept(&listener).expect_err("nobody yet").kind(), io::ErrorKind::WouldBlock);
         let address = SockAddr::from(listener.local_addr().expect("address"));
         let client = stream_socket(&address).expect("socket");
         connect(&client, &address).expect("connect");
         let (server, peer) = accept(&listener).expect("accept");
-        assert_eq!(
-            peer.as_socket(),
-            client.local_addr().expect("local").as_socket()
-        );
+        assert_eq!(peer.as_socket(), client.local_addr().expect("local").as_socket());
         assert_eq!(send(&client, b"ping", false).expect("send"), 4);
         let mut buffer = Vec::with_capacity(64);
         buffer.extend_from_slice(b">");
         assert_eq!(recv_append(&server, &mut buffer).expect("recv"), 4);
         assert_eq!(buffer, b">ping");
-        assert_eq!(
-            recv_append(&server, &mut buffer)
-                .expect_err("drained")
-                .kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(recv_append(&server, &mut buffer).expect_err("drained").kind(), io::ErrorKind::WouldBlock);
         drop(client);
         assert_eq!(recv_append(&server, &mut buffer).expect("end"), 0);
     }
@@ -253,10 +200,7 @@ mod tests {
         listener.bind(&address).expect("bind");
         listener.listen(1).expect("listen");
         let client = stream_socket(&address).expect("socket");
-        assert_eq!(
-            connect(&client, &address).expect("connect"),
-            Connecting::Done
-        );
+        assert_eq!(connect(&client, &address).expect("connect"), Connecting::Done);
         assert!(unix_address(&[0; 200]).is_err());
         assert!(unix_address(&[b'a'; 200]).is_err());
     }
@@ -270,9 +214,6 @@ mod tests {
         drop(server);
         std::thread::sleep(Duration::from_millis(20));
         let mut room = [MaybeUninit::uninit(); 8];
-        assert_eq!(
-            recv(&client, &mut room).expect_err("reset").kind(),
-            io::ErrorKind::ConnectionReset
-        );
+        assert_eq!(recv(&client, &mut room).expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
     }
 }
