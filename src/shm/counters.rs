@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn rows_are_merged_by_the_columns_nature() {
-        let block = Arena::with_capacity(4096).and_then(|mut a| Ok(a.counters(3, 9).expect("room"))).expect("arena");
+        let block = Arena::with_capacity(4096).map(|mut a| a.counters(3, 9).expect("room")).expect("arena");
         for worker in 0..3 {
             block.add(worker, 0, 10);
             block.add(worker, 0, 1);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_owner_counts_without_loss() {
-        let block = Arena::with_capacity(4096).and_then(|mut a| Ok(a.counters(4, 1).expect("room"))).expect("arena");
+        let block = Arena::with_capacity(4096).map(|mut a| a.counters(4, 1).expect("room")).expect("arena");
         std::thread::scope(|scope| {
             for worker in 0..4 {
                 scope.spawn(move || (0..10_000).for_each(|_| block.add(worker, 0, 1)));
