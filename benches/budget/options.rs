@@ -1,0 +1,159 @@
+//! What to measure: rows, peers, rounds and seconds, from the command line.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One line of work that every peer is put through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// HTTP, 14-byte answers, keep-alive on both sides: the budget of DESIGN.
+    KeepAlive,
+    /// HTTP, a client connection for each request.
+    Close,
+    /// HTTP, bodies of 1 MiB.
+    Large,
+    /// TCP mode under the small answers.
+    Tcp,
+    /// TCP mode under the bodies of 1 MiB.
+    TcpLarge,
+}
+
+impl Row {
+    const ALL: [Row; 5] = [
+        Row::KeepAlive,
+        Row::Close,
+        Row::Large,
+        Row::Tcp,
+        Row::TcpLarge,
+    ];
+
+    fn from_name(name: &str) -> Option<Row> {
+        Row::ALL.into_iter().find(|row| row.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Row::KeepAlive => "keepalive",
+            Row::Close => "close",
+            Row::Large => "large",
+            Row::Tcp => "tcp",
+            Row::TcpLarge => "tcplarge",
+        }
+    }
+
+    /// Heading of the row's table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Row::KeepAlive => "HTTP, keep-alive on both sides, 14-byte answers, 64 connections",
+            Row::Close => "HTTP, one client connection per request, 14-byte answers, 64 at a time",
+            Row::Large => "HTTP, bodies of 1 MiB, 16 connections",
+            Row::Tcp => "TCP mode, 14-byte answers, 64 connections",
+            Row::TcpLarge => "TCP mode, bodies of 1 MiB, 16 connections",
+        }
+    }
+
+    /// Whether the row is about bytes rather than requests.
+    pub fn is_bulk(self) -> bool {
+        matches!(self, Row::Large | Row::TcpLarge)
+    }
+
+    /// Whether the proxy under test runs its TCP mode.
+    pub fn is_tcp(self) -> bool {
+        matches!(self, Row::Tcp | Row::TcpLarge)
+    }
+
+    /// What wrk is told to do.
+    pub fn load(self, duration: Duration) -> Load {
+        Load {
+            connections: if self.is_bulk() { 16 } else { 64 },
+            path: if self.is_bulk() { "/large" } else { "/" },
+            close: self == Row::Close,
+            duration,
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// One bounded run of wrk.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub connections: u32,
+    pub path: &'static str,
+    /// Ask for the connection to be closed after each answer.
+    pub close: bool,
+    pub duration: Duration,
+}
+
+/// The command line, parsed.
+#[derive(Debug)]
+pub struct Options {
+    pub rows: Vec<Row>,
+    /// Names of the peers wanted, in the order of the table.
+    pub peers: Vec<&'static str>,
+    pub rounds: usize,
+    pub seconds: u64,
+    pub save: bool,
+}
+
+const PEERS: [&str; 4] = ["floor", "nginx", "haproxy", "epoxy"];
+
+impl Options {
+    /// Reads `--rows a,b --peers a,b --rounds N --seconds N --save`; an empty list means all.
+    pub fn parse(arguments: &[String]) -> Result<Options, String> {
+        let mut options = Options {
+            rows: Row::ALL.to_vec(),
+            peers: PEERS.to_vec(),
+            rounds: 5,
+            seconds: 4,
+            save: false,
+        };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value = || rest.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--rows" => {
+                    let named = list(value()?, Row::from_name)?;
+                    options.rows = if named.is_empty() {
+                        Row::ALL.to_vec()
+                    } else {
+                        named
+                    };
+                }
+                "--peers" => {
+                    let named = list(value()?, |name| {
+                        PEERS.into_iter().find(|peer| *peer == name)
+                    })?;
+                    options.peers = if named.is_empty() {
+                        PEERS.to_vec()
+                    } else {
+                        named
+                    };
+                }
+                "--rounds" => options.rounds = positive(value()?)? as usize,
+                "--seconds" => options.seconds = positive(value()?)?,
+                "--save" => options.save = true,
+                other => return Err(format!("unknown option {other}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn list<T>(text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    text.split(',')
+        .filter(|name| !name.is_empty())
+        .map(|name| find(name).ok_or(format!("unknown name {name}")))
+        .collect()
+}
+
+fn positive(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("'{text}' is no positive number")),
+    }
+}
