@@ -1,0 +1,14 @@
+//! What integration tests share: a loopback address of their own, a temporary directory, a guarded
+//! process, recording nodes and log receivers, and the framing of HTTP/1 messages.
+//!
+//! A test takes what it needs with `mod support;` (from `tests/x.rs`) or
+//! `#[path = "../support/mod.rs"] mod support;` (from `tests/x/main.rs`).
+
+// Each test crate compiles all of this and uses a part of it.
+#![allow(dead_code)]
+
+pub mod message;
+pub mod node;
+pub mod place;
+pub mod process;
+pub mod receiver;
