@@ -1,0 +1,252 @@
+//! How long a body is, from the length fields of a parsed head (RFC 9112 6.3), and those fields
+//! brought into the form in which HAProxy forwards them:
+//!
+//! - `Transfer-Encoding` wins over `Content-Length`, which is removed; the client's connection then
+//!   closes after the exchange. The last coding must be `chunked`, said once. Other codings before it
+//!   cannot be undone: a request gets 422, a response makes a 502.
+//! - HTTP/1.0 messages may be chunked too, but close.
+//! - `Content-Length` may be repeated, in lists or lines, while all say the same; one stays.
+//! - `CONNECT` has no length fields. 1xx and 204 have none either; 304 and answers to HEAD keep theirs.
+//! - `TE` keeps only `trailers`. `Upgrade` is taken off a request that has a body.
+
+use super::error::{Fault, ParseError};
+use crate::http::{Head, Known, Method, Values, Version};
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    #[default]
+    None,
+    /// This many octets.
+    Length(u64),
+    /// Chunks, the last of size zero, then trailers.
+    Chunked,
+    /// All until the server closes; only in responses.
+    UntilClose,
+    /// The connection is a tunnel from here on, in both directions (101, or 2xx after `CONNECT`).
+    Tunnel,
+}
+
+/// The body of a message and what its framing means for the connection it came on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Framing {
+    /// How the body ends.
+    pub body: Body,
+    /// The sender's connection must not be used for another message, whatever `Connection` says.
+    pub must_close: bool,
+}
+
+/// Checks the length fields of a message without using them: trailers may not have bad ones.
+pub(super) fn check_lengths(head: &mut Head) -> Result<(), ParseError> {
+    content_length(head)?;
+    transfer_coding(head).map(|_| ())
+}
+
+/// What a response must know of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The method as sent to the server.
+    pub method: Method,
+    /// The request as sent to the server asked for an upgrade ([`super::persistence::Asked::upgrade`]).
+    pub upgrade: bool,
+}
+
+/// The framing of a request; normalises its length fields, `TE` and `Upgrade`.
+///
+/// # Errors
+/// Length fields that HAProxy refuses; [`ParseError::request_status`] is the answer.
+pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
+    let length = content_length(head)?;
+    let coding = transfer_coding(head)?;
+    if let Coding::Empty(at) = coding {
+        return Err(ParseError::new(Fault::TransferEncoding, at));
+    }
+    let chunked = coding == Coding::Chunked;
+    keep_te_trailers(head);
+    if head.method() == Method::Connect {
+        head.remove_known(Known::ContentLength);
+        head.remove_known(Known::TransferEncoding);
+        return Ok(Framing {
+            body: Body::None,
+            must_close: chunked,
+        });
+    }
+    let body = if chunked {
+        head.remove_known(Known::ContentLength);
+        Body::Chunked
+    } else {
+        length.map_or(Body::None, Body::Length)
+    };
+    let has_body = !matches!(body, Body::None | Body::Length(0));
+    let old = head.version() == Version::Http10;
+    let bodiless = matches!(head.method(), Method::Get | Method::Head | Method::Delete);
+    if has_body && old && bodiless {
+        return Err(ParseError::new(Fault::UnexpectedBody, 0));
+    }
+    if has_body {
+        head.remove_known(Known::Upgrade);
+    }
+    Ok(Framing {
+        body,
+        must_close: chunked && (old || length.is_some()),
+    })
+}
+
+/// The framing of a response to `asked`; normalises its length fields and `TE`.
+///
+/// # Errors
+/// Length fields that HAProxy refuses, and a 101 that was not asked for: answer 502.
+pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
+    let length = content_length(head)?;
+    let chunked = transfer_coding(head)? == Coding::Chunked;
+    keep_te_trailers(head);
+    let status = head.status();
+    if chunked {
+        head.remove_known(Known::ContentLength);
+    }
+    if asked.method == Method::Connect && (200..300).contains(&status) {
+        return Ok(until_the_end(Body::Tunnel));
+    }
+    if status < 200 || status == 204 {
+        head.remove_known(Known::ContentLength);
+        head.remove_known(Known::TransferEncoding);
+        return match status {
+            101 if !asked.upgrade || !accepts_upgrade(head) => {
+                Err(ParseError::new(Fault::Upgrade, 0))
+            }
+            101 => Ok(until_the_end(Body::Tunnel)),
+            _ => Ok(Framing::default()),
+        };
+    }
+    let old = head.version() == Version::Http10;
+    let must_close = chunked && (old || length.is_some());
+    if asked.method == Method::Head || status == 304 {
+        return Ok(Framing {
+            body: Body::None,
+            must_close,
+        });
+    }
+    Ok(match length {
+        _ if chunked => Framing {
+            body: Body::Chunked,
+            must_close,
+        },
+        Some(length) => Framing {
+            body: Body::Length(length),
+            must_close: false,
+        },
+        None => until_the_end(Body::UntilClose),
+    })
+}
+
+/// Whether a 101 says that the connection is upgraded; to WebSocket, with the proof (RFC 6455 4.2.2).
+fn accepts_upgrade(head: &Head) -> bool {
+    let says = |name, word: &[u8]| {
+        head.values(name)
+            .any(|value| value.eq_ignore_ascii_case(word))
+    };
+    says(b"connection", b"upgrade")
+        && (!says(b"upgrade", b"websocket") || head.count(b"sec-websocket-accept") > 0)
+}
+
+fn until_the_end(body: Body) -> Framing {
+    Framing {
+        body,
+        must_close: true,
+    }
+}
+
+/// Reads all `Content-Length` fields and leaves one.
+fn content_length(head: &mut Head) -> Result<Option<u64>, ParseError> {
+    let mut found: Option<u64> = None;
+    let (mut index, mut text, mut lines) = (0, 0..0, 0);
+    for field in head.fields_known(Known::ContentLength) {
+        lines += 1;
+        for value in Values::new(field.value) {
+            let at = head.value_offset(field.index);
+            let bad = ParseError::new(Fault::ContentLength, at);
+            let length = digits(value).ok_or(bad)?;
+            match found {
+                Some(before) if before != length => return Err(bad),
+                _ => found = Some(length),
+            }
+            if lines == 1 {
+                // Of a list, the last one stays (`002,2` becomes `2`).
+                let start = value.as_ptr() as usize - field.value.as_ptr() as usize;
+                index = field.index;
+                text = start..start + value.len();
+            }
+        }
+    }
+    if found.is_some() {
+        head.shrink_value(index, text);
+    }
+    if lines > 1 {
+        head.keep_only(Known::ContentLength, index);
+    }
+    Ok(found)
+}
+
+/// A decimal number below 2^63; digits only.
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    u64::try_from(number).ok()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Absent,
+    /// Only empty values: nothing for a response, an error in a request.
+    Empty(usize),
+    Chunked,
+}
+
+/// Reads all `Transfer-Encoding` fields.
+fn transfer_coding(head: &Head) -> Result<Coding, ParseError> {
+    let mut seen = Coding::Absent;
+    let mut unsupported = None;
+    for field in head.fields_known(Known::TransferEncoding) {
+        let at = head.value_offset(field.index);
+        let bad = ParseError::new(Fault::TransferEncoding, at);
+        for value in Values::new(field.value) {
+            let chunked = value.eq_ignore_ascii_case(b"chunked");
+            match seen {
+                Coding::Chunked if value.is_empty() => {}
+                Coding::Chunked => return Err(bad),
+                _ if chunked => seen = Coding::Chunked,
+                _ if value.is_empty() && field.value.is_empty() => seen = Coding::Empty(at),
+                // An empty value before another counts as a coding, as in HAProxy.
+                _ => unsupported = Some(ParseError::new(Fault::UnsupportedCoding, at)),
+            }
+        }
+    }
+    match (seen, unsupported) {
+        (_, None) => Ok(seen),
+        (Coding::Chunked, Some(error)) => Err(error),
+        (_, Some(error)) => Err(ParseError::new(Fault::TransferEncoding, error.at)),
+    }
+}
+
+/// `TE` is for the next hop: only `trailers` may pass, since trailers do.
+fn keep_te_trailers(head: &mut Head) {
+    if !head.has(Known::Te) {
+        return;
+    }
+    let trailers = head
+        .values(b"te")
+        .any(|value| value.eq_ignore_ascii_case(b"trailers"));
+    let index = head.fields_known(Known::Te).next().map(|field| field.index);
+    match index {
+        Some(index) if trailers => {
+            head.keep_only(Known::Te, index);
+            head.set_value(index, b"trailers");
+        }
+        _ => {
+            head.remove_known(Known::Te);
+        }
+    }
+}
