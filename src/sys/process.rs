@@ -57,6 +57,9 @@ pub fn in_child(child: impl FnOnce() -> u8) -> u8 {
     // the closure takes no lock of the harness's, and it leaves by exit_now.
     match unsafe { fork_unchecked() }.expect("fork") {
         Forked::Child => {
+            // Copies of the other tests' sockets would keep their addresses in use.
+            // SAFETY: this process leaves by exit_now, so no owner of a descriptor closed here is dropped.
+            unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
             exit_now(code)
         }
@@ -65,6 +68,17 @@ pub fn in_child(child: impl FnOnce() -> u8) -> u8 {
             nix::sys::wait::WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
             other => panic!("unexpected {other:?}"),
         },
+    }
+}
+
+/// True if this process may still create others.
+#[cfg(test)]
+pub fn can_fork() -> bool {
+    // SAFETY: the child leaves at once by exit_now.
+    match unsafe { fork_unchecked() } {
+        Ok(Forked::Child) => exit_now(0),
+        Ok(Forked::Parent(pid)) => nix::sys::wait::waitpid(pid, None).is_ok(),
+        Err(_) => false,
     }
 }
 

@@ -1,0 +1,298 @@
+//! Listening sockets: opened here while the process still may, then handed to the workers
+//! (configuration manual 4.2 `bind` and 5.1).
+
+use super::plan::{ListenOwner, ListenSpec};
+use super::{notice, old};
+use crate::proxy::bind::{BindOptions, ListenAddress};
+use crate::sys::{fds, socket as sys};
+use nix::sys::signal::Signal;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// An open listening socket, non-blocking and closed on exec.
+#[derive(Debug)]
+pub struct Listener {
+    /// Who accepts on it.
+    pub owner: ListenOwner,
+    /// Where it listens, as configured.
+    pub address: ListenAddress,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// How often old processes are asked to make room, and how long they get each time: HAProxy's figures.
+const RETRIES: u32 = 200;
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a connection may stay silent under `defer-accept` before it is reported all the same.
+const DEFER_ACCEPT_WAIT: Duration = Duration::from_secs(1);
+
+/// Why an address cannot be listened on.
+#[derive(Debug)]
+struct Fault {
+    /// `Binding` or `Starting`: HAProxy's two phases.
+    phase: &'static str,
+    text: String,
+    in_use: bool,
+}
+
+/// What all sockets have in common.
+struct Common {
+    reuse_port: bool,
+    /// Length of the queue where nothing names one.
+    backlog: u32,
+}
+
+/// Opens a socket for each of `specs`. Addresses that old processes hold are asked of them. `Err` means that
+/// the start must end; the messages are printed, and old processes listen again.
+pub fn bind_all(specs: &[ListenSpec], old_pids: &[i32], reuse_port: bool, backlog: u32) -> Result<Vec<Listener>, ()> {
+    let mut pids = old_pids.to_vec();
+    let mut ask = |signal| {
+        pids = old::tell(&pids, signal);
+        std::thread::sleep(RETRY_PAUSE);
+        !pids.is_empty()
+    };
+    bind_or_ask(specs, &Common { reuse_port, backlog }, !old_pids.is_empty(), &mut ask)
+}
+
+/// As [`bind_all`]; `ask` sends old processes a signal and tells whether any is left to ask again.
+fn bind_or_ask(
+    specs: &[ListenSpec],
+    common: &Common,
+    mut may_ask: bool,
+    ask: &mut dyn FnMut(Signal) -> bool,
+) -> Result<Vec<Listener>, ()> {
+    let mut sockets: Vec<Option<Opened>> = specs.iter().map(|_| None).collect();
+    let mut asked = false;
+    for attempt in 0..=RETRIES {
+        let mut faults = Vec::new();
+        for (slot, spec) in sockets.iter_mut().zip(specs).filter(|(slot, _)| slot.is_none()) {
+            match open(spec, common) {
+                Ok(opened) => *slot = Some(opened),
+                Err(fault) => faults.push((spec, fault)),
+            }
+        }
+        if faults.is_empty() {
+            break;
+        }
+        if may_ask && attempt < RETRIES && faults.iter().all(|(_, fault)| fault.in_use) {
+            asked = true;
+            may_ask = ask(Signal::SIGTTOU);
+            continue;
+        }
+        for (spec, fault) in &faults {
+            notice::alert(spec.message(fault.phase, &fault.text));
+        }
+        if asked {
+            ask(Signal::SIGTTIN);
+        }
+        return Err(());
+    }
+    let opened = sockets.into_iter().flatten().zip(specs);
+    Ok(opened.map(|(opened, spec)| opened.into_listener(spec)).collect())
+}
+
+/// A socket with the complaints that did not keep it from opening.
+struct Opened {
+    socket: OwnedFd,
+    warnings: Vec<(&'static str, String)>,
+}
+
+impl Opened {
+    fn into_listener(self, spec: &ListenSpec) -> Listener {
+        for (phase, text) in &self.warnings {
+            notice::warning(spec.message(phase, text));
+        }
+        Listener { owner: spec.owner, address: spec.address.clone(), socket: self.socket }
+    }
+}
+
+impl ListenSpec {
+    fn message(&self, phase: &str, text: &str) -> String {
+        let place = if self.place.is_empty() { String::new() } else { format!(" [{}]", self.place) };
+        match &self.address {
+            ListenAddress::Ip(address) => {
+                format!("{phase}{place} for {}: {text} for [{}:{}]", self.label, address.ip(), address.port())
+            }
+            ListenAddress::Unix(path) => format!("{phase}{place} for {}: {text} [{}]", self.label, path.display()),
+            ListenAddress::Abstract(_) => format!("{phase}{place} for {}: {text} []", self.label),
+            ListenAddress::Fd(number) => format!("{phase}{place} for {}: {text} for [fd@{number}]", self.label),
+        }
+    }
+}
+
+const BINDING: &str = "Binding";
+const STARTING: &str = "Starting";
+
+fn fault(phase: &'static str, what: &str, error: &io::Error) -> Fault {
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    Fault { phase, text: format!("{what} ({})", notice::reason(error)), in_use }
+}
+
+/// Opens, binds and listens.
+fn open(spec: &ListenSpec, common: &Common) -> Result<Opened, Fault> {
+    let mut warnings = Vec::new();
+    let backlog = spec.options.backlog.or(spec.backlog).unwrap_or(common.backlog);
+    let socket = match &spec.address {
+        ListenAddress::Ip(address) => {
+            let socket = bind_ip(*address, &spec.options, common.reuse_port, &mut warnings)?;
+            tune_ip(&socket, &spec.options, backlog, &mut warnings);
+            socket
+        }
+        ListenAddress::Unix(path) => bind_unix(path, &spec.options)?,
+        ListenAddress::Abstract(name) => bind_abstract(name)?,
+        ListenAddress::Fd(number) => adopt(*number)?,
+    };
+    let is_listening = socket.is_listener().unwrap_or(false);
+    if !is_listening {
+        let what = if spec.is_ip() { "cannot listen to socket" } else { "cannot listen to UNIX socket" };
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        socket.listen(backlog).map_err(|error| fault(STARTING, what, &error))?;
+    }
+    if spec.is_ip() && spec.smart_accept {
+        // Only saves a packet.
+        let _ = socket.set_tcp_quickack(false);
+    }
+    Ok(Opened { socket: socket.into(), warnings })
+}
+
+impl ListenSpec {
+    fn is_ip(&self) -> bool {
+        matches!(self.address, ListenAddress::Ip(_))
+    }
+}
+
+fn bind_ip(
+    address: SocketAddr,
+    options: &BindOptions,
+    reuse_port: bool,
+    warnings: &mut Vec<(&'static str, String)>,
+) -> Result<Socket, Fault> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))
+        .map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
+    let _ = socket.set_reuse_address(true);
+    if reuse_port {
+        let _ = socket.set_reuse_port(true);
+    }
+    if options.transparent {
+        sys::set_transparent(&socket, address.is_ipv6())
+            .map_err(|error| fault(BINDING, "cannot do transparent binding", &error))?;
+    }
+    if let Some(device) = &options.interface
+        && let Err(error) = socket.bind_device(Some(device.as_bytes()))
+    {
+        let reason = notice::reason(&error);
+        warnings.push((BINDING, format!("cannot bind receiver to device '{device}' ({reason})")));
+    }
+    if address.is_ipv6() && (options.v6only || options.v4v6) {
+        let _ = socket.set_only_v6(options.v6only);
+    }
+    socket.bind(&SockAddr::from(address)).map_err(|error| fault(BINDING, "cannot bind socket", &error))?;
+    Ok(socket)
+}
+
+/// Options that do no harm where they cannot be had.
+fn tune_ip(socket: &Socket, options: &BindOptions, backlog: u32, warnings: &mut Vec<(&'static str, String)>) {
+    if let Some(mss) = options.mss
+        && sys::set_int(socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, mss).is_err()
+    {
+        warnings.push((STARTING, format!("cannot set MSS to {mss}")));
+    }
+    if let Some(timeout) = options.tcp_user_timeout {
+        let timeout = Duration::from_millis(u64::from(timeout.0));
+        if socket.set_tcp_user_timeout(Some(timeout)).is_err() {
+            warnings.push((STARTING, "cannot set TCP User Timeout".to_owned()));
+        }
+    }
+    if options.defer_accept && sys::set_defer_accept(socket, DEFER_ACCEPT_WAIT).is_err() {
+        warnings.push((STARTING, "cannot enable DEFER_ACCEPT".to_owned()));
+    }
+    if options.fast_open && sys::set_fast_open(socket, backlog).is_err() {
+        warnings.push((STARTING, "cannot enable TCP_FASTOPEN".to_owned()));
+    }
+}
+
+/// Binds a path: under a temporary name first, so that the final name always leads to a working socket with
+/// the right owner, the old process's or ours.
+fn bind_unix(path: &Path, options: &BindOptions) -> Result<Socket, Fault> {
+    let (temporary, backup) = (beside(path, "tmp"), beside(path, "bak"));
+    for name in [&temporary, &backup] {
+        let gone = unless_missing(std::fs::remove_file(name));
+        gone.map_err(|error| fault(BINDING, "error when trying to unlink previous UNIX socket", &error))?;
+    }
+    unless_missing(std::fs::hard_link(path, &backup))
+        .map_err(|error| fault(BINDING, "error when trying to preserve previous UNIX socket", &error))?;
+    let socket = bind_under(&temporary, options).and_then(|socket| {
+        std::fs::rename(&temporary, path)
+            .map_err(|error| fault(BINDING, "cannot switch final and temporary UNIX sockets", &error))?;
+        Ok(socket)
+    });
+    if socket.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    let _ = std::fs::remove_file(&backup);
+    socket
+}
+
+fn bind_under(name: &Path, options: &BindOptions) -> Result<Socket, Fault> {
+    let socket = unix_socket(name.as_os_str().as_bytes())?;
+    let chown = match (options.uid, options.gid) {
+        (None, None) => Ok(()),
+        (uid, gid) => std::os::unix::fs::chown(name, uid, gid),
+    };
+    let chmod = |()| match options.mode {
+        Some(mode) => std::fs::set_permissions(name, std::fs::Permissions::from_mode(mode)),
+        None => Ok(()),
+    };
+    chown.and_then(chmod).map_err(|error| fault(BINDING, "cannot change UNIX socket ownership", &error))?;
+    Ok(socket)
+}
+
+fn bind_abstract(name: &[u8]) -> Result<Socket, Fault> {
+    let full = [&[0], name].concat();
+    unix_socket(&full).map_err(|fault| match fault.in_use {
+        true => Fault { text: "cannot bind UNIX socket (already in use)".to_owned(), ..fault },
+        false => fault,
+    })
+}
+
+fn unix_socket(name: &[u8]) -> Result<Socket, Fault> {
+    let what = "cannot bind UNIX socket";
+    let address = sys::unix_address(name).map_err(|error| fault(BINDING, what, &error))?;
+    let socket =
+        sys::stream_socket(&address).map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
+    socket.bind(&address).map_err(|error| fault(BINDING, what, &error))?;
+    Ok(socket)
+}
+
+/// Takes over an inherited descriptor.
+fn adopt(number: i32) -> Result<Socket, Fault> {
+    let what = format!("cannot use file descriptor '{number}'");
+    let copy = fds::duplicate_inherited(number).map_err(|error| fault(BINDING, &what, &error))?;
+    let socket = SockRef::from(&copy);
+    let usable = socket.r#type().and_then(|_| socket.set_nonblocking(true));
+    usable.map_err(|error| fault(BINDING, &what, &error))?;
+    Ok(Socket::from(copy))
+}
+
+/// `path` with this process's pid and an ending behind it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{}.{ending}", std::process::id()));
+    name.into()
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! What the start needs to know, taken from the command line and the configuration: plain data.
+
+use crate::args::{Args, OldProcesses};
+use crate::proxy::Config;
+use crate::proxy::bind::{BindOptions, ListenAddress};
+use std::path::PathBuf;
+
+/// All that [`super::start`] needs; the command line has precedence over the configuration in it.
+#[derive(Clone, Debug, Default)]
+pub struct StartPlan {
+    /// The program as called, for messages (`[epoxy.main()] ...`).
+    pub program: String,
+    /// Where to listen.
+    pub listeners: Vec<ListenSpec>,
+    /// Go into background.
+    pub daemon: bool,
+    /// Debug or verbose mode: tell what was chosen at the start.
+    pub verbose: bool,
+    /// Quiet mode: no message, and no standard streams once running.
+    pub quiet: bool,
+    /// File for the pid of a daemon.
+    pub pidfile: Option<PathBuf>,
+    /// Directory that becomes the root.
+    pub chroot: Option<PathBuf>,
+    /// User to become.
+    pub uid: Option<u32>,
+    /// Group to become.
+    pub gid: Option<u32>,
+    /// Descriptors and memory.
+    pub limits: LimitsWanted,
+    /// Signal for the old processes once all sockets are bound.
+    pub old_processes: OldProcesses,
+    /// Old processes.
+    pub old_pids: Vec<i32>,
+    /// Listen without SO_REUSEPORT.
+    pub no_reuseport: bool,
+}
+
+/// What the limits are computed from.
+#[derive(Clone, Debug)]
+pub struct LimitsWanted {
+    /// `maxconn` or `-n`; computed from the descriptors when absent.
+    pub maxconn: Option<u32>,
+    /// `ulimit-n`; computed from maxconn when absent.
+    pub ulimit_n: Option<u64>,
+    /// Whether connections may be spliced, which takes pipes.
+    pub splicing: bool,
+    /// `maxpipes`; a quarter of maxconn when absent.
+    pub maxpipes: Option<u32>,
+    /// Listening sockets.
+    pub listeners: usize,
+    /// Health checks that may run at once.
+    pub checks: usize,
+    /// `-m`: megabytes, 0 for no limit.
+    pub memory_max_mb: u32,
+    /// `strict-limits`, on by default: limits that cannot be had are fatal.
+    pub strict: bool,
+}
+
+impl Default for LimitsWanted {
+    fn default() -> Self {
+        LimitsWanted {
+            maxconn: None,
+            ulimit_n: None,
+            splicing: false,
+            maxpipes: None,
+            listeners: 0,
+            checks: 0,
+            memory_max_mb: 0,
+            strict: true,
+        }
+    }
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug)]
+pub struct ListenSpec {
+    /// Whose it is, for whoever accepts on it.
+    pub owner: ListenOwner,
+    /// For messages: `proxy f`, `frontend h`, `frontend GLOBAL`.
+    pub label: String,
+    /// For messages: file and line of the statement, `file:line`, empty if not known.
+    pub place: String,
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// Options of the socket.
+    pub options: BindOptions,
+    /// Length of the queue when the options name none; the process's maxconn when absent.
+    pub backlog: Option<u32>,
+    /// Leave the acknowledgement of a request to the answer (`option tcp-smart-accept`, the default in HTTP
+    /// mode).
+    pub smart_accept: bool,
+}
+
+/// Who accepts on a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenOwner {
+    /// Bind number `bind` of frontend number `frontend`.
+    Frontend {
+        /// Index in the configuration's frontends.
+        frontend: usize,
+        /// Index in the frontend's binds.
+        bind: usize,
+    },
+    /// `stats socket` number so-and-so.
+    Cli(usize),
+}
+
+/// Length of the queue of a `stats socket`.
+const CLI_BACKLOG: u32 = 10;
+
+impl StartPlan {
+    /// The plan for a command line and its configuration.
+    pub fn new(program: &str, args: &Args, config: &Config) -> StartPlan {
+        let global = &config.global;
+        let listeners = listeners(config);
+        let positive = |n: u32| Some(n).filter(|n| *n > 0);
+        let limits = LimitsWanted {
+            maxconn: positive(args.maxconn).or(global.maxconn),
+            ulimit_n: global.ulimit_n,
+            splicing: !args.no_splice && !global.nosplice && uses_splice(config),
+            maxpipes: global.maxpipes,
+            listeners: listeners.len(),
+            checks: config.servers.iter().filter(|server| server.check.is_some()).count(),
+            memory_max_mb: args.memory_max_mb,
+            strict: true,
+        };
+        StartPlan {
+            program: program.to_owned(),
+            listeners,
+            daemon: args.goes_to_background(global.daemon),
+            verbose: args.verbose || args.debug,
+            quiet: args.quiet,
+            pidfile: args.pidfile.clone().or_else(|| global.pidfile.clone()),
+            chroot: global.chroot.clone(),
+            uid: global.uid,
+            gid: global.gid,
+            limits,
+            old_processes: args.old_processes,
+            old_pids: args.old_pids.clone(),
+            no_reuseport: args.no_reuseport,
+        }
+    }
+}
+
+/// True if a proxy asks for splicing by an `option splice-*`.
+fn uses_splice(config: &Config) -> bool {
+    let sides = config.frontends.iter().map(|f| f.splice).chain(config.backends.iter().map(|b| b.splice));
+    sides.into_iter().any(|splice| splice != Default::default())
+}
+
+/// Every address that the configuration listens on, the runtime sockets first, as HAProxy binds them.
+fn listeners(config: &Config) -> Vec<ListenSpec> {
+    let cli = config.global.cli_binds.iter().enumerate().map(|(index, bind)| ListenSpec {
+        owner: ListenOwner::Cli(index),
+        label: "frontend GLOBAL".to_owned(),
+        place: String::new(),
+        address: bind.address.clone(),
+        options: BindOptions { mode: bind.mode, uid: bind.uid, gid: bind.gid, ..BindOptions::default() },
+        backlog: Some(CLI_BACKLOG),
+        smart_accept: false,
+    });
+    let enabled = config.frontends.iter().enumerate().filter(|(_, frontend)| !frontend.disabled);
+    let proxies = enabled.flat_map(|(index, frontend)| {
+        let kind = if frontend.is_listen { "proxy" } else { "frontend" };
+        frontend.binds.iter().enumerate().map(move |(bind_index, bind)| ListenSpec {
+            owner: ListenOwner::Frontend { frontend: index, bind: bind_index },
+            label: format!("{kind} {}", frontend.name),
+            place: String::new(),
+            address: bind.address.clone(),
+            options: bind.options.clone(),
+            backlog: frontend.backlog.or(frontend.maxconn),
+            smart_accept: frontend.mode == crate::proxy::Mode::Http,
+        })
+    });
+    cli.chain(proxies).collect()
+}

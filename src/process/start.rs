@@ -1,0 +1,181 @@
+//! The order of a start (management manual, section 4): limits, listeners while still root, pidfile, word to
+//! the old processes, background, jail and user, and then the worker.
+//!
+//! Whatever can fail fails before the old processes are told to leave, privileges excepted: those can only
+//! be tried on the process that loses them.
+
+use super::daemon::{self, Background, Pidfile, Ready};
+use super::limits::{self, Limits};
+use super::listen::{self, Listener};
+use super::plan::StartPlan;
+use super::signals::{self, Signals};
+use super::{notice, old, privileges};
+use crate::args;
+use std::process::ExitCode;
+
+/// What a worker starts with: everything that it could not get by itself any more.
+#[derive(Debug)]
+pub struct WorkerStart {
+    /// Its listening sockets.
+    pub listeners: Vec<Listener>,
+    /// Its signals.
+    pub signals: Signals,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// Carries out the plan up to the worker, runs `worker` and gives the exit code of the process. Shared
+/// memory must be mapped before; `worker` may run in a child of the calling process.
+pub fn start(plan: &StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> ExitCode {
+    match prepare(plan) {
+        Ok(Side::Worker(start, ready)) => {
+            if let Some(ready) = ready {
+                ready.tell();
+            }
+            worker(start)
+        }
+        Ok(Side::Foreground(code)) => code,
+        Err(()) => ExitCode::FAILURE,
+    }
+}
+
+/// Which process came out of the start.
+enum Side {
+    Worker(WorkerStart, Option<Ready>),
+    /// The one that was started, its daemon being up or not.
+    Foreground(ExitCode),
+}
+
+/// Everything before the worker. `Err` means that the start ends; the messages are printed.
+fn prepare(plan: &StartPlan) -> Result<Side, ()> {
+    let alert = |text: String| notice::alert(format!("[{}.main()] {text}", plan.program));
+    let limits = limits::compute(&plan.limits, limits::available_descriptors());
+    announce(plan, &limits);
+    if plan.listeners.is_empty() {
+        alert("No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned());
+        return Err(());
+    }
+    signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
+    limits::apply(&plan.program, &plan.limits, &limits)?;
+    let listeners = listen::bind_all(&plan.listeners, &plan.old_pids, !plan.no_reuseport, limits.maxconn)
+        .map_err(|()| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
+    let pidfile = match &plan.pidfile {
+        Some(path) if plan.daemon => Some(Pidfile::create(&plan.program, path)?),
+        _ => None,
+    };
+    limits::warn_if_too_few(&plan.program, &limits);
+    old::tell(&plan.old_pids, old::farewell(plan.old_processes));
+    let ready = match plan.daemon {
+        false => None,
+        true => match daemon::go_to_background(&plan.program, pidfile)? {
+            Background::Foreground(code) => return Ok(Side::Foreground(code)),
+            Background::Daemon(ready) => Some(ready),
+        },
+    };
+    become_worker(plan)?;
+    let signals =
+        Signals::open().map_err(|error| alert(format!("Cannot read signals: {}.", notice::reason(&error))))?;
+    Ok(Side::Worker(WorkerStart { listeners, signals, limits }, ready))
+}
+
+/// Leaves behind what a worker does not need: root, the terminal, the right to fork.
+fn become_worker(plan: &StartPlan) -> Result<(), ()> {
+    let silent = plan.daemon || (plan.quiet && !plan.verbose);
+    let null = if silent { daemon::open_null().ok() } else { None };
+    privileges::drop_privileges(plan)?;
+    if let Some(null) = &null {
+        daemon::drop_stdio(null);
+    }
+    if plan.daemon {
+        let _ = nix::unistd::setsid();
+    }
+    privileges::confine();
+    Ok(())
+}
+
+/// What verbose mode tells about the start.
+fn announce(plan: &StartPlan, limits: &Limits) {
+    if !plan.verbose {
+        return;
+    }
+    if limits.maxconn_computed {
+        eprintln!("Note: setting global.maxconn to {}.", limits.maxconn);
+    }
+    eprintln!("{}\n{}", args::pollers(), args::filters());
+    println!("Using epoll() as the polling mechanism.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::plan::{ListenOwner, ListenSpec};
+    use crate::proxy::bind::{BindOptions, ListenAddress};
+    use crate::sys::process::in_child;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    fn plan(address: SocketAddr) -> StartPlan {
+        let spec = ListenSpec {
+            owner: ListenOwner::Frontend { frontend: 0, bind: 0 },
+            label: "frontend f".to_owned(),
+            place: String::new(),
+            address: ListenAddress::Ip(address),
+            options: BindOptions::default(),
+            backlog: None,
+            smart_accept: true,
+        };
+        StartPlan { program: "epoxy".to_owned(), listeners: vec![spec], ..StartPlan::default() }
+    }
+
+    fn free_address() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+    }
+
+    /// The exit code of a start in a child process.
+    fn code_of(plan: StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> u8 {
+        in_child(|| {
+            notice::set_modes(true, false);
+            u8::from(start(&plan, worker) != ExitCode::SUCCESS)
+        })
+    }
+
+    #[test]
+    fn a_worker_gets_its_listeners_without_privileges() {
+        let address = free_address();
+        let wanted = StartPlan { uid: Some(65534), gid: Some(65534), chroot: Some("/var".into()), ..plan(address) };
+        let wanted = if nix::unistd::geteuid().is_root() { wanted } else { plan(address) };
+        let code = code_of(wanted, |start| {
+            let came = TcpStream::connect(address).is_ok();
+            let accepted = crate::sys::socket::accept(&start.listeners[0].socket).is_ok();
+            let nobody = !nix::unistd::geteuid().is_root();
+            if came && accepted && nobody { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        });
+        assert_eq!(code, 0);
+    }
+
+    #[test]
+    fn nothing_starts_without_its_addresses() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = taken.local_addr().expect("address");
+        assert_eq!(code_of(plan(address), |_| ExitCode::SUCCESS), 1);
+        let none = StartPlan { listeners: Vec::new(), ..plan(address) };
+        assert_eq!(code_of(none, |_| ExitCode::SUCCESS), 1);
+    }
+
+    #[test]
+    fn a_daemon_is_up_when_its_parent_says_so() {
+        let address = free_address();
+        let pidfile = std::env::temp_dir().join(format!("epoxy-start-{}", std::process::id()));
+        let wanted = StartPlan { daemon: true, pidfile: Some(pidfile.clone()), ..plan(address) };
+        let code = code_of(wanted, |_start| {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            crate::sys::process::exit_now(0)
+        });
+        let listens = TcpStream::connect(address).is_ok();
+        let pid = std::fs::read_to_string(&pidfile).expect("pidfile");
+        let _ = std::fs::remove_file(&pidfile);
+        assert_eq!((code, listens), (0, true));
+        assert!(pid.trim_end().parse::<i32>().is_ok());
+        let jail = StartPlan { daemon: true, chroot: Some("/nonexistent".into()), ..plan(free_address()) };
+        assert_eq!(code_of(jail, |_| ExitCode::SUCCESS), 1);
+    }
+}
