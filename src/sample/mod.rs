@@ -1,7 +1,23 @@
 //! Samples: the typed values that ACLs, rules and log formats take from an exchange.
+//!
+//! [`Expr`] is the way in: parsed once from text within a [`Scope`], evaluated against a [`Ctx`]. What a
+//! fetch or a converter is stands in one row of [`fetch`] or [`convert`].
 
+pub mod arg;
+pub mod convert;
 pub mod ctx;
+pub mod expr;
 pub mod facts;
+pub mod fetch;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod place;
+#[cfg(test)]
+mod tests;
+pub mod value;
 
 pub use ctx::{Client, Ctx};
+pub use expr::{Expr, Scope};
 pub use facts::Facts;
+pub use place::{Needs, Place, Places};
+pub use value::{Type, Value};

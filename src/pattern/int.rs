@@ -1,0 +1,72 @@
+//! Integer patterns: values, ranges and operators (manual 7.1.2).
+
+/// `eq`, `ge` and the like; holds for all patterns after it, until the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operator {
+    /// `eq`
+    #[default]
+    Eq,
+    /// `ge`
+    Ge,
+    /// `gt`
+    Gt,
+    /// `le`
+    Le,
+    /// `lt`
+    Lt,
+}
+
+impl Operator {
+    /// The operator of this name.
+    pub fn named(name: &str) -> Option<Operator> {
+        match name {
+            "eq" => Some(Operator::Eq),
+            "ge" => Some(Operator::Ge),
+            "gt" => Some(Operator::Gt),
+            "le" => Some(Operator::Le),
+            "lt" => Some(Operator::Lt),
+            _ => None,
+        }
+    }
+}
+
+/// An inclusive range of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    min: i64,
+    max: i64,
+}
+
+impl Range {
+    /// Whether the integer lies in it.
+    pub fn contains(self, i: i64) -> bool {
+        self.min <= i && i <= self.max
+    }
+}
+
+/// Reads `5`, `1:5`, `:5` or `5:`. Operators apply to single values only. Nothing lies beyond the largest
+/// and the smallest integer.
+pub(super) fn parse(pattern: &[u8], operator: Operator) -> Result<Option<Range>, String> {
+    let text = String::from_utf8_lossy(pattern);
+    if let Some((min, max)) = text.split_once(':') {
+        let bound = |text: &str, open: i64| if text.is_empty() { Some(open) } else { integer(text) };
+        let range = match (bound(min, i64::MIN), bound(max, i64::MAX)) {
+            (Some(min), Some(max)) if min <= max && text.len() > 1 => Range { min, max },
+            _ => return Err(format!("'{text}' is not a valid number range")),
+        };
+        return Ok(Some(range));
+    }
+    let Some(value) = integer(&text) else { return Err(format!("'{text}' is not a number")) };
+    let between = |min, max| Some(Range { min, max });
+    Ok(match operator {
+        Operator::Eq => between(value, value),
+        Operator::Ge => between(value, i64::MAX),
+        Operator::Le => between(i64::MIN, value),
+        Operator::Gt => value.checked_add(1).and_then(|min| between(min, i64::MAX)),
+        Operator::Lt => value.checked_sub(1).and_then(|max| between(i64::MIN, max)),
+    })
+}
+
+fn integer(text: &str) -> Option<i64> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}

@@ -1,0 +1,64 @@
+//! Converters: what can be made of a sample (manual 7.3.1). One row each, beside its function.
+
+mod binary;
+mod date;
+mod hash;
+mod number;
+mod text;
+
+use super::arg::{Arg, Kind};
+use super::{Ctx, Type, Value};
+
+pub use hash::{avalanche, crc32, djb2, sdbm};
+
+/// Makes one value of another, already cast to the input type.
+pub type Apply = for<'a> fn(Value<'a>, &'a [Arg], &Ctx<'a>) -> Option<Value<'a>>;
+
+/// A converter.
+#[derive(Debug)]
+pub struct Converter {
+    /// Its keyword.
+    pub name: &'static str,
+    /// Types of its arguments.
+    pub args: &'static [Kind],
+    /// How many of them must be given.
+    pub required: usize,
+    /// What it takes.
+    pub input: Type,
+    /// What it gives.
+    pub output: Type,
+    /// Checks and prepares arguments when the configuration is read.
+    pub check: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    /// The conversion.
+    pub apply: Apply,
+}
+
+impl Converter {
+    const fn new(name: &'static str, input: Type, output: Type, apply: Apply) -> Converter {
+        Converter { name, args: &[], required: 0, input, output, check: None, apply }
+    }
+
+    const fn args(mut self, args: &'static [Kind], required: usize) -> Converter {
+        self.args = args;
+        self.required = required;
+        self
+    }
+
+    const fn check(mut self, check: fn(&mut Vec<Arg>) -> Result<(), String>) -> Converter {
+        self.check = Some(check);
+        self
+    }
+}
+
+const TABLES: [&[Converter]; 5] =
+    [number::CONVERTERS, text::CONVERTERS, binary::CONVERTERS, hash::CONVERTERS, date::CONVERTERS];
+
+/// All rows.
+pub fn all() -> impl Iterator<Item = &'static Converter> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// The row of this name; names are case-sensitive.
+pub fn find(name: &str) -> Option<&'static Converter> {
+    all().find(|converter| converter.name == name)
+}

@@ -1,0 +1,133 @@
+//! Fetches of cookies (manual 7.3.6). Names are case-sensitive; blanks around names and values do not count.
+
+use super::{Fetch, Sink};
+use crate::http::Head;
+use crate::sample::arg::{Arg, Args, Kind};
+use crate::sample::place::Needs::{EitherHead, Request, Response};
+use crate::sample::value::leading_int;
+use crate::sample::{Ctx, Type, Value};
+
+const NAME: &[Kind] = &[Kind::Str];
+
+macro_rules! rows {
+    ($needs:expr, $side:ident, $cook:literal, $cnt:literal, $val:literal) => {
+        [
+            Fetch::new($cook, Type::Str, $needs, |ctx, args| $side(ctx)?.one(args).map(Value::str))
+                .args(NAME, 0)
+                .each(|ctx, args, sink| each($side(ctx), args, sink, |v| Value::str(v))),
+            Fetch::new($cnt, Type::Int, $needs, |ctx, args| {
+                Some(Value::Int($side(ctx)?.matching(args).count() as i64))
+            })
+            .args(NAME, 0),
+            Fetch::new($val, Type::Int, $needs, |ctx, args| Some(Value::Int(leading_int($side(ctx)?.one(args)?))))
+                .args(NAME, 0)
+                .each(|ctx, args, sink| each($side(ctx), args, sink, |v| Value::Int(leading_int(v)))),
+        ]
+    };
+}
+
+const REQUEST: [Fetch; 3] = rows!(Request, request, "req.cook", "req.cook_cnt", "req.cook_val");
+const REQUEST_OLD: [Fetch; 3] = rows!(Request, request, "cook", "cook_cnt", "cook_val");
+const RESPONSE: [Fetch; 3] = rows!(Response, response, "res.cook", "res.cook_cnt", "res.cook_val");
+const RESPONSE_OLD: [Fetch; 3] = rows!(Response, response, "scook", "scook_cnt", "scook_val");
+
+pub(super) const FETCHES: &[Fetch] = &{
+    let [a, b, c] = REQUEST;
+    let [d, e, f] = REQUEST_OLD;
+    let [g, h, i] = RESPONSE;
+    let [j, k, l] = RESPONSE_OLD;
+    let cookie = Fetch::new("cookie", Type::Str, EitherHead, |ctx, args| either(ctx)?.one(args).map(Value::str));
+    [a, b, c, d, e, f, g, h, i, j, k, l, cookie.args(NAME, 0)]
+};
+
+/// The cookies of a head: all pairs of `Cookie` lines, or the first pair of each `Set-Cookie` line.
+#[derive(Clone, Copy)]
+struct Cookies<'a> {
+    head: &'a Head,
+    set: bool,
+}
+
+fn request<'a>(ctx: &Ctx<'a>) -> Option<Cookies<'a>> {
+    ctx.request.map(|head| Cookies { head, set: false })
+}
+
+fn response<'a>(ctx: &Ctx<'a>) -> Option<Cookies<'a>> {
+    ctx.response.map(|head| Cookies { head, set: true })
+}
+
+fn either<'a>(ctx: &Ctx<'a>) -> Option<Cookies<'a>> {
+    response(ctx).or_else(|| request(ctx))
+}
+
+impl<'a> Cookies<'a> {
+    fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let (name, per_line): (&'static [u8], usize) =
+            if self.set { (b"set-cookie", 1) } else { (b"cookie", usize::MAX) };
+        self.head.fields_named(name).flat_map(move |field| Pairs { rest: field.value }.take(per_line))
+    }
+
+    /// The values of the cookie that the arguments name; of all without a name.
+    fn matching(self, args: &'a [Arg]) -> impl Iterator<Item = &'a [u8]> {
+        let wanted = args.text(0).filter(|name| !name.is_empty());
+        self.pairs().filter(move |(name, _)| wanted.is_none_or(|w| w == *name)).map(|(_, value)| value)
+    }
+
+    /// The last value of the named cookie; the first of all without a name.
+    fn one(self, args: &'a [Arg]) -> Option<&'a [u8]> {
+        let named = args.text(0).is_some_and(|name| !name.is_empty());
+        let mut values = self.matching(args);
+        if named { values.last() } else { values.next() }
+    }
+}
+
+fn each<'a>(
+    cookies: Option<Cookies<'a>>,
+    args: &'a [Arg],
+    sink: Sink<'_, 'a>,
+    convert: fn(&'a [u8]) -> Value<'a>,
+) -> bool {
+    cookies.is_some_and(|cookies| cookies.matching(args).any(|value| sink(convert(value))))
+}
+
+/// Cuts a line at semicolons outside quotes; pieces without `=` are no cookies.
+struct Pairs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let mut quoted = false;
+            let end = self.rest.iter().position(|c| {
+                quoted ^= *c == b'"';
+                *c == b';' && !quoted
+            });
+            let (piece, rest) = match end {
+                Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+                None => (self.rest, &[][..]),
+            };
+            self.rest = rest;
+            if let Some(equal) = memchr::memchr(b'=', piece) {
+                return Some((piece[..equal].trim_ascii(), piece[equal + 1..].trim_ascii()));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_cut_outside_quotes() {
+        let pairs = |line: &'static str| -> Vec<String> {
+            let show = |(n, v): (&[u8], &[u8])| format!("{}|{}", n.escape_ascii(), v.escape_ascii());
+            Pairs { rest: line.as_bytes() }.map(show).collect()
+        };
+        assert_eq!(pairs("a=1; b = 2;c=;x;q=\"x;y\""), ["a|1", "b|2", "c|", "q|\\\"x;y\\\""]);
+        assert!(pairs("").is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! Fetches of start lines: method, URL and its parts, version, status (manual 7.3.6).
+
+use super::Fetch;
+use crate::http::{Head, uri};
+use crate::sample::arg::Arg;
+use crate::sample::convert::sdbm;
+use crate::sample::place::Needs::{Request, RequestKept, Response, ResponseKept};
+use crate::sample::value::leading_int;
+use crate::sample::{Ctx, Type, Value};
+
+pub(super) const FETCHES: &[Fetch] = &[
+    Fetch::new("base", Type::Str, Request, base),
+    Fetch::new("base32", Type::Int, Request, |ctx, _| Some(hash(&host_and(ctx.request?, false)))),
+    Fetch::new("baseq", Type::Str, Request, baseq),
+    Fetch::new("capture.req.method", Type::Str, RequestKept, |ctx, _| kept(ctx, 0)),
+    Fetch::new("capture.req.uri", Type::Str, RequestKept, |ctx, _| kept(ctx, 1)),
+    Fetch::new("capture.req.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.request?.version().text()))),
+    Fetch::new("capture.res.ver", Type::Str, ResponseKept, |ctx, _| Some(Value::str(ctx.response?.version().text()))),
+    Fetch::new("method", Type::Method, RequestKept, |ctx, _| Some(Value::Method(ctx.request?.method_token().into()))),
+    Fetch::new("path", Type::Str, Request, |ctx, _| some(ctx.request?.path())),
+    Fetch::new("pathq", Type::Str, Request, |ctx, _| some(uri::path_and_query(ctx.request?.uri()))),
+    Fetch::new("query", Type::Str, Request, query),
+    Fetch::new("req.proto_http", Type::Bool, RequestKept, |ctx, _| Some(Value::Bool(ctx.request.is_some()))),
+    Fetch::new("req_proto_http", Type::Bool, RequestKept, |ctx, _| Some(Value::Bool(ctx.request.is_some()))),
+    Fetch::new("req.ver", Type::Str, Request, |ctx, _| version(ctx.request?)),
+    Fetch::new("req_ver", Type::Str, Request, |ctx, _| version(ctx.request?)),
+    Fetch::new("res.ver", Type::Str, Response, |ctx, _| version(ctx.response?)),
+    Fetch::new("resp_ver", Type::Str, Response, |ctx, _| version(ctx.response?)),
+    Fetch::new("status", Type::Int, ResponseKept, |ctx, _| Some(Value::Int(i64::from(ctx.response?.status())))),
+    Fetch::new("url", Type::Str, Request, |ctx, _| Some(Value::str(ctx.request?.uri()))),
+    Fetch::new("url32", Type::Int, Request, |ctx, _| Some(hash(&host_and(ctx.request?, true)))),
+    Fetch::new("url_ip", Type::Ipv4, Request, url_ip),
+    Fetch::new("url_port", Type::Int, Request, url_port),
+];
+
+fn some(text: &[u8]) -> Option<Value<'_>> {
+    if text.is_empty() { None } else { Some(Value::str(text)) }
+}
+
+fn version(head: &Head) -> Option<Value<'_>> {
+    head.version_text().strip_prefix(b"HTTP/").map(Value::str)
+}
+
+/// A word of the request line as it was received.
+fn kept<'a>(ctx: &Ctx<'a>, word: usize) -> Option<Value<'a>> {
+    let (start, end) = ctx.facts.uri;
+    let line = &ctx.facts.request_line;
+    let text = match word {
+        0 => line.get(..line.iter().position(|c| *c == b' ')?),
+        _ => line.get(start..end),
+    };
+    text.filter(|text| !text.is_empty()).map(Value::str)
+}
+
+fn query<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
+    let both = uri::path_and_query(ctx.request?.uri());
+    let mark = memchr::memchr(b'?', both)?;
+    both.get(mark + 1..).map(Value::str)
+}
+
+/// The host and the path, up to the query or with it.
+fn host_and(head: &Head, with_query: bool) -> Vec<u8> {
+    let mut text = head.get(b"host").unwrap_or_default().to_vec();
+    text.extend_from_slice(if with_query { uri::path_and_query(head.uri()) } else { head.path() });
+    text
+}
+
+fn base<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
+    Some(Value::string(host_and(ctx.request?, false)))
+}
+
+fn baseq<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
+    Some(Value::string(host_and(ctx.request?, true)))
+}
+
+fn hash(text: &[u8]) -> Value<'static> {
+    Value::Int(i64::from(sdbm(text, true)))
+}
+
+fn url_ip<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
+    let (host, _) = uri::host_and_port(uri::authority(ctx.request?.uri())?);
+    Value::str(host).cast(Type::Ipv4)
+}
+
+fn url_port<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
+    let (_, port) = uri::host_and_port(uri::authority(ctx.request?.uri())?);
+    Some(Value::Int(port.map_or(80, leading_int)))
+}

@@ -1,0 +1,53 @@
+//! Fetches of URL parameters (manual 7.3.6, `urlp`).
+
+use super::{Fetch, Sink};
+use crate::sample::arg::{Arg, Args, Kind};
+use crate::sample::place::Needs::Request;
+use crate::sample::value::leading_int;
+use crate::sample::{Ctx, Type, Value};
+
+const NAME_DELIMITER: &[Kind] = &[Kind::Str, Kind::Str];
+
+const fn row(name: &'static str) -> Fetch {
+    Fetch::new(name, Type::Str, Request, |ctx, args| params(ctx, args).next().map(Value::str))
+        .args(NAME_DELIMITER, 0)
+        .check(check)
+        .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::str(v)))
+}
+
+pub(super) const FETCHES: &[Fetch] = &[
+    row("urlp"),
+    row("url_param"),
+    Fetch::new("urlp_val", Type::Int, Request, |ctx, args| {
+        params(ctx, args).next().map(|value| Value::Int(leading_int(value)))
+    })
+    .args(NAME_DELIMITER, 0)
+    .check(check)
+    .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::Int(leading_int(v)))),
+];
+
+fn check(args: &mut Vec<Arg>) -> Result<(), String> {
+    match args.text(1) {
+        Some(delimiter) if delimiter.len() != 1 => Err("Delimiter must be exactly 1 character.".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The values of the parameter that the arguments name, of all without a name. The list begins after the
+/// first `?`, or after another delimiter, which then also separates.
+fn params<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> impl Iterator<Item = &'a [u8]> {
+    let url = ctx.request.map(|head| head.uri()).unwrap_or_default();
+    let wanted = args.text(0).filter(|name| !name.is_empty());
+    let delimiter = args.text(1).and_then(|text| text.first()).copied().unwrap_or(b'?');
+    let list = memchr::memchr(delimiter, url).and_then(|at| url.get(at + 1..)).unwrap_or_default();
+    let ends = move |c: &u8| matches!(c, b'&' | b';') || *c == delimiter;
+    list.split(ends).filter_map(move |pair| {
+        let equal = memchr::memchr(b'=', pair)?;
+        let (name, value) = (&pair[..equal], &pair[equal + 1..]);
+        wanted.is_none_or(|w| w == name).then_some(value)
+    })
+}
+
+fn each<'a>(ctx: &Ctx<'a>, args: &'a [Arg], sink: Sink<'_, 'a>, convert: fn(&'a [u8]) -> Value<'a>) -> bool {
+    params(ctx, args).any(|value| sink(convert(value)))
+}

@@ -1,0 +1,46 @@
+//! An exchange to evaluate expressions against in tests.
+
+use super::{Client, Ctx, Facts};
+use crate::http::{Head, Version};
+use crate::proxy::{BackendId, Config, Frontend, FrontendId};
+use crate::stats::Counters;
+use crate::time::Now;
+
+/// A head from a start line and field lines, `\n` between them.
+pub fn head(text: &str) -> Head {
+    let mut lines = text.lines();
+    let start: Vec<&str> = lines.next().unwrap_or_default().splitn(3, ' ').collect();
+    let mut head = Head::new();
+    match start[..] {
+        [version, status, reason] if version.starts_with("HTTP/") => {
+            head.start_response(Version::classify(version.as_bytes()), status.parse().unwrap(), reason.as_bytes());
+        }
+        [method, uri, version] => {
+            head.start_request(method.as_bytes(), uri.as_bytes(), Version::classify(version.as_bytes()));
+        }
+        _ => panic!("no start line"),
+    }
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap();
+        head.add(name.as_bytes(), value.trim().as_bytes());
+    }
+    head
+}
+
+/// Calls `f` with the view of an exchange from 192.0.2.7:4000 to 127.0.0.1:80 in frontend `f`.
+pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&Ctx<'_>) -> R) -> R {
+    let mut config = Config::default();
+    config.frontends.push(Frontend { name: "f".to_owned(), uuid: 2, ..Frontend::default() });
+    let counters = Counters::private(&config);
+    let facts = Facts::default();
+    let client = Client {
+        frontend: FrontendId(0),
+        bind: 0,
+        source: Some("192.0.2.7:4000".parse().unwrap()),
+        destination: Some("127.0.0.1:80".parse().unwrap()),
+        requests: 1,
+    };
+    let now = Now { mono_us: 5_000_000, wall_us: 1_577_836_800_123_456 };
+    let (backend, server) = (None::<BackendId>, None);
+    f(&Ctx { now, config: &config, counters: &counters, client, request, response, backend, server, facts: &facts })
+}
