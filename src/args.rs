@@ -270,7 +270,6 @@ impl Args {
         match self {
             _ if self.check => Ok(()),
             Args { master_worker: Some(_), .. } => refuse("master-worker mode (-W, -Ws) is not available"),
-            Args { sockets_from: Some(_), .. } => refuse("taking sockets from an old process (-x) is not available"),
             Args { no_epoll: true, .. } => refuse("-de leaves no polling system: epoll is the only one"),
             _ => Ok(()),
         }

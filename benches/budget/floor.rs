@@ -18,8 +18,7 @@ pub fn relay(port: u16, origin: u16) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let origin = SocketAddr::from(([127, 0, 0, 1], origin));
     let mut pairs: Slab<Pair> = Slab::new();
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -53,27 +52,16 @@ pub fn relay(port: u16, origin: u16) -> io::Result<()> {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    origin: SocketAddr,
-    poll: &Poll,
-    pairs: &mut Slab<Pair>,
-) -> io::Result<()> {
+fn accept(listener: &TcpListener, origin: SocketAddr, poll: &Poll, pairs: &mut Slab<Pair>) -> io::Result<()> {
     while let Ok((mut client, _)) = listener.accept() {
         let mut server = TcpStream::connect(origin)?;
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
         let entry = pairs.vacant_entry();
         let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry()
-            .register(&mut client, Token(2 * entry.key()), both)?;
-        poll.registry()
-            .register(&mut server, Token(2 * entry.key() + 1), both)?;
-        entry.insert(Pair {
-            sockets: [client, server],
-            pending: Default::default(),
-            ended: [false; 2],
-        });
+        poll.registry().register(&mut client, Token(2 * entry.key()), both)?;
+        poll.registry().register(&mut server, Token(2 * entry.key() + 1), both)?;
+        entry.insert(Pair { sockets: [client, server], pending: Default::default(), ended: [false; 2] });
     }
     Ok(())
 }
@@ -127,8 +115,5 @@ impl Pair {
 }
 
 fn wait(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::NotConnected
-    )
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected)
 }

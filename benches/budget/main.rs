@@ -43,10 +43,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs one of the child roles until the bench goes away, however it goes.
-fn child(
-    arguments: &[String],
-    role: impl FnOnce(Vec<u16>) -> std::io::Result<()>,
-) -> Result<(), String> {
+fn child(arguments: &[String], role: impl FnOnce(Vec<u16>) -> std::io::Result<()>) -> Result<(), String> {
     let ports: Result<Vec<u16>, _> = arguments[1..].iter().map(|port| port.parse()).collect();
     let mut ports = ports.map_err(|error| format!("bad port: {error}"))?;
     ports.resize(2, 0);
@@ -68,8 +65,8 @@ fn bench(arguments: &[String]) -> Result<(), String> {
         tables.push(table);
     }
     if options.save {
-        let path = report::save(&bench.description(), &tables)
-            .map_err(|error| format!("cannot save the results: {error}"))?;
+        let path =
+            report::save(&bench.description(), &tables).map_err(|error| format!("cannot save the results: {error}"))?;
         println!("saved as {path}");
     }
     Ok(())
@@ -78,21 +75,12 @@ fn bench(arguments: &[String]) -> Result<(), String> {
 /// Measures every peer that can serve `row`, round by round.
 fn measure_row(bench: &Bench, row: Row, options: &Options) -> Table {
     let load = row.load(Duration::from_secs(options.seconds));
-    let peers: Vec<_> = bench
-        .peers
-        .iter()
-        .filter(|peer| peer.port(row).is_some())
-        .collect();
+    let peers: Vec<_> = bench.peers.iter().filter(|peer| peer.port(row).is_some()).collect();
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); peers.len()];
     let mut troubles = Vec::new();
     for round in 0..options.rounds {
         for (peer, taken) in peers.iter().zip(&mut samples) {
-            eprint!(
-                "\r{row}: round {}/{} {:<8}",
-                round + 1,
-                options.rounds,
-                peer.name
-            );
+            eprint!("\r{row}: round {}/{} {:<8}", round + 1, options.rounds, peer.name);
             let Some(port) = peer.port(row) else { continue };
             match measure::cpu_under_load(peer.pid(), port, &load) {
                 Ok(sample) => taken.push(sample),
@@ -112,11 +100,7 @@ fn measure_row(bench: &Bench, row: Row, options: &Options) -> Table {
         outcomes.push(Outcome::new(peer.name, &taken, calls));
     }
     progress("");
-    Table {
-        row,
-        outcomes,
-        troubles,
-    }
+    Table { row, outcomes, troubles }
 }
 
 /// Says on a terminal what goes on, in one line that is overwritten.

@@ -40,8 +40,7 @@ pub fn cpu_under_load(pid: u32, port: u16, load: &Load) -> Result<Sample, String
     let answered = wrk(port, load)?;
     let after = Cpu::of_tree(pid)?;
     let total_ns = (after.total_ns - before.total_ns) as f64;
-    let ticks = (after.user_ticks + after.system_ticks - before.user_ticks - before.system_ticks)
-        .max(1) as f64;
+    let ticks = (after.user_ticks + after.system_ticks - before.user_ticks - before.system_ticks).max(1) as f64;
     let user_ns = total_ns * (after.user_ticks - before.user_ticks) as f64 / ticks;
     let requests = answered.requests as f64;
     Ok(Sample {
@@ -59,11 +58,8 @@ pub fn calls_under_load(pid: u32, port: u16, load: &Load) -> Result<Calls, Strin
     for member in tree(pid) {
         strace.args(["-p", &member.to_string()]);
     }
-    let mut strace = strace
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("strace: {error}"))?;
+    let mut strace =
+        strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|error| format!("strace: {error}"))?;
     sleep(Duration::from_millis(300));
     let answered = wrk(port, load);
     // strace prints its table when it is interrupted.
@@ -77,8 +73,8 @@ pub fn calls_under_load(pid: u32, port: u16, load: &Load) -> Result<Calls, Strin
 /// Reads strace's summary: `% time, seconds, usecs/call, calls, [errors,] syscall`.
 fn calls(table: &str, requests: u64) -> Calls {
     const DATA: [&str; 11] = [
-        "read", "readv", "write", "writev", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg",
-        "splice", "sendfile",
+        "read", "readv", "write", "writev", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "splice",
+        "sendfile",
     ];
     let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
     for line in table.lines() {
@@ -90,18 +86,11 @@ fn calls(table: &str, requests: u64) -> Calls {
             *counts.entry(name).or_default() += count / requests.max(1) as f64;
         }
     }
-    let mut by_name: Vec<(String, f64)> = counts
-        .iter()
-        .map(|(name, count)| (name.to_string(), *count))
-        .collect();
+    let mut by_name: Vec<(String, f64)> = counts.iter().map(|(name, count)| (name.to_string(), *count)).collect();
     by_name.sort_by(|a, b| b.1.total_cmp(&a.1));
     by_name.retain(|(_, count)| *count >= 0.01);
     Calls {
-        data: counts
-            .iter()
-            .filter(|(name, _)| DATA.contains(name))
-            .map(|(_, count)| count)
-            .sum(),
+        data: counts.iter().filter(|(name, _)| DATA.contains(name)).map(|(_, count)| count).sum(),
         all: counts.values().sum(),
         by_name,
     }
@@ -134,19 +123,11 @@ fn wrk(port: u16, load: &Load) -> Result<Answered, String> {
         .find_map(|line| line.trim().split_once(" requests in "))
         .and_then(|(count, _)| count.parse().ok())
         .filter(|count| *count > 0);
-    let per_second = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Requests/sec:"))
-        .and_then(|rate| rate.trim().parse().ok());
+    let per_second =
+        text.lines().find_map(|line| line.strip_prefix("Requests/sec:")).and_then(|rate| rate.trim().parse().ok());
     match (requests, per_second) {
-        (Some(requests), Some(per_second)) => Ok(Answered {
-            requests,
-            per_second,
-        }),
-        _ => Err(format!(
-            "wrk said: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
+        (Some(requests), Some(per_second)) => Ok(Answered { requests, per_second }),
+        _ => Err(format!("wrk said: {text}{}", String::from_utf8_lossy(&output.stderr))),
     }
 }
 
@@ -161,14 +142,10 @@ struct Cpu {
 
 impl Cpu {
     fn of_tree(pid: u32) -> Result<Cpu, String> {
-        let mut sum = Cpu {
-            total_ns: 0,
-            user_ticks: 0,
-            system_ticks: 0,
-        };
+        let mut sum = Cpu { total_ns: 0, user_ticks: 0, system_ticks: 0 };
         for member in tree(pid) {
-            let tasks = fs::read_dir(format!("/proc/{member}/task"))
-                .map_err(|_| format!("process {member} is gone"))?;
+            let tasks =
+                fs::read_dir(format!("/proc/{member}/task")).map_err(|_| format!("process {member} is gone"))?;
             for task in tasks.flatten() {
                 let word = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
                 sum.total_ns += number(word.split_whitespace().next());
@@ -199,12 +176,7 @@ fn tree(pid: u32) -> Vec<u32> {
     let mut members = vec![pid];
     let mut next = 0;
     while let Some(&parent) = members.get(next) {
-        members.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(child, _)| *child),
-        );
+        members.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
         next += 1;
     }
     members

@@ -19,13 +19,7 @@ pub enum Row {
 }
 
 impl Row {
-    const ALL: [Row; 5] = [
-        Row::KeepAlive,
-        Row::Close,
-        Row::Large,
-        Row::Tcp,
-        Row::TcpLarge,
-    ];
+    const ALL: [Row; 5] = [Row::KeepAlive, Row::Close, Row::Large, Row::Tcp, Row::TcpLarge];
 
     fn from_name(name: &str) -> Option<Row> {
         Row::ALL.into_iter().find(|row| row.name() == name)
@@ -105,34 +99,19 @@ const PEERS: [&str; 4] = ["floor", "nginx", "haproxy", "epoxy"];
 impl Options {
     /// Reads `--rows a,b --peers a,b --rounds N --seconds N --save`; an empty list means all.
     pub fn parse(arguments: &[String]) -> Result<Options, String> {
-        let mut options = Options {
-            rows: Row::ALL.to_vec(),
-            peers: PEERS.to_vec(),
-            rounds: 5,
-            seconds: 4,
-            save: false,
-        };
+        let mut options =
+            Options { rows: Row::ALL.to_vec(), peers: PEERS.to_vec(), rounds: 5, seconds: 4, save: false };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--rows" => {
                     let named = list(value()?, Row::from_name)?;
-                    options.rows = if named.is_empty() {
-                        Row::ALL.to_vec()
-                    } else {
-                        named
-                    };
+                    options.rows = if named.is_empty() { Row::ALL.to_vec() } else { named };
                 }
                 "--peers" => {
-                    let named = list(value()?, |name| {
-                        PEERS.into_iter().find(|peer| *peer == name)
-                    })?;
-                    options.peers = if named.is_empty() {
-                        PEERS.to_vec()
-                    } else {
-                        named
-                    };
+                    let named = list(value()?, |name| PEERS.into_iter().find(|peer| *peer == name))?;
+                    options.peers = if named.is_empty() { PEERS.to_vec() } else { named };
                 }
                 "--rounds" => options.rounds = positive(value()?)? as usize,
                 "--seconds" => options.seconds = positive(value()?)?,

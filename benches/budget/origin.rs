@@ -24,16 +24,12 @@ const LARGE: usize = 2;
 
 /// Serves `127.0.0.1:port` until the process ends.
 pub fn serve(port: u16) -> io::Result<()> {
-    let answers = [
-        answer("keep-alive", SMALL_BODY),
-        answer("close", SMALL_BODY),
-        answer("keep-alive", &vec![b'x'; LARGE_BYTES]),
-    ];
+    let answers =
+        [answer("keep-alive", SMALL_BODY), answer("close", SMALL_BODY), answer("keep-alive", &vec![b'x'; LARGE_BYTES])];
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Slab<Connection> = Slab::new();
     loop {
         match poll.poll(&mut events, None) {
@@ -57,33 +53,18 @@ pub fn serve(port: u16) -> io::Result<()> {
 }
 
 fn answer(connection: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
-        "HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-fn accept(
-    listener: &TcpListener,
-    poll: &Poll,
-    connections: &mut Slab<Connection>,
-) -> io::Result<()> {
+fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Connection>) -> io::Result<()> {
     while let Ok((mut stream, _)) = listener.accept() {
         let _ = stream.set_nodelay(true);
         let entry = connections.vacant_entry();
-        poll.registry().register(
-            &mut stream,
-            Token(entry.key()),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
-        entry.insert(Connection {
-            stream,
-            heads: Vec::new(),
-            sending: None,
-        });
+        poll.registry().register(&mut stream, Token(entry.key()), Interest::READABLE | Interest::WRITABLE)?;
+        entry.insert(Connection { stream, heads: Vec::new(), sending: None });
     }
     Ok(())
 }

@@ -33,11 +33,7 @@ pub struct Peer {
 impl Peer {
     /// Where the peer serves `row`, if it does.
     pub fn port(&self, row: Row) -> Option<u16> {
-        if row.is_tcp() {
-            self.tcp_port
-        } else {
-            Some(self.http_port)
-        }
+        if row.is_tcp() { self.tcp_port } else { Some(self.http_port) }
     }
 
     /// The process started; its children belong to it.
@@ -52,12 +48,7 @@ impl Bench {
         let directory = Directory::new()?;
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let origin_port = free_port()?;
-        let origin = Running::start(
-            LOAD_CPU,
-            &own,
-            &["origin".into(), origin_port.to_string()],
-            origin_port,
-        )?;
+        let origin = Running::start(LOAD_CPU, &own, &["origin".into(), origin_port.to_string()], origin_port)?;
         let mut peers = Vec::new();
         for &name in names {
             match Peer::start(name, &own, origin_port, &directory.0) {
@@ -65,11 +56,7 @@ impl Bench {
                 Err(error) => eprintln!("bench: {name} is left out: {error}"),
             }
         }
-        Ok(Bench {
-            peers,
-            _origin: origin,
-            _directory: directory,
-        })
+        Ok(Bench { peers, _origin: origin, _directory: directory })
     }
 
     /// The machine and the versions, as Markdown lines.
@@ -89,12 +76,7 @@ impl Bench {
 }
 
 impl Peer {
-    fn start(
-        name: &'static str,
-        own: &Path,
-        origin_port: u16,
-        directory: &Path,
-    ) -> Result<Peer, String> {
+    fn start(name: &'static str, own: &Path, origin_port: u16, directory: &Path) -> Result<Peer, String> {
         let http_port = free_port()?;
         let tcp_port = free_port()?;
         let values = [
@@ -115,11 +97,7 @@ impl Peer {
         let (binary, arguments, tcp_port) = match name {
             "floor" => (
                 own.to_path_buf(),
-                vec![
-                    "floor".into(),
-                    http_port.to_string(),
-                    origin_port.to_string(),
-                ],
+                vec!["floor".into(), http_port.to_string(), origin_port.to_string()],
                 Some(http_port),
             ),
             "nginx" => {
@@ -128,26 +106,12 @@ impl Peer {
             }
             _ => {
                 let path = configured("haproxy.cfg", include_str!("../configs/haproxy.cfg"))?;
-                let binary = if name == "epoxy" {
-                    epoxy(own)
-                } else {
-                    PathBuf::from("haproxy")
-                };
-                (
-                    binary,
-                    vec!["-db".into(), "-f".into(), path],
-                    Some(tcp_port),
-                )
+                let binary = if name == "epoxy" { epoxy(own) } else { PathBuf::from("haproxy") };
+                (binary, vec!["-db".into(), "-f".into(), path], Some(tcp_port))
             }
         };
         let running = Running::start(PROXY_CPU, &binary, &arguments, http_port)?;
-        Ok(Peer {
-            name,
-            version: version(name, &binary),
-            running,
-            http_port,
-            tcp_port,
-        })
+        Ok(Peer { name, version: version(name, &binary), running, http_port, tcp_port })
     }
 }
 
@@ -155,11 +119,7 @@ impl Peer {
 fn epoxy(own: &Path) -> PathBuf {
     match std::env::var_os("EPOXY_BIN") {
         Some(path) => path.into(),
-        None => own
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("."))
-            .join("epoxy"),
+        None => own.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("epoxy"),
     }
 }
 
@@ -172,11 +132,7 @@ fn version(name: &str, binary: &Path) -> String {
         return "unknown".into();
     };
     let text = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&text)
-        .lines()
-        .next()
-        .unwrap_or("unknown")
-        .to_string()
+    String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_string()
 }
 
 /// A child that does not outlive the bench.

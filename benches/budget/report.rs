@@ -30,11 +30,7 @@ impl Outcome {
             total_us: median(samples, |sample| sample.total_us),
             requests_per_second: median(samples, |sample| sample.requests_per_second),
         });
-        Outcome {
-            name,
-            medians,
-            calls,
-        }
+        Outcome { name, medians, calls }
     }
 }
 
@@ -42,11 +38,7 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<f64> = samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        (values[middle - 1] + values[middle]) / 2.0
-    }
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 impl Table {
@@ -67,11 +59,7 @@ impl Table {
             let Some(calls) = &outcome.calls else {
                 continue;
             };
-            let names: Vec<String> = calls
-                .by_name
-                .iter()
-                .map(|(name, count)| format!("{name} {count:.2}"))
-                .collect();
+            let names: Vec<String> = calls.by_name.iter().map(|(name, count)| format!("{name} {count:.2}")).collect();
             let _ = writeln!(text, "- {} calls: {}", outcome.name, names.join(", "));
         }
         for trouble in &self.troubles {
@@ -89,17 +77,9 @@ impl Table {
         let per_gb = 1e9 / LARGE_BYTES as f64 / 1000.0;
         let (user, total, rate) = if self.row.is_bulk() {
             let rate = medians.requests_per_second * LARGE_BYTES as f64 / 1e9;
-            (
-                medians.user_us * per_gb,
-                medians.total_us * per_gb,
-                format!("{rate:.2}"),
-            )
+            (medians.user_us * per_gb, medians.total_us * per_gb, format!("{rate:.2}"))
         } else {
-            (
-                medians.user_us,
-                medians.total_us,
-                format!("{:.0}", medians.requests_per_second),
-            )
+            (medians.user_us, medians.total_us, format!("{:.0}", medians.requests_per_second))
         };
         let ratio = |name| match self.total_us(name) {
             Some(base) => format!("{:.2}", medians.total_us / base),

@@ -117,10 +117,7 @@ impl BodyDecoder {
         let state = match body {
             Body::None | Body::Length(0) => State::Done,
             Body::Length(length) => State::Length(length),
-            Body::Chunked => State::Size {
-                size: 0,
-                digits: false,
-            },
+            Body::Chunked => State::Size { size: 0, digits: false },
             Body::UntilClose | Body::Tunnel => State::UntilClose,
         };
         BodyDecoder { state }
@@ -191,8 +188,7 @@ impl BodyDecoder {
                     break;
                 }
                 _ => {
-                    self.framing_octet(*byte)
-                        .map_err(|fault| ParseError::new(fault, piece.framing))?;
+                    self.framing_octet(*byte).map_err(|fault| ParseError::new(fault, piece.framing))?;
                     piece.framing += 1;
                 }
             }
@@ -237,9 +233,7 @@ impl BodyDecoder {
                     break;
                 }
                 before => {
-                    let octet = self
-                        .framing_octet(*byte)
-                        .map_err(|fault| ParseError::new(fault, at))?;
+                    let octet = self.framing_octet(*byte).map_err(|fault| ParseError::new(fault, at))?;
                     match octet {
                         Octet::Keep if scan.dropped > 0 => {
                             self.state = before; // forwarded by the next call
@@ -303,10 +297,7 @@ impl BodyDecoder {
     }
 }
 
-const NEXT_CHUNK: State = State::Size {
-    size: 0,
-    digits: false,
-};
+const NEXT_CHUNK: State = State::Size { size: 0, digits: false };
 
 fn after_size(size: u64) -> State {
     match size {
@@ -339,10 +330,7 @@ fn is_empty_line(input: &[u8], block: usize) -> bool {
 /// # Errors
 /// [`Fault::Trailer`] for lines that are no fields, or too many of them.
 pub fn parse_trailers(block: &[u8], head: &mut Head, limits: &Limits) -> Result<(), ParseError> {
-    let limits = Limits {
-        lenient: true,
-        ..*limits
-    };
+    let limits = Limits { lenient: true, ..*limits };
     match slow::trailers(block, head, &limits) {
         Ok(Parsed::Complete { .. }) => framing::check_lengths(head),
         Ok(Parsed::Partial) => Err(ParseError::new(Fault::Trailer, block.len())),

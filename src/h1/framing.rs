@@ -67,10 +67,7 @@ pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
     if head.method() == Method::Connect {
         head.remove_known(Known::ContentLength);
         head.remove_known(Known::TransferEncoding);
-        return Ok(Framing {
-            body: Body::None,
-            must_close: chunked,
-        });
+        return Ok(Framing { body: Body::None, must_close: chunked });
     }
     let body = if chunked {
         head.remove_known(Known::ContentLength);
@@ -87,10 +84,7 @@ pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
     if has_body {
         head.remove_known(Known::Upgrade);
     }
-    Ok(Framing {
-        body,
-        must_close: chunked && (old || length.is_some()),
-    })
+    Ok(Framing { body, must_close: chunked && (old || length.is_some()) })
 }
 
 /// The framing of a response to `asked`; normalises its length fields and `TE`.
@@ -112,9 +106,7 @@ pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
         head.remove_known(Known::ContentLength);
         head.remove_known(Known::TransferEncoding);
         return match status {
-            101 if !asked.upgrade || !accepts_upgrade(head) => {
-                Err(ParseError::new(Fault::Upgrade, 0))
-            }
+            101 if !asked.upgrade || !accepts_upgrade(head) => Err(ParseError::new(Fault::Upgrade, 0)),
             101 => Ok(until_the_end(Body::Tunnel)),
             _ => Ok(Framing::default()),
         };
@@ -122,39 +114,23 @@ pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
     let old = head.version() == Version::Http10;
     let must_close = chunked && (old || length.is_some());
     if asked.method == Method::Head || status == 304 {
-        return Ok(Framing {
-            body: Body::None,
-            must_close,
-        });
+        return Ok(Framing { body: Body::None, must_close });
     }
     Ok(match length {
-        _ if chunked => Framing {
-            body: Body::Chunked,
-            must_close,
-        },
-        Some(length) => Framing {
-            body: Body::Length(length),
-            must_close: false,
-        },
+        _ if chunked => Framing { body: Body::Chunked, must_close },
+        Some(length) => Framing { body: Body::Length(length), must_close: false },
         None => until_the_end(Body::UntilClose),
     })
 }
 
 /// Whether a 101 says that the connection is upgraded; to WebSocket, with the proof (RFC 6455 4.2.2).
 fn accepts_upgrade(head: &Head) -> bool {
-    let says = |name, word: &[u8]| {
-        head.values(name)
-            .any(|value| value.eq_ignore_ascii_case(word))
-    };
-    says(b"connection", b"upgrade")
-        && (!says(b"upgrade", b"websocket") || head.count(b"sec-websocket-accept") > 0)
+    let says = |name, word: &[u8]| head.values(name).any(|value| value.eq_ignore_ascii_case(word));
+    says(b"connection", b"upgrade") && (!says(b"upgrade", b"websocket") || head.count(b"sec-websocket-accept") > 0)
 }
 
 fn until_the_end(body: Body) -> Framing {
-    Framing {
-        body,
-        must_close: true,
-    }
+    Framing { body, must_close: true }
 }
 
 /// Reads all `Content-Length` fields and leaves one.
@@ -236,9 +212,7 @@ fn keep_te_trailers(head: &mut Head) {
     if !head.has(Known::Te) {
         return;
     }
-    let trailers = head
-        .values(b"te")
-        .any(|value| value.eq_ignore_ascii_case(b"trailers"));
+    let trailers = head.values(b"te").any(|value| value.eq_ignore_ascii_case(b"trailers"));
     let index = head.fields_known(Known::Te).next().map(|field| field.index);
     match index {
         Some(index) if trailers => {

@@ -20,11 +20,7 @@ pub struct Limits {
 impl Default for Limits {
     /// HAProxy's defaults: bufsize 16384, maxrewrite 1024, maxhdr 101.
     fn default() -> Limits {
-        Limits {
-            head_bytes_max: 15360,
-            fields_max: 100,
-            lenient: false,
-        }
+        Limits { head_bytes_max: 15360, fields_max: 100, lenient: false }
     }
 }
 
@@ -106,11 +102,7 @@ fn fast_request(buf: &[u8], head: &mut Head, limits: &Limits) -> Option<usize> {
 fn fast_response(buf: &[u8], head: &mut Head, limits: &Limits) -> Option<usize> {
     let mut fields = [const { MaybeUninit::uninit() }; FAST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        buf,
-        &mut fields,
-    );
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, buf, &mut fields);
     let Ok(httparse::Status::Complete(head_bytes)) = parsed else {
         return None;
     };

@@ -106,9 +106,7 @@ pub fn to_server(head: &mut Head, keep: bool) {
 pub fn to_client(head: &mut Head, keep: bool, client: Version) {
     match (head.version(), keep) {
         (Version::Http11, false) => add(head, b"close"),
-        (version, true) if version == Version::Http10 || client == Version::Http10 => {
-            add(head, b"keep-alive")
-        }
+        (version, true) if version == Version::Http10 || client == Version::Http10 => add(head, b"keep-alive"),
         _ => {}
     }
 }

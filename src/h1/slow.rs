@@ -96,9 +96,7 @@ fn run(
     match parse(&mut cursor, head) {
         Ok(()) => {
             head.truncate(cursor.at);
-            Ok(Parsed::Complete {
-                head_bytes: cursor.at,
-            })
+            Ok(Parsed::Complete { head_bytes: cursor.at })
         }
         Err(stop) => {
             head.clear();
@@ -140,13 +138,7 @@ fn request_line(cursor: &mut Cursor<'_>, head: &mut Head, lenient: bool) -> Step
 }
 
 /// A request without version (HTTP/0.9): only `GET`, only when lenient, and it becomes one of 1.0.
-fn old_request(
-    cursor: &mut Cursor<'_>,
-    head: &mut Head,
-    method: Span,
-    uri: Span,
-    lenient: bool,
-) -> Step<bool> {
+fn old_request(cursor: &mut Cursor<'_>, head: &mut Head, method: Span, uri: Span, lenient: bool) -> Step<bool> {
     let is_get = cursor.buf.get(method.start as usize..method.end()) == Some(b"GET");
     if !is_line_end(cursor.peek()?) || !lenient || !is_get {
         return syntax(cursor.at);
@@ -165,8 +157,7 @@ fn status_line(cursor: &mut Cursor<'_>, head: &mut Head, lenient: bool) -> Step<
         return syntax(cursor.at);
     }
     let text = cursor.buf.get(version.start as usize..).unwrap_or_default();
-    let known =
-        is_http_version(cursor.buf, version) || (text.starts_with(b"RTSP/") && version.len == 8);
+    let known = is_http_version(cursor.buf, version) || (text.starts_with(b"RTSP/") && version.len == 8);
     if !lenient && !known {
         return syntax(version.start as usize);
     }
@@ -187,9 +178,7 @@ fn status_line(cursor: &mut Cursor<'_>, head: &mut Head, lenient: bool) -> Step<
 /// `HTTP/` digit dot digit.
 fn is_http_version(buf: &[u8], version: Span) -> bool {
     match buf.get(version.start as usize..version.end()) {
-        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) => {
-            major.is_ascii_digit() && minor.is_ascii_digit()
-        }
+        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
         _ => false,
     }
 }
@@ -218,11 +207,7 @@ fn fields(cursor: &mut Cursor<'_>, head: &mut Head, limits: &Limits) -> Step<()>
 }
 
 fn field_name(cursor: &mut Cursor<'_>, lenient: bool) -> Step<Span> {
-    let name = if lenient {
-        cursor.take(|byte| byte != b':' && !is_line_end(byte))?
-    } else {
-        cursor.take(is_token)?
-    };
+    let name = if lenient { cursor.take(|byte| byte != b':' && !is_line_end(byte))? } else { cursor.take(is_token)? };
     if name.len == 0 || cursor.peek()? != b':' {
         return syntax(cursor.at);
     }

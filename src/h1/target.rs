@@ -20,11 +20,7 @@ pub(super) fn check(head: &mut Head, lenient: bool) -> Result<(), ParseError> {
     }
     let target_at = head.uri_offset();
     let connect = head.method() == Method::Connect;
-    let found = if connect {
-        Some(head.uri())
-    } else {
-        uri::authority(head.uri())
-    };
+    let found = if connect { Some(head.uri()) } else { uri::authority(head.uri()) };
     let Some(authority) = found else {
         // HAProxy lets a target of one letter pass.
         return match lenient || head.uri().len() == 1 {
@@ -94,10 +90,7 @@ fn websocket_key(head: &Head) -> Result<(), ParseError> {
     let Some(index) = head.find_known(Known::Upgrade, 0) else {
         return Ok(());
     };
-    let says = |name, word: &[u8]| {
-        head.values(name)
-            .any(|value| value.eq_ignore_ascii_case(word))
-    };
+    let says = |name, word: &[u8]| head.values(name).any(|value| value.eq_ignore_ascii_case(word));
     let handshake = says(b"upgrade", b"websocket") && says(b"connection", b"upgrade");
     let key = head.get(b"sec-websocket-key");
     match handshake && key.is_none_or(|key| key.len() != 24) {

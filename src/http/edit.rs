@@ -76,13 +76,7 @@ impl Head {
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
-        Slot {
-            name,
-            value,
-            known,
-            removed: false,
-            verbatim: true,
-        }
+        Slot { name, value, known, removed: false, verbatim: true }
     }
 
     /// Replaces all fields of this name by one at the end (`http-request set-header`).
@@ -146,12 +140,7 @@ impl Head {
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.slots[index] = Slot {
-            name,
-            value,
-            verbatim: true,
-            ..old
-        };
+        self.slots[index] = Slot { name, value, verbatim: true, ..old };
     }
 
     /// Replaces the value of the field at this place by a part of its present value: the bytes
@@ -204,13 +193,7 @@ impl Head {
         let verbatim = value.start as usize == name.end() + 2
             && self.bytes.get(name.end() + 1) == Some(&b' ')
             && self.bytes.get(value.end()..value.end() + 2) == Some(b"\r\n");
-        self.slots.push(Slot {
-            name,
-            value,
-            known,
-            removed: false,
-            verbatim,
-        });
+        self.slots.push(Slot { name, value, known, removed: false, verbatim });
     }
 
     pub(crate) fn set_request_spans(&mut self, method: Span, uri: Span, version: Span) {
@@ -221,13 +204,7 @@ impl Head {
         self.version_text = version;
     }
 
-    pub(crate) fn set_response_spans(
-        &mut self,
-        version: Span,
-        status: u16,
-        status_text: Span,
-        reason: Span,
-    ) {
+    pub(crate) fn set_response_spans(&mut self, version: Span, status: u16, status_text: Span, reason: Span) {
         self.version = Version::classify(self.at(version));
         self.version_text = version;
         self.status = status;
@@ -237,9 +214,7 @@ impl Head {
 
     /// Where the value of a field stands in the raw head; for error positions.
     pub(crate) fn value_offset(&self, index: usize) -> usize {
-        self.slots
-            .get(index)
-            .map_or(0, |slot| slot.value.start as usize)
+        self.slots.get(index).map_or(0, |slot| slot.value.start as usize)
     }
 
     /// Cuts the raw head where it ends, when more was loaded.

@@ -16,10 +16,7 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn new(start: usize, end: usize) -> Span {
-        Span {
-            start: start as u32,
-            len: end.saturating_sub(start) as u32,
-        }
+        Span { start: start as u32, len: end.saturating_sub(start) as u32 }
     }
 
     pub(crate) fn end(self) -> usize {
@@ -95,9 +92,7 @@ impl Head {
     }
 
     pub(crate) fn at(&self, span: Span) -> &[u8] {
-        self.bytes
-            .get(span.start as usize..span.end())
-            .unwrap_or_default()
+        self.bytes.get(span.start as usize..span.end()).unwrap_or_default()
     }
 
     // The start line.
@@ -153,19 +148,11 @@ impl Head {
     // The fields.
 
     pub(super) fn live(&self) -> impl DoubleEndedIterator<Item = (usize, &Slot)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| !slot.removed)
+        self.slots.iter().enumerate().filter(|(_, slot)| !slot.removed)
     }
 
     fn field(&self, index: usize, slot: &Slot) -> Field<'_> {
-        Field {
-            name: self.at(slot.name),
-            value: self.at(slot.value),
-            known: slot.known,
-            index,
-        }
+        Field { name: self.at(slot.name), value: self.at(slot.value), known: slot.known, index }
     }
 
     /// The live fields in order.
@@ -174,25 +161,19 @@ impl Head {
     }
 
     /// The live fields of this name in order.
-    pub fn fields_named<'a>(
-        &'a self,
-        name: &'a [u8],
-    ) -> impl DoubleEndedIterator<Item = Field<'a>> {
+    pub fn fields_named<'a>(&'a self, name: &'a [u8]) -> impl DoubleEndedIterator<Item = Field<'a>> {
         // A known name is found by its id; only others compare text.
         let known = Known::classify(name);
         self.live()
             .filter(move |(_, slot)| {
-                slot.known == known
-                    && (known != Known::Other || self.at(slot.name).eq_ignore_ascii_case(name))
+                slot.known == known && (known != Known::Other || self.at(slot.name).eq_ignore_ascii_case(name))
             })
             .map(|(index, slot)| self.field(index, slot))
     }
 
     /// The live fields of this known name in order.
     pub fn fields_known(&self, known: Known) -> impl DoubleEndedIterator<Item = Field<'_>> {
-        self.live()
-            .filter(move |(_, slot)| slot.known == known)
-            .map(|(index, slot)| self.field(index, slot))
+        self.live().filter(move |(_, slot)| slot.known == known).map(|(index, slot)| self.field(index, slot))
     }
 
     /// The value of the first field of this name.
@@ -209,24 +190,18 @@ impl Head {
     /// The place of the first field of this known name at or behind the place `from`.
     pub fn find_known(&self, known: Known, from: usize) -> Option<usize> {
         let rest = self.slots.get(from..)?;
-        let found = rest
-            .iter()
-            .position(|slot| slot.known == known && !slot.removed)?;
+        let found = rest.iter().position(|slot| slot.known == known && !slot.removed)?;
         Some(from + found)
     }
 
     /// The value at a place ([`Field::index`]); empty if there is none.
     pub fn value_at(&self, index: usize) -> &[u8] {
-        self.slots
-            .get(index)
-            .map_or(&[], |slot| self.at(slot.value))
+        self.slots.get(index).map_or(&[], |slot| self.at(slot.value))
     }
 
     /// Whether a field of this known name is there.
     pub fn has(&self, known: Known) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| !slot.removed && slot.known == known)
+        self.slots.iter().any(|slot| !slot.removed && slot.known == known)
     }
 
     /// How many field lines have this name (`fhdr_cnt`).

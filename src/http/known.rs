@@ -51,11 +51,7 @@ impl Known {
         let candidates: &[(&[u8], Known)] = match name.len() {
             2 => &[(b"te", Known::Te)],
             3 => &[(b"age", Known::Age)],
-            4 => &[
-                (b"host", Known::Host),
-                (b"date", Known::Date),
-                (b"vary", Known::Vary),
-            ],
+            4 => &[(b"host", Known::Host), (b"date", Known::Date), (b"vary", Known::Vary)],
             6 => &[
                 (b"cookie", Known::Cookie),
                 (b"accept", Known::Accept),
@@ -85,19 +81,13 @@ impl Known {
                 (b"x-original-to", Known::XOriginalTo),
             ],
             14 => &[(b"content-length", Known::ContentLength)],
-            15 => &[
-                (b"x-forwarded-for", Known::XForwardedFor),
-                (b"accept-encoding", Known::AcceptEncoding),
-            ],
+            15 => &[(b"x-forwarded-for", Known::XForwardedFor), (b"accept-encoding", Known::AcceptEncoding)],
             16 => &[
                 (b"proxy-connection", Known::ProxyConnection),
                 (b"content-encoding", Known::ContentEncoding),
                 (b"www-authenticate", Known::WwwAuthenticate),
             ],
-            17 => &[
-                (b"transfer-encoding", Known::TransferEncoding),
-                (b"x-forwarded-proto", Known::XForwardedProto),
-            ],
+            17 => &[(b"transfer-encoding", Known::TransferEncoding), (b"x-forwarded-proto", Known::XForwardedProto)],
             18 => &[(b"proxy-authenticate", Known::ProxyAuthenticate)],
             19 => &[(b"proxy-authorization", Known::ProxyAuthorization)],
             _ => &[],
@@ -119,10 +109,7 @@ mod tests {
     fn names_are_classified_in_any_case() {
         assert_eq!(Known::classify(b"hOsT"), Known::Host);
         assert_eq!(Known::classify(b"TE"), Known::Te);
-        assert_eq!(
-            Known::classify(b"Transfer-Encoding"),
-            Known::TransferEncoding
-        );
+        assert_eq!(Known::classify(b"Transfer-Encoding"), Known::TransferEncoding);
         assert_eq!(Known::classify(b"X-Original-To"), Known::XOriginalTo);
         assert_eq!(Known::classify(b"x-original-tp"), Known::Other);
         assert_eq!(Known::classify(b""), Known::Other);

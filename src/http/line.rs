@@ -67,11 +67,7 @@ impl Version {
     /// Classifies the text of a version as HAProxy does: eight octets whose digits are at least 1.1.
     pub fn classify(text: &[u8]) -> Version {
         match text {
-            [_, _, _, _, _, major, _, minor]
-                if *major > b'1' || (*major == b'1' && *minor >= b'1') =>
-            {
-                Version::Http11
-            }
+            [_, _, _, _, _, major, _, minor] if *major > b'1' || (*major == b'1' && *minor >= b'1') => Version::Http11,
             _ => Version::Http10,
         }
     }

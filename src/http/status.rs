@@ -164,10 +164,7 @@ pub fn answer(status: u16, head: &mut Head) -> Option<&'static [u8]> {
     let answer = find(status)?;
     let mut length = itoa::Buffer::new();
     head.start_response(Version::Http11, status, answer.reason.as_bytes());
-    head.add(
-        b"content-length",
-        length.format(answer.body.len()).as_bytes(),
-    );
+    head.add(b"content-length", length.format(answer.body.len()).as_bytes());
     head.add(b"cache-control", b"no-cache");
     head.add(b"content-type", b"text/html");
     Some(answer.body.as_bytes())
@@ -242,10 +239,7 @@ mod tests {
         for (status, length) in lengths {
             let mut head = Head::new();
             assert_eq!(answer(status, &mut head).map(<[u8]>::len), Some(length));
-            assert_eq!(
-                head.get(b"Content-Length"),
-                Some(length.to_string().as_bytes())
-            );
+            assert_eq!(head.get(b"Content-Length"), Some(length.to_string().as_bytes()));
         }
         assert!(answer(418, &mut Head::new()).is_none());
     }

@@ -1,6 +1,6 @@
 //! Into the background: pidfile, fork, session, standard streams (management manual 3, `-D` and `-p`).
 
-use super::notice;
+use super::{Stop, notice};
 use crate::sys::process::{Forked, fork, redirect_stdio};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -17,12 +17,13 @@ pub struct Pidfile {
 
 impl Pidfile {
     /// Replaces the file at `path` by an empty one. On failure the alert is printed.
-    pub fn create(program: &str, path: &Path) -> Result<Pidfile, ()> {
+    pub fn create(program: &str, path: &Path) -> Result<Pidfile, Stop> {
         // An old one is removed first, so that ours has our rights and a link is not followed.
         let _ = std::fs::remove_file(path);
         let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(path);
         let file = file.map_err(|_| {
             notice::alert(format!("[{program}.main()] Cannot create pidfile {}", path.display()));
+            Stop
         })?;
         Ok(Pidfile { path: path.to_owned(), file })
     }
@@ -60,9 +61,12 @@ impl Ready {
 }
 
 /// Forks. The original writes the daemon's pid and waits until it is up, so that its exit code tells the
-/// truth. `Err` means that the start must end; the message is printed.
-pub fn go_to_background(program: &str, pidfile: Option<Pidfile>) -> Result<Background, ()> {
-    let cannot = |_| notice::alert(format!("[{program}.main()] Cannot fork."));
+/// truth.
+pub fn go_to_background(program: &str, pidfile: Option<Pidfile>) -> Result<Background, Stop> {
+    let cannot = |_| {
+        notice::alert(format!("[{program}.main()] Cannot fork."));
+        Stop
+    };
     let (reader, writer) = io::pipe().map_err(cannot)?;
     match fork().map_err(cannot)? {
         Forked::Child => {

@@ -1,8 +1,8 @@
 //! Limits of the process: descriptors from maxconn or maxconn from descriptors, and memory
 //! (configuration manual 3.1 `ulimit-n` and 3.2 `maxconn`, management manual 5 and 6).
 
-use super::notice;
 use super::plan::LimitsWanted;
+use super::{Stop, notice};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Descriptors that a process needs for itself: standard streams, epoll, signals, logs and the like. The
@@ -63,7 +63,7 @@ pub fn available_descriptors() -> u64 {
 }
 
 /// Puts the limits in force. `Err` means that the start must end; the messages are printed.
-pub fn apply(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), ()> {
+pub fn apply(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), Stop> {
     raise_descriptors(program, wanted, limits)?;
     if wanted.memory_max_mb > 0 {
         let bytes = u64::from(wanted.memory_max_mb) << 20;
@@ -76,7 +76,7 @@ pub fn apply(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<()
 }
 
 /// Raises the limit of descriptors, never lowers it.
-fn raise_descriptors(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), ()> {
+fn raise_descriptors(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), Stop> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
     let target = limits.descriptors.max(soft).max(hard);
     if soft < target && setrlimit(Resource::RLIMIT_NOFILE, target, target).is_err() {
@@ -100,11 +100,11 @@ pub fn warn_if_too_few(program: &str, limits: &Limits) {
     }
 }
 
-fn complain(program: &str, fatal: bool, text: String) -> Result<(), ()> {
+fn complain(program: &str, fatal: bool, text: String) -> Result<(), Stop> {
     let text = format!("[{program}.main()] {text}");
     if fatal {
         notice::alert(text);
-        return Err(());
+        return Err(Stop);
     }
     notice::warning(text);
     Ok(())

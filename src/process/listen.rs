@@ -2,11 +2,12 @@
 //! (configuration manual 4.2 `bind` and 5.1).
 
 use super::plan::{ListenOwner, ListenSpec};
-use super::{notice, old};
+use super::takeover::{self, Taken};
+use super::{Stop, notice, old};
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::sys::{fds, socket as sys};
 use nix::sys::signal::Signal;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -44,34 +45,45 @@ struct Fault {
 }
 
 /// What all sockets have in common.
-struct Common {
-    reuse_port: bool,
+pub struct Common {
+    /// Set SO_REUSEPORT, so that other processes may listen on the same address.
+    pub reuse_port: bool,
     /// Length of the queue where nothing names one.
-    backlog: u32,
+    pub backlog: u32,
 }
 
-/// Opens a socket for each of `specs`. Addresses that old processes hold are asked of them. `Err` means that
-/// the start must end; the messages are printed, and old processes listen again.
-pub fn bind_all(specs: &[ListenSpec], old_pids: &[i32], reuse_port: bool, backlog: u32) -> Result<Vec<Listener>, ()> {
+/// Opens a socket for each of `specs`, or finds it among those `taken` from an old process. Addresses that old
+/// processes hold are asked of them. On failure the messages are printed, and old processes listen again.
+pub fn bind_all(
+    specs: &[ListenSpec],
+    common: &Common,
+    mut taken: Vec<Taken>,
+    old_pids: &[i32],
+) -> Result<Vec<Listener>, Stop> {
+    let found = specs.iter().map(|spec| {
+        let socket = takeover::matching(&mut taken, &spec.address, &spec.options)?;
+        finish(Socket::from(socket), spec, common, Vec::new()).ok()
+    });
+    let sockets = found.collect();
     let mut pids = old_pids.to_vec();
     let mut ask = |signal| {
         pids = old::tell(&pids, signal);
         std::thread::sleep(RETRY_PAUSE);
         !pids.is_empty()
     };
-    bind_or_ask(specs, &Common { reuse_port, backlog }, !old_pids.is_empty(), &mut ask)
+    bind_or_ask(specs, common, sockets, !old_pids.is_empty(), &mut ask)
 }
 
-/// As [`bind_all`]; `ask` sends old processes a signal and tells whether any is left to ask again.
+/// Opens the sockets that are missing; `ask` sends old processes a signal and tells whether any is left.
 fn bind_or_ask(
     specs: &[ListenSpec],
     common: &Common,
+    mut sockets: Vec<Option<Opened>>,
     mut may_ask: bool,
     ask: &mut dyn FnMut(Signal) -> bool,
-) -> Result<Vec<Listener>, ()> {
-    let mut sockets: Vec<Option<Opened>> = specs.iter().map(|_| None).collect();
-    let mut asked = false;
-    for attempt in 0..=RETRIES {
+) -> Result<Vec<Listener>, Stop> {
+    let mut attempt = 0;
+    loop {
         let mut faults = Vec::new();
         for (slot, spec) in sockets.iter_mut().zip(specs).filter(|(slot, _)| slot.is_none()) {
             match open(spec, common) {
@@ -83,17 +95,17 @@ fn bind_or_ask(
             break;
         }
         if may_ask && attempt < RETRIES && faults.iter().all(|(_, fault)| fault.in_use) {
-            asked = true;
+            attempt += 1;
             may_ask = ask(Signal::SIGTTOU);
             continue;
         }
         for (spec, fault) in &faults {
             notice::alert(spec.message(fault.phase, &fault.text));
         }
-        if asked {
+        if attempt > 0 {
             ask(Signal::SIGTTIN);
         }
-        return Err(());
+        return Err(Stop);
     }
     let opened = sockets.into_iter().flatten().zip(specs);
     Ok(opened.map(|(opened, spec)| opened.into_listener(spec)).collect())
@@ -139,23 +151,33 @@ fn fault(phase: &'static str, what: &str, error: &io::Error) -> Fault {
 /// Opens, binds and listens.
 fn open(spec: &ListenSpec, common: &Common) -> Result<Opened, Fault> {
     let mut warnings = Vec::new();
-    let backlog = spec.options.backlog.or(spec.backlog).unwrap_or(common.backlog);
     let socket = match &spec.address {
-        ListenAddress::Ip(address) => {
-            let socket = bind_ip(*address, &spec.options, common.reuse_port, &mut warnings)?;
-            tune_ip(&socket, &spec.options, backlog, &mut warnings);
-            socket
-        }
+        ListenAddress::Ip(address) => bind_ip(*address, &spec.options, common.reuse_port, &mut warnings)?,
         ListenAddress::Unix(path) => bind_unix(path, &spec.options)?,
         ListenAddress::Abstract(name) => bind_abstract(name)?,
         ListenAddress::Fd(number) => adopt(*number)?,
     };
-    let is_listening = socket.is_listener().unwrap_or(false);
-    if !is_listening {
-        let what = if spec.is_ip() { "cannot listen to socket" } else { "cannot listen to UNIX socket" };
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        socket.listen(backlog).map_err(|error| fault(STARTING, what, &error))?;
+    finish(socket, spec, common, warnings)
+}
+
+/// What is done to a bound socket, whoever bound it.
+fn finish(
+    socket: Socket,
+    spec: &ListenSpec,
+    common: &Common,
+    mut warnings: Vec<(&'static str, String)>,
+) -> Result<Opened, Fault> {
+    let backlog = spec.options.backlog.or(spec.backlog).unwrap_or(common.backlog);
+    if spec.is_ip() {
+        tune_ip(&socket, &spec.options, backlog, &mut warnings);
     }
+    let flags = socket.set_nonblocking(true).and_then(|()| socket.set_cloexec(true));
+    let listen = || match socket.is_listener() {
+        Ok(true) => Ok(()),
+        _ => socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)),
+    };
+    let what = if spec.is_ip() { "cannot listen to socket" } else { "cannot listen to UNIX socket" };
+    flags.and_then(|()| listen()).map_err(|error| fault(STARTING, what, &error))?;
     if spec.is_ip() && spec.smart_accept {
         // Only saves a packet.
         let _ = socket.set_tcp_quickack(false);
@@ -207,7 +229,7 @@ fn tune_ip(socket: &Socket, options: &BindOptions, backlog: u32, warnings: &mut 
         warnings.push((STARTING, format!("cannot set MSS to {mss}")));
     }
     if let Some(timeout) = options.tcp_user_timeout {
-        let timeout = Duration::from_millis(u64::from(timeout.0));
+        let timeout = Duration::from_millis(timeout.0);
         if socket.set_tcp_user_timeout(Some(timeout)).is_err() {
             warnings.push((STARTING, "cannot set TCP User Timeout".to_owned()));
         }
@@ -277,10 +299,9 @@ fn unix_socket(name: &[u8]) -> Result<Socket, Fault> {
 fn adopt(number: i32) -> Result<Socket, Fault> {
     let what = format!("cannot use file descriptor '{number}'");
     let copy = fds::duplicate_inherited(number).map_err(|error| fault(BINDING, &what, &error))?;
-    let socket = SockRef::from(&copy);
-    let usable = socket.r#type().and_then(|_| socket.set_nonblocking(true));
-    usable.map_err(|error| fault(BINDING, &what, &error))?;
-    Ok(Socket::from(copy))
+    let socket = Socket::from(copy);
+    socket.r#type().map_err(|error| fault(BINDING, &what, &error))?;
+    Ok(socket)
 }
 
 /// `path` with this process's pid and an ending behind it.

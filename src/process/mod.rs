@@ -3,17 +3,25 @@
 //! `command` carries out the command line up to the configuration, `plan` takes from both what the start
 //! needs, `start` does it in HAProxy's order and calls the worker.
 
-pub mod command;
-pub mod daemon;
-pub mod limits;
-pub mod listen;
+mod command;
+mod daemon;
+mod limits;
+mod listen;
 pub mod notice;
-pub mod old;
+mod old;
 pub mod plan;
-pub mod privileges;
-pub mod signals;
+mod privileges;
+mod signals;
 mod start;
+mod takeover;
 
 pub use command::{Invocation, after_config, invoke};
-pub use plan::StartPlan;
+pub use limits::Limits;
+pub use listen::Listener;
+pub use plan::{ListenOwner, StartPlan};
+pub use signals::{Request, Signals, stop_now};
 pub use start::{WorkerStart, start};
+
+/// The start ends here, and the operator has been told why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stop;

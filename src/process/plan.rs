@@ -32,6 +32,8 @@ pub struct StartPlan {
     pub old_processes: OldProcesses,
     /// Old processes.
     pub old_pids: Vec<i32>,
+    /// Socket of the old process that hands over its listening sockets.
+    pub sockets_from: Option<PathBuf>,
     /// Listen without SO_REUSEPORT.
     pub no_reuseport: bool,
 }
@@ -138,6 +140,7 @@ impl StartPlan {
             limits,
             old_processes: args.old_processes,
             old_pids: args.old_pids.clone(),
+            sockets_from: args.sockets_from.clone(),
             no_reuseport: args.no_reuseport,
         }
     }

@@ -1,20 +1,20 @@
 //! From root to nobody in particular: chroot, groups, user, and what the kernel shall refuse from then on
 //! (configuration manual 3.1: chroot, gid, group, uid, user).
 
-use super::notice;
 use super::plan::StartPlan;
+use super::{Stop, notice};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, chdir, chroot, getgroups, setgid, setgroups, setuid};
 
 /// Goes into the chroot jail and changes group and user. `Err` means that the start must end; the message is
 /// printed.
-pub fn drop_privileges(plan: &StartPlan) -> Result<(), ()> {
+pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
     let alert = |text: String| notice::alert(format!("[{}.main()] {text}", plan.program));
     if let Some(root) = &plan.chroot
         && chroot(root).and_then(|()| chdir("/")).is_err()
     {
         alert(format!("Cannot chroot({}).", root.display()));
-        return Err(());
+        return Err(Stop);
     }
     // 0 is HAProxy's "not set": being root needs no call.
     if let Some(gid) = plan.gid.filter(|gid| *gid != 0) {
@@ -27,14 +27,14 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), ()> {
         }
         if setgid(Gid::from_raw(gid)).is_err() {
             alert(format!("Cannot set gid {gid}."));
-            return Err(());
+            return Err(Stop);
         }
     }
     if let Some(uid) = plan.uid.filter(|uid| *uid != 0)
         && setuid(Uid::from_raw(uid)).is_err()
     {
         alert(format!("Cannot set uid {uid}."));
-        return Err(());
+        return Err(Stop);
     }
     Ok(())
 }

@@ -6,10 +6,10 @@
 
 use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
-use super::listen::{self, Listener};
+use super::listen::{self, Common, Listener};
 use super::plan::StartPlan;
 use super::signals::{self, Signals};
-use super::{notice, old, privileges};
+use super::{Stop, notice, old, privileges, takeover};
 use crate::args;
 use std::process::ExitCode;
 
@@ -35,7 +35,7 @@ pub fn start(plan: &StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> 
             worker(start)
         }
         Ok(Side::Foreground(code)) => code,
-        Err(()) => ExitCode::FAILURE,
+        Err(Stop) => ExitCode::FAILURE,
     }
 }
 
@@ -47,18 +47,22 @@ enum Side {
 }
 
 /// Everything before the worker. `Err` means that the start ends; the messages are printed.
-fn prepare(plan: &StartPlan) -> Result<Side, ()> {
-    let alert = |text: String| notice::alert(format!("[{}.main()] {text}", plan.program));
+fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
+    let alert = |text: String| {
+        notice::alert(format!("[{}.main()] {text}", plan.program));
+        Stop
+    };
     let limits = limits::compute(&plan.limits, limits::available_descriptors());
     announce(plan, &limits);
     if plan.listeners.is_empty() {
-        alert("No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned());
-        return Err(());
+        return Err(alert("No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()));
     }
     signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;
-    let listeners = listen::bind_all(&plan.listeners, &plan.old_pids, !plan.no_reuseport, limits.maxconn)
-        .map_err(|()| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
+    let taken = plan.sockets_from.as_deref().map_or(Ok(Vec::new()), takeover::take)?;
+    let common = Common { reuse_port: !plan.no_reuseport, backlog: limits.maxconn };
+    let listeners = listen::bind_all(&plan.listeners, &common, taken, &plan.old_pids)
+        .map_err(|Stop| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
     let pidfile = match &plan.pidfile {
         Some(path) if plan.daemon => Some(Pidfile::create(&plan.program, path)?),
         _ => None,
@@ -79,7 +83,7 @@ fn prepare(plan: &StartPlan) -> Result<Side, ()> {
 }
 
 /// Leaves behind what a worker does not need: root, the terminal, the right to fork.
-fn become_worker(plan: &StartPlan) -> Result<(), ()> {
+fn become_worker(plan: &StartPlan) -> Result<(), Stop> {
     let silent = plan.daemon || (plan.quiet && !plan.verbose);
     let null = if silent { daemon::open_null().ok() } else { None };
     privileges::drop_privileges(plan)?;

@@ -30,12 +30,7 @@ enum End {
 impl Client {
     /// Connects; a refusal is noted down.
     pub fn connect(to: SocketAddr, from: Option<SocketAddr>) -> Self {
-        let mut client = Self {
-            stream: None,
-            pending: Vec::new(),
-            ended: None,
-            notes: Vec::new(),
-        };
+        let mut client = Self { stream: None, pending: Vec::new(), ended: None, notes: Vec::new() };
         match open(to, from) {
             Ok(stream) => client.stream = Some(stream),
             Err(error) => client.notes.push(format!("[connect: {}]", error.kind())),
@@ -80,8 +75,7 @@ impl Client {
         while message::head_len(&self.pending).is_none() && self.more(PATIENCE) {}
         let len = message::head_len(&self.pending).unwrap_or(self.pending.len());
         let bytes: Vec<u8> = self.pending.drain(..len).collect();
-        self.notes
-            .extend(render::message(&bytes, Kind::HeadResponse));
+        self.notes.extend(render::message(&bytes, Kind::HeadResponse));
         if len == 0 {
             self.note_end();
         }

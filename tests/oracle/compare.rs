@@ -64,11 +64,8 @@ fn aligned<'a>(left: &'a [String], right: &'a [String]) -> Vec<(&'a str, &'a str
     let mut common = vec![vec![0_usize; right.len() + 1]; left.len() + 1];
     for l in (0..left.len()).rev() {
         for r in (0..right.len()).rev() {
-            common[l][r] = if left[l] == right[r] {
-                common[l + 1][r + 1] + 1
-            } else {
-                common[l + 1][r].max(common[l][r + 1])
-            };
+            common[l][r] =
+                if left[l] == right[r] { common[l + 1][r + 1] + 1 } else { common[l + 1][r].max(common[l][r + 1]) };
         }
     }
     let mut pairs = Vec::new();
@@ -95,8 +92,5 @@ fn aligned<'a>(left: &'a [String], right: &'a [String]) -> Vec<(&'a str, &'a str
 
 fn wrapped(line: &str) -> Vec<String> {
     let chars: Vec<char> = line.chars().collect();
-    chars
-        .chunks(COLUMN_CHARS)
-        .map(|chunk| chunk.iter().collect())
-        .collect()
+    chars.chunks(COLUMN_CHARS).map(|chunk| chunk.iter().collect()).collect()
 }

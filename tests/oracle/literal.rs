@@ -5,20 +5,14 @@ pub fn parse(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
-        let inner = rest
-            .strip_prefix('"')
-            .ok_or_else(|| format!("a quoted string was expected at: {rest}"))?;
+        let inner = rest.strip_prefix('"').ok_or_else(|| format!("a quoted string was expected at: {rest}"))?;
         let end = closing_quote(inner).ok_or_else(|| format!("no closing quote: {rest}"))?;
         let piece = unescape(&inner[..end])?;
         rest = &inner[end + 1..];
         let mut count = 1;
         if let Some(after) = rest.strip_prefix('*') {
-            let digits = after
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(after.len());
-            count = after[..digits]
-                .parse()
-                .map_err(|_| format!("a count was expected at: {after}"))?;
+            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            count = after[..digits].parse().map_err(|_| format!("a count was expected at: {after}"))?;
             rest = &after[digits..];
         }
         for _ in 0..count {

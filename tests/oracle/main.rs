@@ -44,17 +44,11 @@ fn main() {
     collect(&directory, &mut scripts);
     scripts.sort();
     let trials = scripts.into_iter().map(|path| {
-        let name = path
-            .strip_prefix(&directory)
-            .unwrap_or(&path)
-            .with_extension("");
+        let name = path.strip_prefix(&directory).unwrap_or(&path).with_extension("");
         Trial::ignorable_test(name.display().to_string(), move || converse(&path))
     });
     let mut trials: Vec<Trial> = trials.collect();
-    trials.push(Trial::test(
-        "harness/a_difference_is_seen",
-        a_difference_is_seen,
-    ));
+    trials.push(Trial::test("harness/a_difference_is_seen", a_difference_is_seen));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -65,10 +59,7 @@ fn collect(directory: &Path, scripts: &mut Vec<PathBuf>) {
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             collect(&path, scripts);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "conv")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "conv") {
             scripts.push(path);
         }
     }
@@ -92,19 +83,10 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
 }
 
 /// Runs both sides; the differences, if any.
-fn attempt(
-    text: &str,
-    oracle: &Path,
-    epoxy: &Path,
-    settle: Duration,
-) -> Result<Option<String>, Failed> {
+fn attempt(text: &str, oracle: &Path, epoxy: &Path, settle: Duration) -> Result<Option<String>, Failed> {
     let place = Place::new()?;
     let script = Script::parse(text, &place.values)?;
-    let mut manner = Manner {
-        program: oracle,
-        settle,
-        log_lines: 0,
-    };
+    let mut manner = Manner { program: oracle, settle, log_lines: 0 };
     let expected = run::run(&script, &place, &manner).map_err(|why| format!("haproxy: {why}"))?;
     if env::var_os("ORACLE_SHOW").is_some() {
         println!("{}", compare::show(&expected));
@@ -113,10 +95,7 @@ fn attempt(
     manner.log_lines = run::log_lines(&expected);
     Ok(match run::run(&script, &place, &manner) {
         Ok(seen) => compare::differences(&expected, &seen),
-        Err(why) => Some(format!(
-            "epoxy: {why}\nhaproxy:\n{}",
-            compare::show(&expected)
-        )),
+        Err(why) => Some(format!("epoxy: {why}\nhaproxy:\n{}", compare::show(&expected))),
     })
 }
 
@@ -146,8 +125,6 @@ fn a_difference_is_seen() -> Result<(), Failed> {
         return Err("equal transcripts were said to differ".into());
     }
     let report = compare::differences(&side("200"), &side("404")).unwrap_or_default();
-    let marked = report
-        .lines()
-        .any(|line| line.starts_with("200") && line.ends_with("| 404"));
+    let marked = report.lines().any(|line| line.starts_with("200") && line.ends_with("| 404"));
     if marked { Ok(()) } else { Err(report.into()) }
 }

@@ -20,22 +20,13 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // Ports that the system chose.
         (r"(\d+\.\d+\.\d+\.\d+|\{ip\}):\d{5}\b", "$1:#"),
         // 21/Nov/2026:01:33:02.123 or 21/Nov/2026:01:33:02 +0000
-        (
-            r"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(\.\d{3}| [+-]\d{4})?",
-            "DATE$1",
-        ),
+        (r"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(\.\d{3}| [+-]\d{4})?", "DATE$1"),
         (r"DATE\.\d{3}", "DATE.#"),
         // Fri, 20 Nov 2026 01:33:02 GMT
-        (
-            r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
-            "HTTP-DATE",
-        ),
+        (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "HTTP-DATE"),
         // The date of RFC 3164, then that of RFC 5424.
         (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\b", "STAMP"),
-        (
-            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
-            "STAMP$2",
-        ),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "STAMP$2"),
         // Process ids, in log headers and in messages.
         (r"haproxy\[\d+\]", "haproxy[PID]"),
         (r"haproxy \d+ ", "haproxy PID "),
@@ -43,22 +34,16 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         (r"check duration: \d+ms", "check duration: #ms"),
         (r"[Ee]poxy", "haproxy"),
     ];
-    let rules = rules.into_iter().map(|(pattern, with)| Rule {
-        pattern: Regex::new(pattern).expect("a valid pattern"),
-        with,
-    });
+    let rules =
+        rules.into_iter().map(|(pattern, with)| Rule { pattern: Regex::new(pattern).expect("a valid pattern"), with });
     rules.collect()
 });
 
 /// Timers of log lines: the first group of numbers with slashes, those of the CLF format, and those a
 /// script marks with a name such as `Tr=`.
 static TIMERS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
-    [
-        r" [+-]?\d+(?:/\+?-?\d+){2,4} ",
-        r#"" (?:-?\d+ ){5}[a-zA-Z-]{4} |" \d{5} \d{3} ""#,
-        r"\bT\w*=\S+",
-    ]
-    .map(|pattern| Regex::new(pattern).expect("a valid pattern"))
+    [r" [+-]?\d+(?:/\+?-?\d+){2,4} ", r#"" (?:-?\d+ ){5}[a-zA-Z-]{4} |" \d{5} \d{3} ""#, r"\bT\w*=\S+"]
+        .map(|pattern| Regex::new(pattern).expect("a valid pattern"))
 });
 
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"-?\d+").expect("a valid pattern"));
@@ -70,9 +55,7 @@ const INTRODUCTION: [&str; 2] = ["haproxy version is ", "path to executable is "
 /// placeholder that stands for each.
 pub fn normalise(transcript: &mut Transcript, replace: &[(String, &str)], allow: &[Allow]) {
     transcript.retain(|(section, _)| {
-        !allow
-            .iter()
-            .any(|allow| matches!(allow, Allow::Skip(name) if section.starts_with(name)))
+        !allow.iter().any(|allow| matches!(allow, Allow::Skip(name) if section.starts_with(name)))
     });
     for (section, lines) in transcript {
         for line in lines.iter_mut() {
@@ -93,9 +76,7 @@ pub fn normalise(transcript: &mut Transcript, replace: &[(String, &str)], allow:
         }
         lines.retain(|line| {
             let introduces = INTRODUCTION.iter().any(|text| line.contains(text));
-            let ignored = allow
-                .iter()
-                .any(|allow| matches!(allow, Allow::Ignore(pattern) if pattern.is_match(line)));
+            let ignored = allow.iter().any(|allow| matches!(allow, Allow::Ignore(pattern) if pattern.is_match(line)));
             !introduces && !ignored
         });
     }

@@ -59,11 +59,9 @@ pub fn message(bytes: &[u8], kind: Kind) -> Vec<String> {
 fn head_text(head: &[u8]) -> Vec<String> {
     let mut lines = text(head);
     for line in &mut lines {
-        let name = line.find(':').filter(|end| {
-            line[..*end]
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        });
+        let name = line
+            .find(':')
+            .filter(|end| line[..*end].bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         if let Some(end) = name {
             line[..end].make_ascii_lowercase();
         }
@@ -81,9 +79,9 @@ fn line(bytes: &[u8]) -> String {
     if bytes.len() <= LINE_BYTES_MAX {
         return bytes.escape_ascii().to_string();
     }
-    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
     let start = bytes[..60].escape_ascii();
     format!("{start}... [{} bytes, checksum {sum:016x}]", bytes.len())
 }

@@ -22,16 +22,9 @@ use super::support::receiver::Receiver;
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Ports of a script's address: `fe`, `fe2`, ...; then `node1`, `node2`, ...; then the log server.
-const FRONTEND_PORTS: [(&str, u16); 4] =
-    [("fe", 8001), ("fe2", 8002), ("fe3", 8003), ("fe4", 8004)];
-const NODE_PORTS: [(&str, u16); 6] = [
-    ("node1", 9001),
-    ("node2", 9002),
-    ("node3", 9003),
-    ("node4", 9004),
-    ("node5", 9005),
-    ("node6", 9006),
-];
+const FRONTEND_PORTS: [(&str, u16); 4] = [("fe", 8001), ("fe2", 8002), ("fe3", 8003), ("fe4", 8004)];
+const NODE_PORTS: [(&str, u16); 6] =
+    [("node1", 9001), ("node2", 9002), ("node3", 9003), ("node4", 9004), ("node5", 9005), ("node6", 9006)];
 const LOG_PORTS: [(&str, u16); 2] = [("log", 5140), ("log2", 5141)];
 
 /// Where one script runs, both sides one after the other.
@@ -53,25 +46,12 @@ impl Place {
             values.insert(name, format!("{address}:{port}"));
         }
         values.insert("ip", address.to_string());
-        let paths = [
-            ("tmp", ""),
-            ("cfg", "test.cfg"),
-            ("sock", "sock"),
-            ("logsock", "log.sock"),
-        ];
+        let paths = [("tmp", ""), ("cfg", "test.cfg"), ("sock", "sock"), ("logsock", "log.sock")];
         for (name, file) in paths {
-            let path = if file.is_empty() {
-                dir.path().to_owned()
-            } else {
-                dir.path().join(file)
-            };
+            let path = if file.is_empty() { dir.path().to_owned() } else { dir.path().join(file) };
             values.insert(name, path.display().to_string());
         }
-        Ok(Self {
-            address,
-            dir,
-            values,
-        })
+        Ok(Self { address, dir, values })
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -115,17 +95,14 @@ pub fn run(script: &Script, place: &Place, manner: &Manner<'_>) -> Result<Transc
     };
     let _ = fs::remove_file(place.path("sock"));
     let _ = fs::remove_file(place.path("log.sock"));
-    let replace = [
-        (place.address.to_string(), "{ip}"),
-        (place.dir.path().display().to_string(), "{tmp}"),
-    ];
+    let replace = [(place.address.to_string(), "{ip}"), (place.dir.path().display().to_string(), "{tmp}")];
     normal::normalise(&mut transcript, &replace, &script.allow);
     Ok(transcript)
 }
 
 fn verdict(args: &[String], place: &Place, manner: &Manner<'_>) -> Result<Transcript, String> {
-    let mut process = Running::start(manner.program, "haproxy", args, place.dir.path())
-        .map_err(|error| error.to_string())?;
+    let mut process =
+        Running::start(manner.program, "haproxy", args, place.dir.path()).map_err(|error| error.to_string())?;
     let status = process.wait(PATIENCE);
     process.kill();
     let exit = match status {
@@ -176,11 +153,7 @@ impl<'a> Stage<'a> {
                 nodes.push(node.map_err(fail)?);
             }
         }
-        let mut args = vec![
-            "-db".to_owned(),
-            "-f".to_owned(),
-            place.values["cfg"].clone(),
-        ];
+        let mut args = vec!["-db".to_owned(), "-f".to_owned(), place.values["cfg"].clone()];
         args.extend(script.args.iter().cloned());
         let process = Running::start(manner.program, "haproxy", &args, place.dir.path());
         let mut stage = Self {
@@ -209,9 +182,7 @@ impl<'a> Stage<'a> {
             .collect();
         let socket = config.contains(&place.values["sock"]);
         loop {
-            let listening = ports
-                .iter()
-                .all(|port| place::listens(std::net::SocketAddrV4::new(place.address, *port)));
+            let listening = ports.iter().all(|port| place::listens(std::net::SocketAddrV4::new(place.address, *port)));
             if listening && (!socket || place.path("sock").exists()) {
                 return Ok(());
             }
@@ -265,20 +236,15 @@ impl<'a> Stage<'a> {
         if let Verb::Connect { to, from } = verb {
             let to = self.place.address_of(to)?;
             let from = match from {
-                Some(ip) => Some(SocketAddr::new(
-                    ip.parse().map_err(|_| format!("no address: {ip}"))?,
-                    0,
-                )),
+                Some(ip) => Some(SocketAddr::new(ip.parse().map_err(|_| format!("no address: {ip}"))?, 0)),
                 None => None,
             };
-            self.clients
-                .push((name.to_owned(), Client::connect(to, from)));
+            self.clients.push((name.to_owned(), Client::connect(to, from)));
             return Ok(());
         }
         if !self.clients.iter().any(|(other, _)| other == name) {
             let to = self.place.address_of("fe")?;
-            self.clients
-                .push((name.to_owned(), Client::connect(to, None)));
+            self.clients.push((name.to_owned(), Client::connect(to, None)));
         }
         // A name that connects again stands for its latest connection.
         let found = self.clients.iter_mut().rfind(|(other, _)| other == name);
@@ -348,12 +314,7 @@ impl<'a> Stage<'a> {
             }
         }
         for node in &self.nodes {
-            let plan = self
-                .script
-                .nodes
-                .get(node.name())
-                .cloned()
-                .unwrap_or_default();
+            let plan = self.script.nodes.get(node.name()).cloned().unwrap_or_default();
             transcript.extend(node_sections(node, &plan));
         }
         self.clients.clear();
@@ -361,9 +322,7 @@ impl<'a> Stage<'a> {
         self.settle();
         for (name, receiver) in &self.logs {
             let received = receiver.lines();
-            let escaped = received
-                .iter()
-                .map(|line| line.as_bytes().escape_ascii().to_string());
+            let escaped = received.iter().map(|line| line.as_bytes().escape_ascii().to_string());
             transcript.push((log_section(name), escaped.collect()));
         }
         transcript.append(&mut self.notes);
@@ -400,9 +359,7 @@ impl<'a> Stage<'a> {
     /// A figure that changes when anything happens.
     fn activity(&self) -> usize {
         let connections = self.nodes.iter().flat_map(Node::connections);
-        let nodes: usize = connections
-            .map(|c| 1 + c.bytes.len() + usize::from(c.closed_by_peer))
-            .sum();
+        let nodes: usize = connections.map(|c| 1 + c.bytes.len() + usize::from(c.closed_by_peer)).sum();
         nodes + self.log_lines() + self.process.stderr().len() + self.process.stdout().len()
     }
 
@@ -441,18 +398,13 @@ fn log_section(name: &str) -> String {
 fn node_sections(node: &Node, plan: &NodePlan) -> Transcript {
     let mut seen: Vec<Vec<String>> = Vec::new();
     for connection in node.connections() {
-        let mut lines = if plan.raw {
-            render::text(&connection.bytes)
-        } else {
-            render::stream(&connection.bytes, Kind::Request)
-        };
-        lines.push(
-            match (connection.closed_by_node, connection.closed_by_peer) {
-                (true, _) => "[closed by the node]".to_owned(),
-                (false, true) => "[closed]".to_owned(),
-                (false, false) => "[open]".to_owned(),
-            },
-        );
+        let mut lines =
+            if plan.raw { render::text(&connection.bytes) } else { render::stream(&connection.bytes, Kind::Request) };
+        lines.push(match (connection.closed_by_node, connection.closed_by_peer) {
+            (true, _) => "[closed by the node]".to_owned(),
+            (false, true) => "[closed]".to_owned(),
+            (false, false) => "[open]".to_owned(),
+        });
         if !plan.distinct || !seen.contains(&lines) {
             seen.push(lines);
         }
@@ -472,10 +424,8 @@ fn pick_columns(csv: &str, columns: &[String]) -> Vec<String> {
     let mut rows = csv.lines().filter(|line| !line.is_empty());
     let header = rows.next().unwrap_or_default().trim_start_matches("# ");
     let names: Vec<&str> = header.split(',').collect();
-    let places: Vec<Option<usize>> = columns
-        .iter()
-        .map(|column| names.iter().position(|name| name == column))
-        .collect();
+    let places: Vec<Option<usize>> =
+        columns.iter().map(|column| names.iter().position(|name| name == column)).collect();
     let pick = |row: &str| {
         let cells: Vec<&str> = row.split(',').collect();
         let picked = places.iter().zip(columns).map(|(place, column)| {
@@ -488,7 +438,5 @@ fn pick_columns(csv: &str, columns: &[String]) -> Vec<String> {
 }
 
 fn lines(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect()
+    text.lines().map(|line| line.trim_end().to_owned()).collect()
 }

@@ -145,11 +145,8 @@ impl Script {
                 "node" => script.parse_node(rest, &block.lines).map_err(fail)?,
                 "verdict" => {
                     let args = words(rest);
-                    script.verdict = Some(if args.is_empty() {
-                        words(&format!("-c -f {}", values["cfg"]))
-                    } else {
-                        args
-                    });
+                    script.verdict =
+                        Some(if args.is_empty() { words(&format!("-c -f {}", values["cfg"])) } else { args });
                 }
                 "talk" => script.parse_talk(&block.lines).map_err(fail)?,
                 _ => return Err(fail(format!("unknown directive `{word}`"))),
@@ -205,10 +202,7 @@ impl Script {
     }
 
     fn parse_talk(&mut self, lines: &[&str]) -> Result<(), String> {
-        let base = lines
-            .iter()
-            .find(|line| !line.trim().is_empty())
-            .map_or(0, |line| indent(line));
+        let base = lines.iter().find(|line| !line.trim().is_empty()).map_or(0, |line| indent(line));
         let mut at = 0;
         while at < lines.len() {
             let line = lines[at].trim();
@@ -220,8 +214,7 @@ impl Script {
             while at < lines.len() && indent(lines[at]) > base && !lines[at].trim().is_empty() {
                 at += 1;
             }
-            let action = parse_action(line, &lines[start..at])
-                .map_err(|why| format!("{why} in `{line}`"))?;
+            let action = parse_action(line, &lines[start..at]).map_err(|why| format!("{why} in `{line}`"))?;
             self.talk.push(action);
         }
         Ok(())
@@ -234,9 +227,7 @@ fn parse_action(line: &str, block: &[&str]) -> Result<Action, String> {
     Ok(match (who, verb) {
         ("pause", _) => Action::Pause(millis(what)?),
         ("wait", "log") => Action::WaitLog(number(rest)?),
-        ("wait", "for") => {
-            Action::WaitFor(String::from_utf8_lossy(&literal::parse(rest)?).into_owned())
-        }
+        ("wait", "for") => Action::WaitFor(String::from_utf8_lossy(&literal::parse(rest)?).into_owned()),
         ("cli", _) => Action::Cli(String::from_utf8_lossy(&literal::parse(what)?).into_owned()),
         ("stat", _) => Action::Stat(words(what)),
         ("signal", name) => {
@@ -311,9 +302,7 @@ fn parse_step(line: &str) -> Result<Step, String> {
 
 /// `skip SECTION: reason`, `ignore "regex": reason`, `replace "regex" "with": reason`.
 fn parse_allow(text: &str) -> Result<Allow, String> {
-    let (what, reason) = text
-        .rsplit_once(": ")
-        .ok_or("an allowance needs a reason")?;
+    let (what, reason) = text.rsplit_once(": ").ok_or("an allowance needs a reason")?;
     if reason.trim().is_empty() {
         return Err("an allowance needs a reason".to_owned());
     }
@@ -338,19 +327,11 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
                 None => return Err(format!("line {}: indented under nothing", index + 1)),
             }
         } else if !line.starts_with('#') {
-            blocks.push(Block {
-                number: index + 1,
-                head: line,
-                lines: Vec::new(),
-            });
+            blocks.push(Block { number: index + 1, head: line, lines: Vec::new() });
         }
     }
     for block in &mut blocks {
-        while block
-            .lines
-            .last()
-            .is_some_and(|line| line.trim().is_empty())
-        {
+        while block.lines.last().is_some_and(|line| line.trim().is_empty()) {
             block.lines.pop();
         }
     }
@@ -395,8 +376,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn number(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| format!("a number was expected, not `{text}`"))
+    text.parse().map_err(|_| format!("a number was expected, not `{text}`"))
 }
 
 fn millis(text: &str) -> Result<Duration, String> {

@@ -67,10 +67,7 @@ pub fn request_line(head: &[u8]) -> Option<(&str, &str)> {
     let line = head.split(|byte| *byte == b'\n').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
     let (method, target) = (words.next()?, words.next()?);
-    words
-        .next()?
-        .starts_with("HTTP/")
-        .then_some((method, target))
+    words.next()?.starts_with("HTTP/").then_some((method, target))
 }
 
 /// The values of a header, trimmed, in their order.
@@ -122,9 +119,7 @@ pub fn progress(bytes: &[u8], kind: Kind) -> Progress {
     }
     let length = header(head, "content-length").next().map(str::parse);
     match length {
-        Some(Ok(length)) if bytes.len() - head_len >= length => {
-            Progress::Complete(head_len + length)
-        }
+        Some(Ok(length)) if bytes.len() - head_len >= length => Progress::Complete(head_len + length),
         Some(Ok(_)) => Progress::Partial,
         Some(Err(_)) => Progress::Nonsense,
         None if kind == Kind::Request => Progress::Complete(head_len),
@@ -173,8 +168,5 @@ pub fn chunks(bytes: &[u8]) -> Chunks {
 }
 
 fn line_len(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map(|at| at + 1)
+    bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
 }

@@ -102,22 +102,9 @@ struct Shared {
 
 impl Node {
     /// Starts a node on `address`.
-    pub fn start(
-        name: &str,
-        address: SocketAddr,
-        mood: Mood,
-        programs: Programs,
-    ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            programs: Mutex::new(programs),
-            ..Shared::default()
-        });
-        let mut node = Self {
-            name: name.to_owned(),
-            address,
-            shared,
-            accepting: None,
-        };
+    pub fn start(name: &str, address: SocketAddr, mood: Mood, programs: Programs) -> io::Result<Self> {
+        let shared = Arc::new(Shared { programs: Mutex::new(programs), ..Shared::default() });
+        let mut node = Self { name: name.to_owned(), address, shared, accepting: None };
         node.set_mood(mood)?;
         Ok(node)
     }
@@ -135,10 +122,7 @@ impl Node {
 
     /// Changes the program of later connections.
     pub fn play(&self, program: Vec<Step>) {
-        *self.shared.programs.lock().unwrap() = Programs {
-            default: program,
-            numbered: Vec::new(),
-        };
+        *self.shared.programs.lock().unwrap() = Programs { default: program, numbered: Vec::new() };
     }
 
     /// Every connection so far, in the order of acceptance.
@@ -154,11 +138,7 @@ impl Node {
     fn listen(&self) -> io::Result<Accepting> {
         let listener: TcpListener = self.bind(128)?.into();
         let stop = Arc::new(AtomicBool::new(false));
-        let (shared, stopped, name) = (
-            Arc::clone(&self.shared),
-            Arc::clone(&stop),
-            self.name.clone(),
-        );
+        let (shared, stopped, name) = (Arc::clone(&self.shared), Arc::clone(&stop), self.name.clone());
         let thread = thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 if stopped.load(Ordering::Relaxed) {
@@ -167,12 +147,7 @@ impl Node {
                 shared.serve(stream, &name);
             }
         });
-        Ok(Accepting {
-            stop,
-            thread: Some(thread),
-            _fillers: Vec::new(),
-            _socket: None,
-        })
+        Ok(Accepting { stop, thread: Some(thread), _fillers: Vec::new(), _socket: None })
     }
 
     fn be_deaf(&self) -> io::Result<Accepting> {
@@ -185,12 +160,7 @@ impl Node {
             let _ = filler.connect(&SockAddr::from(self.address));
             fillers.push(filler);
         }
-        Ok(Accepting {
-            stop: Arc::default(),
-            thread: None,
-            _fillers: fillers,
-            _socket: Some(socket),
-        })
+        Ok(Accepting { stop: Arc::default(), thread: None, _fillers: fillers, _socket: Some(socket) })
     }
 
     fn bind(&self, backlog: i32) -> io::Result<Socket> {
@@ -243,14 +213,8 @@ impl Shared {
             let numbered = programs.numbered.iter().find(|(n, _)| *n == index + 1);
             numbered.map_or_else(|| programs.default.clone(), |(_, program)| program.clone())
         };
-        let mut player = Player {
-            shared: Arc::clone(self),
-            index,
-            stream,
-            name: name.to_owned(),
-            pending: Vec::new(),
-            open: true,
-        };
+        let mut player =
+            Player { shared: Arc::clone(self), index, stream, name: name.to_owned(), pending: Vec::new(), open: true };
         let thread = thread::spawn(move || player.play(&program));
         self.threads.lock().unwrap().push(thread);
     }
@@ -268,11 +232,7 @@ struct Player {
 
 impl Player {
     fn play(&mut self, program: &[Step]) {
-        let program = if program.is_empty() {
-            &[Step::Serve][..]
-        } else {
-            program
-        };
+        let program = if program.is_empty() { &[Step::Serve][..] } else { program };
         let mut at = 0;
         while let Some(step) = program.get(at) {
             at += 1;
@@ -349,8 +309,7 @@ impl Player {
             );
             self.stream.write_all(head.as_bytes())?;
             let len = message::head_len(&request).unwrap_or(request.len());
-            let close = message::header(&request[..len], "connection")
-                .any(|value| value.eq_ignore_ascii_case("close"));
+            let close = message::header(&request[..len], "connection").any(|value| value.eq_ignore_ascii_case("close"));
             if close {
                 self.stream.shutdown(Shutdown::Write)?;
             }

@@ -17,12 +17,7 @@ pub fn loopback_address() -> Ipv4Addr {
     loop {
         let slot = NEXT_SLOT.fetch_add(1, Ordering::Relaxed);
         let block = process::id().wrapping_add(slot / 250 * 7919) % (120 * 256);
-        let address = Ipv4Addr::new(
-            127,
-            8 + (block / 256) as u8,
-            (block % 256) as u8,
-            1 + (slot % 250) as u8,
-        );
+        let address = Ipv4Addr::new(127, 8 + (block / 256) as u8, (block % 256) as u8, 1 + (slot % 250) as u8);
         // Another test process may have chosen the same block: its proxies or nodes would be in the way.
         if TcpListener::bind((address, 1)).is_ok() && !anything_listens(address) {
             return address;
@@ -57,10 +52,9 @@ fn anything_listens(address: Ipv4Addr) -> bool {
 /// True as soon as something listens on `address`, or on its port for every address. A connection
 /// would be counted and logged by the proxy under test, hence no connection.
 pub fn listens(address: SocketAddrV4) -> bool {
-    listening().iter().any(|socket| {
-        socket.port() == address.port()
-            && (socket.ip() == address.ip() || socket.ip().is_unspecified())
-    })
+    listening()
+        .iter()
+        .any(|socket| socket.port() == address.port() && (socket.ip() == address.ip() || socket.ip().is_unspecified()))
 }
 
 /// Waits until something listens on `address`; false when `limit` has passed.

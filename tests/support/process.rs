@@ -30,11 +30,7 @@ impl Running {
             .spawn()?;
         let stdout = Collector::new(child.stdout.take());
         let stderr = Collector::new(child.stderr.take());
-        Ok(Self {
-            child,
-            stdout,
-            stderr,
-        })
+        Ok(Self { child, stdout, stderr })
     }
 
     /// The process id.

@@ -55,11 +55,7 @@ impl Receiver {
                 }
             }
         });
-        Self {
-            lines,
-            stop,
-            thread: Some(thread),
-        }
+        Self { lines, stop, thread: Some(thread) }
     }
 }
 

@@ -25,7 +25,7 @@ fn ip(port: u16) -> ListenAddress {
 }
 
 fn open_one(spec: ListenSpec) -> Listener {
-    bind_or_ask(&[spec], &ALONE, false, &mut |_| false).expect("open").remove(0)
+    bind_or_ask(&[spec], &ALONE, vec![None], false, &mut |_| false).expect("open").remove(0)
 }
 
 fn fault_of(spec: &ListenSpec) -> String {
@@ -53,7 +53,7 @@ fn a_tcp_socket_listens_with_its_options() {
 #[test]
 fn two_processes_share_an_address_unless_told_not_to() {
     let common = Common { reuse_port: true, backlog: 10 };
-    let open_shared = |address| bind_or_ask(&[spec(address)], &common, false, &mut |_| false);
+    let open_shared = |address| bind_or_ask(&[spec(address)], &common, vec![None], false, &mut |_| false);
     let first = TcpListener::from(open_shared(ip(0)).expect("first").remove(0).socket);
     let port = first.local_addr().expect("address").port();
     assert!(open_shared(ip(port)).is_ok());
@@ -128,7 +128,7 @@ fn an_old_process_is_asked_to_make_room() {
     let mut taken = Some(TcpListener::bind("127.0.0.1:0").expect("bind"));
     let port = taken.as_ref().and_then(|listener| listener.local_addr().ok()).expect("address").port();
     let mut asked = Vec::new();
-    let opened = bind_or_ask(&[spec(ip(0)), spec(ip(port))], &ALONE, true, &mut |signal| {
+    let opened = bind_or_ask(&[spec(ip(0)), spec(ip(port))], &ALONE, vec![None, None], true, &mut |signal| {
         asked.push(signal);
         if asked.len() == 3 {
             taken = None;
@@ -145,7 +145,7 @@ fn an_old_process_that_makes_no_room_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = taken.local_addr().expect("address").port();
     let mut asked = Vec::new();
-    let opened = bind_or_ask(&[spec(ip(port))], &ALONE, true, &mut |signal| {
+    let opened = bind_or_ask(&[spec(ip(port))], &ALONE, vec![None], true, &mut |signal| {
         asked.push(signal);
         true
     });
