@@ -63,6 +63,19 @@ pub struct Facts {
     pub request_line: Vec<u8>,
     /// The byte range of the URI inside [`Facts::request_line`].
     pub uri: (usize, usize),
+    /// Captured request headers, one entry a `capture request header` line even when nothing was caught:
+    /// an empty list means that none is configured, and the log then has no braces (%hr).
+    pub request_captures: Vec<Vec<u8>>,
+    /// As [`Facts::request_captures`], of the response (%hs).
+    pub response_captures: Vec<Vec<u8>>,
+    /// The captured cookie of the request as `name=value`; empty logs as `-` (%CC).
+    pub request_cookie: Vec<u8>,
+    /// The captured cookie of the response (%CS).
+    pub response_cookie: Vec<u8>,
+    /// What `unique-id-format` made (%ID).
+    pub unique_id: Vec<u8>,
+    /// Lines that the frontend logged before this one (%lc).
+    pub log_counter: u64,
 }
 
 /// Live connections at the moment of logging (%ac %fc %bc %sc).
