@@ -200,7 +200,7 @@ impl Client {
 }
 
 fn is_end(note: &str) -> bool {
-    matches!(note, "[closed]" | "[end]" | "[reset]" | "[still open]")
+    matches!(note, "[open]" | "[closed]" | "[end]" | "[reset]" | "[still open]")
 }
 
 fn kind(error: &std::io::Error) -> &'static str {

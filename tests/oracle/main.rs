@@ -72,9 +72,10 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
     };
     let epoxy = env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into());
     let text = fs::read_to_string(path)?;
-    let mut report = attempt(&text, &oracle, Path::new(&epoxy), SETTLE)?;
+    let name = path.display().to_string();
+    let mut report = attempt(&name, &text, &oracle, Path::new(&epoxy), SETTLE)?;
     if report.is_some() {
-        report = attempt(&text, &oracle, Path::new(&epoxy), PATIENT_SETTLE)?;
+        report = attempt(&name, &text, &oracle, Path::new(&epoxy), PATIENT_SETTLE)?;
     }
     match report {
         Some(report) => Err(format!("{}\n{report}", path.display()).into()),
@@ -83,13 +84,13 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
 }
 
 /// Runs both sides; the differences, if any.
-fn attempt(text: &str, oracle: &Path, epoxy: &Path, settle: Duration) -> Result<Option<String>, Failed> {
+fn attempt(name: &str, text: &str, oracle: &Path, epoxy: &Path, settle: Duration) -> Result<Option<String>, Failed> {
     let place = Place::new()?;
     let script = Script::parse(text, &place.values)?;
     let mut manner = Manner { program: oracle, settle, log_lines: 0 };
     let expected = run::run(&script, &place, &manner).map_err(|why| format!("haproxy: {why}"))?;
     if env::var_os("ORACLE_SHOW").is_some() {
-        println!("{}", compare::show(&expected));
+        println!("#### {}\n{}", name, compare::show(&expected));
     }
     manner.program = epoxy;
     manner.log_lines = run::log_lines(&expected);

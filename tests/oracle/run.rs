@@ -317,7 +317,11 @@ impl<'a> Stage<'a> {
             let plan = self.script.nodes.get(node.name()).cloned().unwrap_or_default();
             transcript.extend(node_sections(node, &plan));
         }
-        self.clients.clear();
+        for (_, client) in self.clients.drain(..) {
+            drop(client);
+            // So that those who leave are logged in this order.
+            thread::sleep(Duration::from_millis(5));
+        }
         place::wait_until(PATIENCE / 4, || self.log_lines() >= self.manner.log_lines);
         self.settle();
         for (name, receiver) in &self.logs {

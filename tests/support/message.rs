@@ -62,12 +62,12 @@ pub fn status(head: &[u8]) -> Option<u16> {
     words.next()?.parse().ok()
 }
 
-/// The method and the target in the first line of a request.
-pub fn request_line(head: &[u8]) -> Option<(&str, &str)> {
-    let line = head.split(|byte| *byte == b'\n').next()?;
-    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
-    let (method, target) = (words.next()?, words.next()?);
-    words.next()?.starts_with("HTTP/").then_some((method, target))
+/// Whether the first line is that of a request.
+pub fn is_request(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let (_method, _target, version) = (words.next(), words.next(), words.next());
+    version.is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
 /// The values of a header, trimmed, in their order.
@@ -100,7 +100,7 @@ pub fn progress(bytes: &[u8], kind: Kind) -> Progress {
     };
     let head = &bytes[..head_len];
     let looks_right = match kind {
-        Kind::Request => request_line(head).is_some(),
+        Kind::Request => is_request(head),
         Kind::Response | Kind::HeadResponse => status(head).is_some(),
     };
     if !looks_right {

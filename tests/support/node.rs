@@ -245,8 +245,10 @@ impl Player {
                     return self.end();
                 }
                 step => {
-                    if self.step(step).is_err() {
+                    // Only a connection that the peer has ended refuses bytes.
+                    if self.open && self.step(step).is_err() {
                         self.open = false;
+                        self.with(|connection| connection.closed_by_peer = true);
                     }
                 }
             }
