@@ -14,6 +14,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::message::{self, Kind, Progress};
+use super::place::bind_patiently;
 
 /// One thing a node does on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,8 +167,8 @@ impl Node {
     fn bind(&self, backlog: i32) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
-        socket.bind(&SockAddr::from(self.address))?;
-        socket.listen(backlog)?;
+        bind_patiently(|| socket.bind(&SockAddr::from(self.address)))?;
+        bind_patiently(|| socket.listen(backlog))?;
         Ok(socket)
     }
 

@@ -77,6 +77,20 @@ pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Binds with `bind`, again and again while the address is in use: a process that is just being started
+/// by another test holds copies of this one's closed sockets until it executes its program.
+pub fn bind_patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let limit = Instant::now() + Duration::from_secs(2);
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < limit => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// A directory that is removed when the value is dropped.
 pub struct TempDir(PathBuf);
 

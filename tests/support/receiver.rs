@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{io, str};
 
+use super::place::bind_patiently;
+
 /// How long a receiving thread sleeps before it looks whether it shall stop.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -22,7 +24,7 @@ pub struct Receiver {
 impl Receiver {
     /// Binds a UDP socket.
     pub fn udp(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
+        let socket = bind_patiently(|| UdpSocket::bind(address))?;
         socket.set_read_timeout(Some(POLL))?;
         Ok(Self::spawn(move |buffer| socket.recv(buffer)))
     }
