@@ -59,8 +59,8 @@ pub struct Asked {
 pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
     let length = content_length(head)?;
     let coding = transfer_coding(head)?;
-    if let Coding::Empty(at) = coding {
-        return Err(ParseError::new(Fault::TransferEncoding, at));
+    if coding == Coding::Empty {
+        return Err(ParseError::new(Fault::TransferEncoding, head.raw_bytes()));
     }
     let chunked = coding == Coding::Chunked;
     keep_te_trailers(head);
@@ -79,7 +79,7 @@ pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
     let old = head.version() == Version::Http10;
     let bodiless = matches!(head.method(), Method::Get | Method::Head | Method::Delete);
     if has_body && old && bodiless {
-        return Err(ParseError::new(Fault::UnexpectedBody, 0));
+        return Err(ParseError::new(Fault::UnexpectedBody, head.raw_bytes()));
     }
     if has_body {
         head.remove_known(Known::Upgrade);
@@ -106,7 +106,7 @@ pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
         head.remove_known(Known::ContentLength);
         head.remove_known(Known::TransferEncoding);
         return match status {
-            101 if !asked.upgrade || !accepts_upgrade(head) => Err(ParseError::new(Fault::Upgrade, 0)),
+            101 if !asked.upgrade || !accepts_upgrade(head) => Err(ParseError::new(Fault::Upgrade, head.raw_bytes())),
             101 => Ok(until_the_end(Body::Tunnel)),
             _ => Ok(Framing::default()),
         };
@@ -177,50 +177,48 @@ fn digits(text: &[u8]) -> Option<u64> {
 enum Coding {
     Absent,
     /// Only empty values: nothing for a response, an error in a request.
-    Empty(usize),
+    Empty,
     Chunked,
 }
 
-/// Reads all `Transfer-Encoding` fields.
+/// Reads all `Transfer-Encoding` fields. Errors point behind the head, as HAProxy's do: only there it
+/// is clear which coding is the last.
 fn transfer_coding(head: &Head) -> Result<Coding, ParseError> {
+    let error = |fault| Err(ParseError::new(fault, head.raw_bytes()));
     let mut seen = Coding::Absent;
-    let mut unsupported = None;
+    let mut unsupported = false;
     for field in head.fields_known(Known::TransferEncoding) {
-        let at = head.value_offset(field.index);
-        let bad = ParseError::new(Fault::TransferEncoding, at);
         for value in Values::new(field.value) {
             let chunked = value.eq_ignore_ascii_case(b"chunked");
             match seen {
                 Coding::Chunked if value.is_empty() => {}
-                Coding::Chunked => return Err(bad),
+                Coding::Chunked => return error(Fault::TransferEncoding),
                 _ if chunked => seen = Coding::Chunked,
-                _ if value.is_empty() && field.value.is_empty() => seen = Coding::Empty(at),
+                _ if field.value.is_empty() => seen = Coding::Empty,
                 // An empty value before another counts as a coding, as in HAProxy.
-                _ => unsupported = Some(ParseError::new(Fault::UnsupportedCoding, at)),
+                _ => unsupported = true,
             }
         }
     }
     match (seen, unsupported) {
-        (_, None) => Ok(seen),
-        (Coding::Chunked, Some(error)) => Err(error),
-        (_, Some(error)) => Err(ParseError::new(Fault::TransferEncoding, error.at)),
+        (_, false) => Ok(seen),
+        (Coding::Chunked, true) => error(Fault::UnsupportedCoding),
+        (_, true) => error(Fault::TransferEncoding),
     }
 }
 
-/// `TE` is for the next hop: only `trailers` may pass, since trailers do.
+/// `TE` is for the next hop: only `trailers` may pass, since trailers do. HAProxy takes no other
+/// spelling of it.
 fn keep_te_trailers(head: &mut Head) {
-    if !head.has(Known::Te) {
-        return;
-    }
-    let trailers = head.values(b"te").any(|value| value.eq_ignore_ascii_case(b"trailers"));
-    let index = head.fields_known(Known::Te).next().map(|field| field.index);
-    match index {
-        Some(index) if trailers => {
-            head.keep_only(Known::Te, index);
-            head.set_value(index, b"trailers");
+    let mut from = 0;
+    while let Some(index) = head.find_known(Known::Te, from) {
+        let value = head.value_at(index);
+        let (whole, listed) = (value == b"trailers", Values::new(value).any(|value| value == b"trailers"));
+        match (whole, listed) {
+            (true, _) => {}
+            (_, true) => head.set_value(index, b"trailers"),
+            _ => head.remove_at(index),
         }
-        _ => {
-            head.remove_known(Known::Te);
-        }
+        from = index + 1;
     }
 }

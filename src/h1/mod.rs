@@ -31,6 +31,9 @@ pub mod persistence;
 mod slow;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{BodyDecoder, Piece, Scan, parse_trailers};
 pub use error::{Fault, ParseError};
 pub use framing::{Body, Framing};

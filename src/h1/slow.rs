@@ -8,7 +8,7 @@
 use super::error::{Fault, ParseError};
 use super::grammar::{is_blank, is_line_end, is_target, is_token, is_version};
 use super::parse::{Limits, Parsed};
-use crate::http::{Head, Span};
+use crate::http::{Head, Span, Version};
 
 /// Why a step could not go on.
 enum Stop {
@@ -65,12 +65,16 @@ impl Cursor<'_> {
 
 /// Parses a request head; `head` is empty unless it is complete.
 pub(super) fn request(buf: &[u8], head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
-    run(buf, head, |cursor, head| {
+    let parsed = run(buf, head, |cursor, head| {
         if request_line(cursor, head, limits.lenient)? {
             fields(cursor, head, limits)?;
         }
         Ok(())
-    })
+    })?;
+    if parsed != Parsed::Partial && head.version_text().is_empty() {
+        head.set_version(Version::Http10);
+    }
+    Ok(parsed)
 }
 
 /// Parses a response head; `head` is empty unless it is complete.
@@ -144,9 +148,7 @@ fn old_request(cursor: &mut Cursor<'_>, head: &mut Head, method: Span, uri: Span
         return syntax(cursor.at);
     }
     cursor.line_end()?;
-    head.truncate(cursor.at);
     head.set_request_spans(method, uri, Span::default());
-    head.set_version(crate::http::Version::Http10);
     Ok(false)
 }
 

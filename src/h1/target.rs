@@ -14,56 +14,79 @@ use crate::http::{Head, Known, Method, uri};
 pub(super) fn check(head: &mut Head, lenient: bool) -> Result<(), ParseError> {
     let host_index = single_host(head)?;
     websocket_key(head)?;
-    let plain = matches!(head.uri().first(), Some(b'/' | b'*'));
-    if plain && head.method() != Method::Connect {
-        return Ok(());
-    }
-    let target_at = head.uri_offset();
     let connect = head.method() == Method::Connect;
-    let found = if connect { Some(head.uri()) } else { uri::authority(head.uri()) };
-    let Some(authority) = found else {
-        // HAProxy lets a target of one letter pass.
-        return match lenient || head.uri().len() == 1 {
-            true => Ok(()),
-            false => Err(ParseError::new(Fault::Target, target_at)),
-        };
-    };
-    let scheme = uri::scheme(head.uri());
-    let (name, port) = uri::host_and_port(authority);
-    if connect && !lenient && port.is_none_or(<[u8]>::is_empty) {
-        return Err(ParseError::new(Fault::Target, target_at));
-    }
-    if name.is_empty() && port.is_none() {
+    if !connect && matches!(head.uri().first(), Some(b'/' | b'*')) {
         return Ok(());
     }
-    let default_port = port.is_some_and(|port| uri::is_default_port(scheme, port));
-    let mut host_name_bytes = None;
+    let target = Target::of(head);
+    if connect && !lenient && target.port.is_none_or(<[u8]>::is_empty) {
+        return Err(ParseError::new(Fault::Target, head.uri_offset()));
+    }
+    let mut host_kept = None;
     if let Some(host) = head.get_known(Known::Host) {
-        let (host_name, host_port) = uri::split_port(host);
-        let host_default = host_port.is_some_and(|host_port| match connect {
-            true => host_port.is_empty() || Some(host_port) == port && default_port,
-            false => uri::is_default_port(scheme, host_port),
-        });
-        let same_port = port.filter(|_| !default_port) == host_port.filter(|_| !host_default);
-        let same = same_port && name.eq_ignore_ascii_case(host_name);
-        if !lenient && !same {
+        let (name, port) = uri::split_port(host);
+        let default = port.is_some_and(|port| target.is_default(port));
+        if !lenient && !target.is_host(name, port.filter(|_| !default)) {
             let at = host_index.map_or(0, |index| head.value_offset(index));
             return Err(ParseError::new(Fault::Host, at));
         }
-        host_name_bytes = (default_port && host_default).then_some(host_name.len());
+        host_kept = default.then_some(name.len());
     }
-    if default_port {
-        if !connect {
-            let port_bytes = port.map_or(0, |port| port.len() + 1);
-            let scheme_bytes = scheme.map_or(0, |scheme| scheme.len() + 3);
-            let port_at = scheme_bytes + authority.len() - port_bytes;
-            head.cut_uri(port_at..port_at + port_bytes);
-        }
-        if let (Some(index), Some(length)) = (host_index, host_name_bytes) {
-            head.shrink_value(index, 0..length);
-        }
+    if !target.port.is_some_and(|port| target.is_default(port)) {
+        return Ok(());
+    }
+    let cut = target.port_range();
+    if !connect {
+        head.cut_uri(cut);
+    }
+    if let (Some(index), Some(length)) = (host_index, host_kept) {
+        head.shrink_value(index, 0..length);
     }
     Ok(())
+}
+
+/// A request target that names a host: an absolute one, that of `CONNECT`, and, as HAProxy takes it,
+/// anything else that is neither a path nor `*`.
+struct Target<'a> {
+    connect: bool,
+    scheme: Option<&'a [u8]>,
+    authority: &'a [u8],
+    name: &'a [u8],
+    port: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    fn of(head: &'a Head) -> Target<'a> {
+        let connect = head.method() == Method::Connect;
+        let absolute = uri::authority(head.uri()).filter(|_| !connect);
+        let authority = absolute.unwrap_or(head.uri());
+        let (name, port) = uri::host_and_port(authority);
+        Target { connect, scheme: absolute.and_then(|_| uri::scheme(head.uri())), authority, name, port }
+    }
+
+    /// Whether a port, of the target or of `Host`, says no more than none.
+    fn is_default(&self, port: &[u8]) -> bool {
+        match self.scheme {
+            Some(_) => uri::is_default_port(self.scheme, port),
+            // Of the two default ports of `CONNECT`, `Host` may have only that of the target.
+            None if self.connect => uri::is_default_port(None, port) && (port.is_empty() || self.port == Some(port)),
+            None => false,
+        }
+    }
+
+    /// Whether the value of `Host`, its default port cut off, is the host of this target.
+    fn is_host(&self, name: &[u8], port: Option<&[u8]>) -> bool {
+        let own_port = self.port.filter(|port| !self.is_default(port));
+        let empty = self.authority.is_empty();
+        empty || (own_port == port && self.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Where the port with its colon stands in the request target.
+    fn port_range(&self) -> std::ops::Range<usize> {
+        let before = self.scheme.map_or(0, |scheme| scheme.len() + "://".len());
+        let end = before + self.authority.len();
+        end - self.port.map_or(0, |port| port.len() + 1)..end
+    }
 }
 
 /// Keeps one of several equal `Host` fields; gives its place.
@@ -87,14 +110,14 @@ fn single_host(head: &mut Head) -> Result<Option<usize>, ParseError> {
 
 /// A WebSocket handshake must have its key: 24 characters (RFC 6455 4.1).
 fn websocket_key(head: &Head) -> Result<(), ParseError> {
-    let Some(index) = head.find_known(Known::Upgrade, 0) else {
+    if !head.has(Known::Upgrade) {
         return Ok(());
-    };
+    }
     let says = |name, word: &[u8]| head.values(name).any(|value| value.eq_ignore_ascii_case(word));
     let handshake = says(b"upgrade", b"websocket") && says(b"connection", b"upgrade");
     let key = head.get(b"sec-websocket-key");
     match handshake && key.is_none_or(|key| key.len() != 24) {
-        true => Err(ParseError::new(Fault::Upgrade, head.value_offset(index))),
+        true => Err(ParseError::new(Fault::Upgrade, head.raw_bytes())),
         false => Ok(()),
     }
 }

@@ -186,6 +186,7 @@ impl Head {
     pub(crate) fn load(&mut self, raw: &[u8]) {
         self.clear();
         self.bytes.extend_from_slice(raw);
+        self.raw_bytes = raw.len();
     }
 
     pub(crate) fn push_span(&mut self, name: Span, value: Span) {
@@ -220,6 +221,12 @@ impl Head {
     /// Cuts the raw head where it ends, when more was loaded.
     pub(crate) fn truncate(&mut self, head_bytes: usize) {
         self.bytes.truncate(head_bytes);
+        self.raw_bytes = self.bytes.len();
+    }
+
+    /// Octets of the head as received, its final empty line included.
+    pub(crate) fn raw_bytes(&self) -> usize {
+        self.raw_bytes
     }
 
     /// Overwrites bytes of the arena with spaces (unfolding of obsolete line folds).

@@ -54,6 +54,8 @@ pub struct Field<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     pub(super) bytes: Vec<u8>,
+    /// Octets of the arena that are the head as received; edits follow.
+    pub(super) raw_bytes: usize,
     pub(super) slots: Vec<Slot>,
     pub(super) method: Method,
     pub(super) method_token: Span,
@@ -75,6 +77,7 @@ impl Head {
     /// Forgets the message and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.raw_bytes = 0;
         self.slots.clear();
         self.method = Method::Get;
         self.method_token = Span::default();
@@ -84,6 +87,11 @@ impl Head {
         self.status = 0;
         self.status_text = Span::default();
         self.reason = Span::default();
+    }
+
+    /// Octets of memory that the head holds on to.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.slots.capacity() * size_of::<Slot>()
     }
 
     /// Whether nothing was parsed or started since the last `clear`.

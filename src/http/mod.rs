@@ -31,6 +31,9 @@ pub mod status;
 pub mod uri;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use head::{Field, Head};
 pub use known::Known;
 pub use line::{Method, Version};
