@@ -25,8 +25,10 @@ pub struct Connection {
     pub ended: bool,
     /// This side sends no more.
     pub shut: bool,
-    /// The connection broke.
+    /// Receiving failed: reset, timed out and the like.
     pub broken: Option<ErrorKind>,
+    /// Sending failed; what the peer sent before may still be received.
+    pub unwritable: Option<ErrorKind>,
     /// The kernel said that the peer closed its direction; the end itself may still be unread.
     hangup: bool,
 }
@@ -43,6 +45,7 @@ impl Connection {
             ended: false,
             shut: false,
             broken: None,
+            unwritable: None,
             hangup: false,
         }
     }
@@ -114,7 +117,7 @@ impl Connection {
                 pool.release(&mut self.output);
                 break;
             }
-            if !self.writable || self.broken.is_some() {
+            if !self.writable || self.unwritable.is_some() {
                 break;
             }
             match self.stream.send(output.bytes(), false) {
@@ -132,7 +135,7 @@ impl Connection {
     pub fn send_through(&mut self, bytes: &[u8], more: bool) -> usize {
         debug_assert_eq!(self.pending(), 0);
         let mut sent = 0;
-        while self.writable && self.broken.is_none() && sent < bytes.len() {
+        while self.writable && self.unwritable.is_none() && sent < bytes.len() {
             match self.stream.send(&bytes[sent..], more) {
                 Ok(n) => sent += n,
                 Err(error) => self.send_failed(&error),
@@ -177,7 +180,7 @@ impl Connection {
         match error.kind() {
             ErrorKind::WouldBlock => self.writable = false,
             ErrorKind::Interrupted => {}
-            kind => self.broken = Some(kind),
+            kind => self.unwritable = Some(kind),
         }
     }
 }

@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Connections to servers: made, lent to exchanges, kept idle, and given up; and the queues for them.
+
+pub mod pool;
+pub mod queue;
+
+pub use pool::{Upstream, Upstreams, User};
+pub use queue::{Queues, Waiting};

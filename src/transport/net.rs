@@ -1,0 +1,157 @@
+//! The network that a worker sees: opens connections and registers sockets for readiness events.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use mio::Interest;
+use mio::unix::SourceFd;
+use socket2::SockAddr;
+
+use super::Stream;
+use crate::proxy::{ServerAddress, global::Tune};
+use crate::sys::socket;
+use crate::token::Token;
+
+/// The real network, or a simulated one in tests.
+pub enum Net {
+    /// Sockets of the kernel, events from the worker's poll.
+    Real(mio::Registry),
+    /// Simulated sockets; see [`SimNet`].
+    #[cfg(test)]
+    Sim(SimNet),
+}
+
+/// Where to connect to, ready for the system call.
+#[derive(Clone, Debug)]
+pub struct Target(SockAddr);
+
+/// Options of the sockets towards servers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectOptions {
+    /// `option tcpka` or `srvtcpka`.
+    pub keepalive: bool,
+    /// Receive buffer in bytes, the kernel's when 0.
+    pub rcvbuf: u32,
+    /// Send buffer in bytes, the kernel's when 0.
+    pub sndbuf: u32,
+}
+
+impl ConnectOptions {
+    /// What a backend and `tune.*` ask for.
+    pub fn new(keepalive: bool, tune: &Tune) -> ConnectOptions {
+        ConnectOptions { keepalive, rcvbuf: tune.rcvbuf_server, sndbuf: tune.sndbuf_server }
+    }
+}
+
+impl Target {
+    /// The target for a server's address; `destination` is where the client connected to, for servers
+    /// whose port follows it.
+    pub fn new(address: &ServerAddress, destination: Option<SocketAddr>) -> io::Result<Target> {
+        Ok(Target(match address {
+            ServerAddress::Ip(address) => (*address).into(),
+            ServerAddress::IpRelative(ip, offset) => {
+                let port = i32::from(destination.map_or(0, |d| d.port())) + offset;
+                let port = u16::try_from(port).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+                SocketAddr::new(*ip, port).into()
+            }
+            ServerAddress::Unix(path) => SockAddr::unix(path)?,
+            ServerAddress::Abstract(name) => socket::unix_address(&[b"\0", &name[..]].concat())?,
+        }))
+    }
+
+    /// The IP address, where it is one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        self.0.as_socket()
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target(address.into())
+    }
+}
+
+impl Net {
+    /// Registers a stream once, for both directions and with edges.
+    pub fn register(&self, stream: &Stream, token: Token) -> io::Result<()> {
+        match (self, stream) {
+            (Net::Real(registry), Stream::Socket(fd)) => {
+                registry.register(&mut SourceFd(&fd.as_raw_fd()), token.into(), Interest::READABLE | Interest::WRITABLE)
+            }
+            #[cfg(test)]
+            (Net::Sim(_), Stream::Sim(end)) => {
+                end.register(token);
+                Ok(())
+            }
+            #[cfg(test)]
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Starts to connect and registers the socket; a writable event tells that the attempt ended.
+    pub fn connect(&self, target: &Target, options: ConnectOptions, token: Token) -> io::Result<Stream> {
+        let stream = match self {
+            Net::Real(_) => {
+                let socket = socket::stream_socket(&target.0)?;
+                if options.keepalive {
+                    socket.set_keepalive(true)?;
+                }
+                if options.rcvbuf > 0 {
+                    socket.set_recv_buffer_size(options.rcvbuf as usize)?;
+                }
+                if options.sndbuf > 0 {
+                    socket.set_send_buffer_size(options.sndbuf as usize)?;
+                }
+                socket::connect(&socket, &target.0)?;
+                Stream::Socket(socket.into())
+            }
+            #[cfg(test)]
+            Net::Sim(net) => Stream::Sim(net.connect(target.ip())?),
+        };
+        self.register(&stream, token)?;
+        Ok(stream)
+    }
+}
+
+/// The simulated network: connection attempts arrive in a list that the test serves.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub struct SimNet {
+    /// Readiness events not delivered yet.
+    pub events: super::sim::Events,
+    /// Servers' ends of connections made, with the address that was asked for.
+    pub accepted: std::rc::Rc<std::cell::RefCell<std::collections::VecDeque<(Option<SocketAddr>, super::sim::End)>>>,
+    /// What the network does with connection attempts.
+    pub behaviour: std::rc::Rc<std::cell::Cell<SimConnect>>,
+}
+
+/// What becomes of connection attempts in a simulation.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SimConnect {
+    /// They succeed.
+    #[default]
+    Accept,
+    /// They are refused.
+    Refuse,
+    /// Nothing answers.
+    Silence,
+}
+
+#[cfg(test)]
+impl SimNet {
+    fn connect(&self, target: Option<SocketAddr>) -> io::Result<super::sim::End> {
+        let (ours, theirs) = super::sim::pair(&self.events, 1 << 16);
+        match self.behaviour.get() {
+            SimConnect::Accept => {}
+            SimConnect::Refuse => {
+                ours.set_connecting();
+                theirs.refuse(io::ErrorKind::ConnectionRefused);
+            }
+            SimConnect::Silence => ours.set_connecting(),
+        }
+        self.accepted.borrow_mut().push_back((target, theirs));
+        Ok(ours)
+    }
+}
