@@ -116,7 +116,14 @@ impl Upstreams {
 
     /// Lends an idle connection to the session in slot `session`, as far as `reuse` allows;
     /// `first` tells that this is the session's first request (manual 4, `http-reuse`).
-    pub fn lend(&mut self, server: ServerId, reuse: Reuse, first: bool, session: usize) -> Option<usize> {
+    pub fn lend(
+        &mut self,
+        server: ServerId,
+        reuse: Reuse,
+        first: bool,
+        session: usize,
+        counters: &Counters,
+    ) -> Option<usize> {
         let idle = &mut self.idle[server.0 as usize];
         let (proven, fresh) = match reuse {
             Reuse::Never => (false, false),
@@ -132,6 +139,7 @@ impl Upstreams {
         let upstream = &mut self.slab[key];
         upstream.user = User::Session(session);
         upstream.exchanges += 1;
+        counters.server(server).sub(Count::IdleCurrent, 1);
         Some(key)
     }
 
@@ -154,11 +162,6 @@ impl Upstreams {
         stack.push(key);
         idle.next_purge.get_or_insert(now + settings.pool_purge_delay);
         counters.server(upstream.server).add(Count::IdleCurrent, 1);
-    }
-
-    /// Takes note that a lent connection left the idle ones.
-    pub fn count_lent(counters: &Counters, server: ServerId) {
-        counters.server(server).sub(Count::IdleCurrent, 1);
     }
 
     /// Closes a connection, idle or lent.

@@ -1,0 +1,131 @@
+//! The response's head: received, checked, edited by rules and queued for the client.
+
+use super::{After, Step, Turn, relay};
+use crate::h1::{self, Body, Parsed, framing, persistence};
+use crate::proxy::ConnectionMode;
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::session::reply;
+
+/// What became of an attempt to receive a head.
+pub enum Progress {
+    /// A head was received: the final one, or a 1xx before it.
+    Head,
+    /// More must come first.
+    Nothing,
+}
+
+/// Receives the head of an answer. A 1xx is passed on at once, the final one ends in
+/// [`super::Exchange::answered`].
+///
+/// # Errors
+/// The step that ends the exchange: the server left or sent nonsense, or a rule refused the answer.
+pub fn receive(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    let Some(key) = turn.exchange.upstream else { return Err(Step::Over(After::Close)) };
+    let lenient = turn.exchange.backend.is_some_and(|id| turn.services.config[id].accept_invalid);
+    let limits = turn.services.limits(lenient);
+    let services = &mut *turn.services;
+    let server = &mut services.upstreams.get_mut(key).connection;
+    server.receive(&mut services.buffers);
+    if server.received().is_empty() && !server.is_over() {
+        return Ok(Progress::Nothing);
+    }
+    match h1::parse_response(server.received(), &mut turn.exchange.response, &limits) {
+        Ok(Parsed::Complete { head_bytes }) => {
+            server.consume(head_bytes, &mut services.buffers);
+            head(turn)
+        }
+        Ok(Parsed::Partial) if server.is_over() => Err(server_closed(turn)),
+        Ok(Parsed::Partial) => Ok(Progress::Nothing),
+        Err(error) => {
+            let bytes = server.received().to_vec();
+            turn.services.capture_bad_response(turn.session, turn.exchange.backend, &bytes, &error);
+            Err(invalid(turn))
+        }
+    }
+}
+
+fn server_closed(turn: &mut Turn<'_>) -> Step {
+    turn.exchange.server_keeps = false;
+    let silent = turn.exchange.upstream.is_some_and(|key| {
+        let connection = &turn.services.upstreams.get(key).connection;
+        connection.received().is_empty()
+    });
+    turn.count_response_error();
+    if silent && turn.exchange.reused && turn.session.requests > 1 {
+        // The server closed an idle connection as the request was under way. The client sees its
+        // kept-alive connection close without an answer, and repeats the request if it safely can
+        // (RFC 9112 9.3.1); so does HAProxy.
+        turn.exchange.facts.status = None;
+        return turn.abandon(Cause::ServerAbort, Doing::Headers);
+    }
+    reply::error(turn, 502, Cause::ServerAbort, Doing::Headers)
+}
+
+fn invalid(turn: &mut Turn<'_>) -> Step {
+    turn.exchange.server_keeps = false;
+    turn.count_response_error();
+    reply::error(turn, 502, Cause::Proxy, Doing::Headers)
+}
+
+fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    let exchange = &mut *turn.exchange;
+    let asked = framing::Asked { method: exchange.request.method(), upgrade: exchange.upgrade };
+    let Ok(framing) = framing::response(&mut exchange.response, &asked) else { return Err(invalid(turn)) };
+    let status = exchange.response.status();
+    if status < 200 && status != 101 {
+        interim(turn);
+        return Ok(Progress::Head);
+    }
+    let server_asked = persistence::take(&mut exchange.response);
+    exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
+    exchange.response_body = framing.body;
+    exchange.facts.server_status = Some(status);
+    exchange.facts.response_received = Some(turn.services.now);
+    relay::mark_served(turn);
+    turn.count_server_status(status);
+    if let Some(step) = super::inspect::response(turn) {
+        return Err(step);
+    }
+    finish_head(turn);
+    Ok(Progress::Head)
+}
+
+/// Passes a 1xx on, unless the client is too old to know them (RFC 9110 15.2).
+fn interim(turn: &mut Turn<'_>) {
+    if !relay::client_is_old(turn) {
+        let output = turn.services.buffers.attach(&mut turn.session.client.output);
+        let before = output.len();
+        turn.exchange.response.write_response_to(output.compact());
+        turn.exchange.facts.bytes_out += (output.len() - before) as u64;
+    }
+    turn.exchange.response.clear();
+}
+
+/// Decides about the client's connection and queues the head.
+fn finish_head(turn: &mut Turn<'_>) {
+    let old = relay::client_is_old(turn);
+    let backend_closes = turn.exchange.backend.is_some_and(|id| {
+        turn.services.config[id].connection_mode == ConnectionMode::Close
+    });
+    let exchange = &mut *turn.exchange;
+    let body = exchange.response_body;
+    exchange.download.begin(body);
+    if old && body == Body::Chunked {
+        exchange.download.unchunk = true;
+        exchange.response.remove_known(crate::http::Known::TransferEncoding);
+        exchange.client_keeps = false;
+    }
+    let endless = matches!(body, Body::UntilClose | Body::Tunnel);
+    exchange.client_keeps &= !endless && !backend_closes && !turn.services.stopping;
+    let version = exchange.request.version();
+    if body != Body::Tunnel {
+        persistence::to_client(&mut exchange.response, exchange.client_keeps, version);
+    }
+    exchange.facts.status = Some(exchange.response.status());
+    exchange.answered = true;
+    let output = turn.services.buffers.attach(&mut turn.session.client.output);
+    let before = output.len();
+    exchange.response.write_response_to(output.compact());
+    exchange.facts.bytes_out += (output.len() - before) as u64;
+    super::finish::log_early(turn);
+}

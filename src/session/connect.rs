@@ -1,0 +1,170 @@
+//! Phase connect: an idle connection is taken or a new one made, and tried again when it fails.
+
+use super::{Phase, Step, Turn};
+use crate::proxy::backend::{Redispatch, Reuse};
+use crate::proxy::{Backend, BackendId, ConnectionMode, ServerId};
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::session::reply;
+use crate::stats::Count;
+use crate::time::{Millis, Tick};
+use crate::transport::net::{ConnectOptions, Target};
+
+/// Longest pause before the same server is tried again (manual 4, `retries`).
+const TURN_AROUND_MAX: Millis = Millis(1000);
+
+/// Takes an idle connection or starts to make one.
+pub fn start(turn: &mut Turn<'_>) -> Step {
+    let (Some(backend_id), Some(server)) = (turn.exchange.backend, turn.exchange.server) else {
+        return Step::Go(Phase::Pick);
+    };
+    let now = turn.services.now;
+    turn.exchange.facts.queue_left.get_or_insert(now);
+    turn.services.count_attempt(server);
+    if turn.is_http() && lend(turn, server) {
+        return established(turn);
+    }
+    let backend = &turn.services.config[backend_id];
+    match open(turn, backend, server) {
+        Ok(key) => {
+            turn.exchange.upstream = Some(key);
+            turn.exchange.reused = false;
+            let until = backend.timeouts.connect.map_or(Tick::NEVER, |timeout| now.tick() + timeout);
+            turn.exchange.phase_deadline = until;
+            Step::Go(Phase::Connecting { until })
+        }
+        Err(_) => failed(turn, Cause::ServerAbort),
+    }
+}
+
+fn open(turn: &mut Turn<'_>, backend: &Backend, server: ServerId) -> std::io::Result<usize> {
+    let services = &mut *turn.services;
+    let target = Target::new(&services.config[server].address, turn.session.destination)?;
+    turn.exchange.facts.upstream_peer = target.ip();
+    let options = ConnectOptions::new(backend.tcp_keepalive, &services.config.global.tune);
+    services.upstreams.open(&services.net, server, &target, options, turn.slot)
+}
+
+/// Takes the session's own connection or an idle one of the server.
+fn lend(turn: &mut Turn<'_>, server: ServerId) -> bool {
+    let Some(backend) = turn.exchange.backend else { return false };
+    let services = &mut *turn.services;
+    if services.config[backend].connection_mode != ConnectionMode::KeepAlive {
+        return false;
+    }
+    let private = turn.session.private.take();
+    let own = private.filter(|&key| services.upstreams.get(key).server == server);
+    if private.is_some() && own.is_none() {
+        // It leads to another server than the one chosen now.
+        services.close_upstream(private);
+    }
+    let reuse = services.config[backend].reuse;
+    let first = turn.session.requests <= 1;
+    let key = own.or_else(|| services.upstreams.lend(server, reuse, first, turn.slot, &services.counters));
+    let Some(key) = key else { return false };
+    turn.exchange.upstream = Some(key);
+    turn.exchange.reused = true;
+    turn.exchange.facts.upstream_peer = match &services.config[server].address {
+        crate::proxy::ServerAddress::Ip(address) => Some(*address),
+        _ => None,
+    };
+    services.counters.server(server).add(Count::Reuses, 1);
+    services.counters.backend(backend).add(Count::Reuses, 1);
+    true
+}
+
+/// Waits for the outcome of an attempt.
+pub fn run(turn: &mut Turn<'_>) -> Step {
+    let Some(key) = turn.exchange.upstream else { return Step::Go(Phase::Connect) };
+    if turn.client_gave_up() {
+        return turn.abandon(Cause::ClientAbort, Doing::Connect);
+    }
+    let connection = &mut turn.services.upstreams.get_mut(key).connection;
+    if connection.writable || connection.readable {
+        if connection.stream.take_error().is_some() {
+            return failed(turn, Cause::ServerAbort);
+        }
+        if connection.writable {
+            if let (Some(backend), Some(server)) = (turn.exchange.backend, turn.exchange.server) {
+                turn.services.counters.server(server).add(Count::Connects, 1);
+                turn.services.counters.backend(backend).add(Count::Connects, 1);
+            }
+            return established(turn);
+        }
+    }
+    if turn.services.now.tick() >= turn.exchange.phase_deadline {
+        return failed(turn, Cause::ServerTimeout);
+    }
+    Step::Wait
+}
+
+/// The connection is there: the request goes out.
+fn established(turn: &mut Turn<'_>) -> Step {
+    turn.exchange.phase_deadline = Tick::NEVER;
+    turn.exchange.facts.connected = Some(turn.services.now);
+    if !turn.is_http() {
+        super::tunnel::begin(turn);
+        return Step::Go(Phase::Tunnel);
+    }
+    super::relay::begin(turn);
+    Step::Go(Phase::Relay)
+}
+
+/// An attempt failed: try again, elsewhere, or give up.
+fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
+    let (Some(backend), Some(server)) = (turn.exchange.backend, turn.exchange.server) else {
+        return Step::Go(Phase::Pick);
+    };
+    let upstream = turn.exchange.upstream.take();
+    turn.services.close_upstream(upstream);
+    turn.exchange.phase_deadline = Tick::NEVER;
+    if turn.exchange.retries_left == 0 {
+        turn.services.counters.server(server).add(Count::ConnectErrors, 1);
+        turn.services.counters.backend(backend).add(Count::ConnectErrors, 1);
+        turn.release_server();
+        return reply::error(turn, 503, cause, Doing::Connect);
+    }
+    turn.exchange.retries_left -= 1;
+    turn.exchange.facts.retries += 1;
+    turn.services.counters.server(server).add(Count::Retries, 1);
+    turn.services.counters.backend(backend).add(Count::Retries, 1);
+    if may_redispatch(turn, backend) {
+        turn.release_server();
+        turn.exchange.avoid = Some(server);
+        return Step::Go(Phase::Pick);
+    }
+    if cause == Cause::ServerTimeout {
+        return Step::Go(Phase::Connect);
+    }
+    let connect = turn.services.config[backend].timeouts.connect.unwrap_or(TURN_AROUND_MAX);
+    let until = turn.services.now.tick() + connect.min(TURN_AROUND_MAX);
+    turn.exchange.phase_deadline = until;
+    Step::Go(Phase::TurnAround { until })
+}
+
+/// Whether the retry just counted may go to another server.
+fn may_redispatch(turn: &Turn<'_>, backend: BackendId) -> bool {
+    let left = turn.exchange.retries_left;
+    match turn.services.config[backend].redispatch {
+        Redispatch::Never => false,
+        Redispatch::Last => left == 0,
+        Redispatch::Every(n) => n > 0 && turn.exchange.facts.retries % n == 0,
+        Redispatch::BeforeLast(n) => left + 1 == n,
+    }
+}
+
+/// Waits before the same server is tried again.
+pub fn turn_around(turn: &mut Turn<'_>, until: Tick) -> Step {
+    if turn.client_gave_up() {
+        return turn.abandon(Cause::ClientAbort, Doing::Connect);
+    }
+    if turn.services.now.tick() < until {
+        return Step::Wait;
+    }
+    turn.exchange.phase_deadline = Tick::NEVER;
+    Step::Go(Phase::Connect)
+}
+
+/// Whether a connection that served an exchange stays with its session only.
+pub fn stays_private(reuse: Reuse) -> bool {
+    reuse == Reuse::Never
+}

@@ -1,0 +1,181 @@
+//! The state of one exchange.
+
+use crate::h1::{Asked, Body, BodyDecoder};
+use crate::http::Head;
+use crate::proxy::{BackendId, ServerId};
+use crate::sample::Facts;
+use crate::sample::facts::Phase as Doing;
+use crate::time::Tick;
+use crate::transport::splice::Lent;
+
+/// Where an exchange stands; see the diagram in [`super`].
+#[derive(Debug)]
+pub enum Phase {
+    /// The request's head is arriving.
+    Receive,
+    /// The frontend's rules look at it.
+    Inspect,
+    /// A backend is chosen.
+    Route,
+    /// The backend's rules look at it.
+    InspectBackend,
+    /// A server is chosen.
+    Pick,
+    /// Every server, or the only one that will do, is full.
+    Queued {
+        /// Place in the queue.
+        ticket: u64,
+        /// The server whose queue it is; `None` for the backend's.
+        server: Option<ServerId>,
+    },
+    /// A refused connection is tried again on the same server, but not at once.
+    TurnAround {
+        /// When.
+        until: Tick,
+    },
+    /// A connection to the chosen server is taken or made.
+    Connect,
+    /// It is being made.
+    Connecting {
+        /// When the attempt is given up.
+        until: Tick,
+    },
+    /// Request and response pass.
+    Relay,
+    /// Bytes pass.
+    Tunnel,
+    /// A refusal is held back.
+    Tarpit {
+        /// Until then.
+        until: Tick,
+    },
+    /// The proxy's own answer is sent.
+    Reply,
+}
+
+/// One direction's message: what its body is and how much of it passed.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Follows the body's framing.
+    pub decoder: BodyDecoder,
+    /// The body passes decoded: the receiver cannot take chunks.
+    pub unchunk: bool,
+    /// Head and body have been received and queued for the other side.
+    pub complete: bool,
+    /// A pipe while the body is spliced.
+    pub pipe: Option<Lent>,
+    /// The stream was splice-moved or not: bytes moved in a row, to judge whether splicing pays.
+    pub streak: u64,
+}
+
+/// One request and its response, or one TCP connection.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Where it stands.
+    pub phase: Phase,
+    /// The request.
+    pub request: Head,
+    /// The response, the server's or the proxy's own.
+    pub response: Head,
+    /// For logs, statistics and expressions.
+    pub facts: Facts,
+    /// The backend chosen.
+    pub backend: Option<BackendId>,
+    /// The server chosen.
+    pub server: Option<ServerId>,
+    /// The server's count of sessions includes this one.
+    pub counted_on: Option<ServerId>,
+    /// The connection to it.
+    pub upstream: Option<usize>,
+    /// The request's body.
+    pub upload: Flow,
+    /// The response's body.
+    pub download: Flow,
+    /// The response's head has been received.
+    pub answered: bool,
+    /// The framing of the response's body.
+    pub response_body: Body,
+    /// What the client said of its connection.
+    pub client_asked: Asked,
+    /// What the server said of its.
+    pub server_asked: Asked,
+    /// The client's connection may live on.
+    pub client_keeps: bool,
+    /// The server's connection may be used again.
+    pub server_keeps: bool,
+    /// An `Upgrade` was asked for: 101 makes a tunnel.
+    pub upgrade: bool,
+    /// Connection attempts left.
+    pub retries_left: u32,
+    /// The connection to the server was an idle one, which the server may have closed meanwhile.
+    pub reused: bool,
+    /// Server that failed the attempt before, not to be chosen again if there is another.
+    pub avoid: Option<ServerId>,
+    /// Inactivity of the client ends it then.
+    pub client_deadline: Tick,
+    /// Inactivity of the server ends it then.
+    pub server_deadline: Tick,
+    /// The phase's own deadline.
+    pub phase_deadline: Tick,
+    /// What is still to be sent of the proxy's own answer.
+    pub reply: Vec<u8>,
+    /// Bytes of [`Exchange::reply`] that have been sent.
+    pub reply_sent: usize,
+    /// What the log says it was doing when a tunnel or a transfer ends badly.
+    pub doing: Doing,
+    /// The end was logged already (`option logasap`).
+    pub logged: bool,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Exchange {
+            phase: Phase::Receive,
+            request: Head::default(),
+            response: Head::default(),
+            facts: Facts::default(),
+            backend: None,
+            server: None,
+            counted_on: None,
+            upstream: None,
+            upload: Flow::default(),
+            download: Flow::default(),
+            answered: false,
+            response_body: Body::None,
+            client_asked: Asked::default(),
+            server_asked: Asked::default(),
+            client_keeps: false,
+            server_keeps: false,
+            upgrade: false,
+            retries_left: 0,
+            reused: false,
+            avoid: None,
+            client_deadline: Tick::NEVER,
+            server_deadline: Tick::NEVER,
+            phase_deadline: Tick::NEVER,
+            reply: Vec::new(),
+            reply_sent: 0,
+            doing: Doing::Done,
+            logged: false,
+        }
+    }
+}
+
+impl Exchange {
+    /// Makes a used exchange a new one and keeps the memory of its heads.
+    pub fn renew(&mut self) {
+        let mut fresh = Exchange::default();
+        std::mem::swap(&mut fresh.request, &mut self.request);
+        std::mem::swap(&mut fresh.response, &mut self.response);
+        std::mem::swap(&mut fresh.facts.request_line, &mut self.facts.request_line);
+        fresh.request.clear();
+        fresh.response.clear();
+        fresh.facts.request_line.clear();
+        *self = fresh;
+    }
+
+    /// The earliest of its deadlines.
+    pub fn deadline(&self) -> Tick {
+        self.client_deadline.min(self.server_deadline).min(self.phase_deadline)
+    }
+}

@@ -1,0 +1,194 @@
+//! The body of a message on its way from one connection to the other.
+
+use super::exchange::Flow;
+use crate::buffer::Pool;
+use crate::h1::{Limits, ParseError, Parsed, parse_trailers};
+use crate::http::Head;
+use crate::transport::Connection;
+use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};
+
+/// From where to where a body passes.
+pub struct Forward<'a> {
+    /// Who sends it.
+    pub from: &'a mut Connection,
+    /// Who receives it.
+    pub to: &'a mut Connection,
+    /// How far it is.
+    pub flow: &'a mut Flow,
+    /// May large runs be spliced?
+    pub splice: bool,
+    /// Limits of trailers.
+    pub limits: Limits,
+    /// Where buffers come from.
+    pub buffers: &'a mut Pool,
+    /// Where pipes come from.
+    pub pipes: &'a mut Pipes,
+}
+
+/// What one round moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moved {
+    /// Bytes received from the sender.
+    pub received: u64,
+    /// Bytes of the body dealt with, framing included.
+    pub taken: u64,
+    /// Bytes queued or sent to the receiver.
+    pub passed: u64,
+    /// Bytes that left for the receiver.
+    pub sent: u64,
+}
+
+/// Why a body cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The sender ended or broke the connection before the end of the body.
+    Cut,
+    /// The bytes are no valid body.
+    Invalid(ParseError),
+}
+
+impl Forward<'_> {
+    /// Moves what can be moved.
+    ///
+    /// # Errors
+    /// A body that ends early or is malformed; what was valid before has been passed on.
+    pub fn run(&mut self) -> Result<Moved, Trouble> {
+        let mut moved = Moved::default();
+        loop {
+            let before = moved;
+            self.fetch(&mut moved);
+            let outcome = self.pass(&mut moved);
+            moved.sent += self.to.flush(self.buffers) as u64;
+            outcome?;
+            self.conclude()?;
+            let progress = moved.received + moved.sent + moved.taken + moved.passed;
+            if progress == before.received + before.sent + before.taken + before.passed {
+                return Ok(moved);
+            }
+        }
+    }
+
+    /// Receives more when everything received was passed on.
+    fn fetch(&mut self, moved: &mut Moved) {
+        if self.flow.decoder.is_done() && self.held() == 0 {
+            return;
+        }
+        let run = self.flow.decoder.run_remaining();
+        let idle = self.from.received().is_empty() && self.to.pending() == 0;
+        let worthwhile = run.saturating_add(self.held()) >= SPLICE_BYTES_MIN || self.held() > 0;
+        if self.splice && idle && worthwhile && self.flow.pipe.is_none() && self.from.readable {
+            self.flow.pipe = self.pipes.lend();
+        }
+        match &mut self.flow.pipe {
+            Some(pipe) if idle => {
+                let through = pipe.run(self.from, self.to, run);
+                self.flow.decoder.skip(through.taken as u64);
+                moved.received += through.taken as u64;
+                moved.taken += through.taken as u64;
+                moved.passed += through.given as u64;
+                moved.sent += through.given as u64;
+            }
+            _ if self.from.received().is_empty() => moved.received += self.from.receive(self.buffers) as u64,
+            _ => {}
+        }
+    }
+
+    /// Passes on what was received, by copy while something is queued before it, straight otherwise.
+    fn pass(&mut self, moved: &mut Moved) -> Result<(), Trouble> {
+        while !self.flow.decoder.is_done() && !self.from.received().is_empty() && self.held() == 0 {
+            let room = self.to.output.as_ref().map_or(usize::MAX, |output| output.room().saturating_sub(2));
+            let input = self.from.received();
+            let input = &input[..input.len().min(room)];
+            if input.is_empty() {
+                break;
+            }
+            let taken = if self.flow.unchunk { self.pass_payload(input.len(), moved) } else { self.pass_raw(input.len(), moved) }?;
+            if taken == 0 {
+                // An incomplete block of trailers: more must come, unless the buffer holds no more.
+                let full = self.from.input.as_ref().is_some_and(|input| input.room() == 0);
+                if full && self.to.pending() == 0 {
+                    return Err(Trouble::Invalid(ParseError::too_large(0)));
+                }
+                if self.from.readable && !full {
+                    moved.received += self.from.receive(self.buffers) as u64;
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_raw(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
+        let scan = self.flow.decoder.scan(&self.from.received()[..bytes]).map_err(Trouble::Invalid)?;
+        moved.passed += send_or_queue(self.to, &self.from.received()[..scan.forward], self.buffers, &mut moved.sent);
+        moved.passed += self.to.queue(scan.insert, self.buffers) as u64;
+        if scan.trailers > 0 {
+            let at = scan.forward + scan.dropped;
+            let mut trailers = Head::default();
+            match parse_trailers(&self.from.received()[at..at + scan.trailers], &mut trailers, &self.limits) {
+                Ok(Parsed::Complete { .. }) => {
+                    let output = self.buffers.attach(&mut self.to.output).compact();
+                    let before = output.len();
+                    trailers.write_fields_to(output);
+                    moved.passed += (output.len() - before) as u64;
+                }
+                Ok(Parsed::Partial) => {}
+                Err(error) => return Err(Trouble::Invalid(error)),
+            }
+        }
+        let taken = scan.consumed();
+        moved.taken += taken as u64;
+        self.from.consume(taken, self.buffers);
+        Ok(taken)
+    }
+
+    fn pass_payload(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
+        let piece = self.flow.decoder.next(&self.from.received()[..bytes]).map_err(Trouble::Invalid)?;
+        let payload = &self.from.received()[piece.framing..piece.framing + piece.payload];
+        moved.passed += send_or_queue(self.to, payload, self.buffers, &mut moved.sent);
+        let taken = piece.consumed();
+        moved.taken += taken as u64;
+        self.from.consume(taken, self.buffers);
+        Ok(taken)
+    }
+
+    /// Sees whether the body is complete, or can never be.
+    fn conclude(&mut self) -> Result<(), Trouble> {
+        if self.flow.complete || self.held() > 0 {
+            return Ok(());
+        }
+        let drained = self.from.received().is_empty();
+        if self.from.is_over() && !self.flow.decoder.is_done() {
+            let closed = self.from.broken.is_none() && drained && self.flow.decoder.close();
+            if !closed && (drained || self.to.pending() == 0) {
+                return Err(Trouble::Cut);
+            }
+        }
+        if self.flow.decoder.is_done() {
+            self.flow.complete = true;
+            if let Some(pipe) = self.flow.pipe.take() {
+                self.pipes.give(pipe);
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> u64 {
+        self.flow.pipe.as_ref().map_or(0, |pipe| pipe.held as u64)
+    }
+}
+
+/// Bytes from which on sending straight from the input buffer beats copying them behind what is queued.
+const DIRECT_BYTES_MIN: usize = 4096;
+
+/// Sends `bytes` straight when nothing is queued and there are many; queues the rest, for which there is room.
+fn send_or_queue(to: &mut Connection, bytes: &[u8], buffers: &mut Pool, sent: &mut u64) -> u64 {
+    let mut direct = 0;
+    if to.pending() == 0 && bytes.len() >= DIRECT_BYTES_MIN {
+        direct = to.send_through(bytes, false);
+        *sent += direct as u64;
+    }
+    let queued = to.queue(&bytes[direct..], buffers);
+    debug_assert_eq!(direct + queued, bytes.len());
+    bytes.len() as u64
+}

@@ -1,0 +1,88 @@
+//! Phase receive: the request's head arrives.
+
+use super::{After, Phase, Step, Turn};
+use crate::h1::{self, Parsed, framing, persistence};
+use crate::proxy::{ConnectionMode, frontend::ClientTimeouts};
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::session::reply;
+use crate::stats::Count;
+use crate::time::{Millis, Tick};
+
+/// How long the whole head of a request may take from the moment that the session waits for it.
+pub fn request_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
+    timeouts.http_request.or(timeouts.client)
+}
+
+/// How long a kept-alive session may wait for the first byte of its next request.
+pub fn keep_alive_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
+    timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client)
+}
+
+/// Parses what has arrived so far.
+pub fn run(turn: &mut Turn<'_>) -> Step {
+    turn.session.client.receive(&mut turn.services.buffers);
+    let limits = turn.services.request_limits(turn.session.frontend);
+    match h1::parse_request(turn.session.client.received(), &mut turn.exchange.request, &limits) {
+        Ok(Parsed::Complete { head_bytes }) => complete(turn, head_bytes),
+        Err(error) => refuse(turn, error),
+        Ok(Parsed::Partial) if turn.session.client.is_over() => aborted(turn),
+        Ok(Parsed::Partial) => wait(turn),
+    }
+}
+
+fn wait(turn: &mut Turn<'_>) -> Step {
+    let timeout = request_timeout(&turn.frontend().timeouts);
+    let since = turn.exchange.facts.idle_since.tick().max(turn.exchange.facts.first_byte.unwrap_or_default().tick());
+    let deadline = timeout.map_or(Tick::NEVER, |timeout| since + timeout);
+    turn.exchange.phase_deadline = deadline;
+    if turn.services.now.tick() < deadline {
+        return Step::Wait;
+    }
+    turn.exchange.facts.bad_request = true;
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    reply::error(turn, 408, Cause::ClientTimeout, Doing::Request)
+}
+
+/// The client went away in the middle of the head.
+fn aborted(turn: &mut Turn<'_>) -> Step {
+    turn.exchange.facts.bad_request = true;
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    if turn.session.client.broken.is_some() {
+        turn.exchange.facts.termination.set_once(Cause::ClientAbort, Doing::Request);
+        turn.exchange.facts.status = Some(400);
+        return Step::Over(After::Close);
+    }
+    reply::error(turn, 400, Cause::ClientAbort, Doing::Request)
+}
+
+fn refuse(turn: &mut Turn<'_>, error: h1::ParseError) -> Step {
+    let frontend = turn.session.frontend;
+    turn.services.capture_bad_request(turn.session, &error);
+    turn.exchange.facts.bad_request = true;
+    turn.exchange.request.clear();
+    turn.services.counters.frontend(frontend).add(Count::RequestErrors, 1);
+    reply::error(turn, error.request_status(), Cause::Proxy, Doing::Request)
+}
+
+fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
+    let exchange = &mut *turn.exchange;
+    exchange.phase_deadline = Tick::NEVER;
+    exchange.facts.bytes_in += head_bytes as u64;
+    exchange.facts.request_received = Some(turn.services.now);
+    exchange.request.write_request_line_to(&mut exchange.facts.request_line, &mut exchange.facts.uri);
+    let framing = match framing::request(&mut exchange.request) {
+        Ok(framing) => framing,
+        Err(error) => return refuse(turn, error),
+    };
+    turn.session.client.consume(head_bytes, &mut turn.services.buffers);
+    let asked = persistence::take(&mut exchange.request);
+    exchange.client_asked = asked;
+    exchange.upgrade = asked.upgrade;
+    exchange.client_keeps = asked.keeps(exchange.request.version())
+        && !framing.must_close
+        && turn.services.config[turn.session.frontend].connection_mode != ConnectionMode::Close;
+    exchange.upload.begin(framing.body);
+    turn.services.count_request(turn.session.frontend);
+    exchange.facts.request_counter = turn.services.requests;
+    Step::Go(Phase::Inspect)
+}

@@ -1,0 +1,207 @@
+//! Phase relay: the request goes to the server and its answer comes back, both bodies at the same time.
+
+use super::exchange::Flow;
+use super::forward::{Forward, Moved, Trouble};
+use super::{After, Phase, Step, Turn, answer};
+use crate::h1::{Body, BodyDecoder, persistence};
+use crate::http::Version;
+use crate::proxy::ConnectionMode;
+use crate::sample::facts::{Cause, Phase as Doing, Responder};
+use crate::session::reply;
+use crate::stats::Count;
+use crate::time::{Millis, Tick};
+
+impl Flow {
+    /// A message whose body is framed so.
+    pub fn begin(&mut self, body: Body) {
+        *self = Flow { decoder: BodyDecoder::new(body), complete: false, ..Flow::default() };
+        self.complete = self.decoder.is_done();
+    }
+}
+
+/// Queues the request's head for the server.
+pub fn begin(turn: &mut Turn<'_>) {
+    let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
+    let services = &mut *turn.services;
+    let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
+    let keep = mode == ConnectionMode::KeepAlive;
+    turn.exchange.server_keeps = keep;
+    persistence::to_server(&mut turn.exchange.request, keep);
+    let connection = &mut services.upstreams.get_mut(key).connection;
+    let output = services.buffers.attach(&mut connection.output);
+    turn.exchange.request.write_request_to(output.compact());
+    turn.exchange.answered = false;
+    turn.exchange.response.clear();
+}
+
+/// Moves what can be moved.
+pub fn run(turn: &mut Turn<'_>) -> Step {
+    if turn.exchange.upstream.is_none() {
+        return Step::Over(After::Close);
+    }
+    loop {
+        let up = match upload(turn) {
+            Ok(moved) => moved,
+            Err(step) => return step,
+        };
+        let was_answered = turn.exchange.answered;
+        let down = match download(turn) {
+            Ok(moved) => moved,
+            Err(step) => return step,
+        };
+        refresh(turn, &up, &down);
+        if turn.exchange.download.complete && turn.exchange.answered && turn.session.client.pending() == 0 {
+            let clean = turn.exchange.upload.complete && turn.exchange.client_keeps;
+            return Step::Over(if clean { After::KeepAlive } else { After::Close });
+        }
+        if was_answered == turn.exchange.answered {
+            break;
+        }
+    }
+    expired(turn)
+}
+
+/// The request's direction.
+fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
+    let moved = forward(turn, true);
+    let moved = match moved {
+        Ok(moved) => moved,
+        Err(Trouble::Cut) => return Err(client_left(turn)),
+        Err(Trouble::Invalid(_)) => return Err(bad_request_body(turn)),
+    };
+    turn.exchange.facts.bytes_in += moved.taken;
+    if turn.session.client.unwritable.is_some() || turn.session.client.broken.is_some() {
+        return Err(client_left(turn));
+    }
+    Ok(moved)
+}
+
+/// The response's direction.
+fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
+    let mut received = 0;
+    while !turn.exchange.answered {
+        match answer::receive(turn)? {
+            answer::Progress::Head => received += 1,
+            answer::Progress::Nothing => {
+                let sent = turn.session.client.flush(&mut turn.services.buffers) as u64;
+                return Ok(Moved { sent, received, ..Moved::default() });
+            }
+        }
+    }
+    if matches!(turn.exchange.response_body, Body::Tunnel) {
+        super::tunnel::begin(turn);
+        return Err(Step::Go(Phase::Tunnel));
+    }
+    match forward(turn, false) {
+        Ok(mut moved) => {
+            turn.exchange.facts.bytes_out += moved.passed;
+            moved.received += received;
+            Ok(moved)
+        }
+        Err(trouble) => Err(server_left(turn, trouble)),
+    }
+}
+
+fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
+    let Some(key) = turn.exchange.upstream else { return Ok(Moved::default()) };
+    let splice = turn.splice_allowed();
+    let limits = turn.services.limits(false);
+    let services = &mut *turn.services;
+    let client = &mut turn.session.client;
+    let server = &mut services.upstreams.get_mut(key).connection;
+    let (buffers, pipes) = (&mut services.buffers, &mut services.pipes);
+    if up {
+        let flow = &mut turn.exchange.upload;
+        Forward { from: client, to: server, flow, splice: splice.request, limits, buffers, pipes }.run()
+    } else {
+        let flow = &mut turn.exchange.download;
+        Forward { from: server, to: client, flow, splice: splice.response, limits, buffers, pipes }.run()
+    }
+}
+
+/// The client broke the connection or ended it within its request.
+fn client_left(turn: &mut Turn<'_>) -> Step {
+    let doing = if turn.exchange.answered { Doing::Data } else { Doing::Headers };
+    let doing = if turn.exchange.upload.complete { doing } else { Doing::Data };
+    turn.count_abort(Count::ClientAborts);
+    if !turn.exchange.answered && turn.session.client.unwritable.is_none() && turn.session.client.broken.is_none() {
+        return reply::error(turn, 400, Cause::ClientAbort, doing);
+    }
+    turn.abandon(Cause::ClientAbort, doing)
+}
+
+fn bad_request_body(turn: &mut Turn<'_>) -> Step {
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    if turn.exchange.answered {
+        return turn.abandon(Cause::Proxy, Doing::Data);
+    }
+    reply::error(turn, 400, Cause::Proxy, Doing::Data)
+}
+
+/// The server ended, broke or garbled its answer's body: the client sees that it is cut.
+fn server_left(turn: &mut Turn<'_>, trouble: Trouble) -> Step {
+    let cause = if trouble == Trouble::Cut { Cause::ServerAbort } else { Cause::Proxy };
+    if trouble == Trouble::Cut {
+        turn.count_abort(Count::ServerAborts);
+    } else {
+        turn.count_response_error();
+    }
+    turn.exchange.server_keeps = false;
+    turn.abandon(cause, Doing::Data)
+}
+
+/// Sets the deadlines of both sides after what moved.
+fn refresh(turn: &mut Turn<'_>, up: &Moved, down: &Moved) {
+    let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
+    let now = turn.services.now.tick();
+    let server_pending = turn.services.upstreams.get(key).connection.pending() > 0;
+    let client_pending = turn.session.client.pending() > 0 || turn.exchange.download.pipe.is_some();
+    let exchange = &mut *turn.exchange;
+    let after = |timeout: Option<Millis>| timeout.map_or(Tick::NEVER, |timeout| now + timeout);
+
+    let client_owes = (!exchange.upload.complete && !server_pending) || client_pending;
+    let client_acted = up.received + down.sent > 0;
+    if !client_owes {
+        exchange.client_deadline = Tick::NEVER;
+    } else if client_acted || exchange.client_deadline == Tick::NEVER {
+        exchange.client_deadline = after(turn.services.config[turn.session.frontend].timeouts.client);
+    }
+    let server_owes = server_pending || (exchange.upload.complete && !exchange.download.complete && !client_pending);
+    let server_acted = down.received + up.sent > 0;
+    if !server_owes {
+        exchange.server_deadline = Tick::NEVER;
+    } else if server_acted || exchange.server_deadline == Tick::NEVER {
+        exchange.server_deadline = after(turn.services.config[backend].timeouts.server);
+    }
+}
+
+fn expired(turn: &mut Turn<'_>) -> Step {
+    let now = turn.services.now.tick();
+    if now >= turn.exchange.server_deadline {
+        turn.exchange.server_keeps = false;
+        if turn.exchange.answered {
+            return turn.abandon(Cause::ServerTimeout, Doing::Data);
+        }
+        turn.count_response_error();
+        let doing = if turn.exchange.upload.complete { Doing::Headers } else { Doing::Data };
+        return reply::error(turn, 504, Cause::ServerTimeout, doing);
+    }
+    if now >= turn.exchange.client_deadline {
+        turn.exchange.server_keeps = false;
+        if turn.exchange.answered {
+            return turn.abandon(Cause::ClientTimeout, Doing::Data);
+        }
+        return reply::error(turn, 408, Cause::ClientTimeout, Doing::Data);
+    }
+    Step::Wait
+}
+
+/// Whether the client speaks a version that knows no chunks.
+pub fn client_is_old(turn: &Turn<'_>) -> bool {
+    turn.exchange.request.version() == Version::Http10
+}
+
+/// The answer came from a server, not from the proxy.
+pub fn mark_served(turn: &mut Turn<'_>) {
+    turn.exchange.facts.responder = Responder::Server;
+}

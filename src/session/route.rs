@@ -1,0 +1,30 @@
+//! Phase route: which backend serves the request.
+
+use super::{Phase, Step, Turn};
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::session::reply;
+use crate::stats::Count;
+
+/// Evaluates `use_backend`, then `default_backend`.
+pub fn run(turn: &mut Turn<'_>) -> Step {
+    let frontend = turn.frontend();
+    let chosen = turn.with_context(|ctx, _| crate::rules::switching::choose(&frontend.use_backend, ctx));
+    let Some(backend_id) = chosen.or(frontend.default_backend) else {
+        turn.services.counters.frontend(turn.session.frontend).add(Count::ConnectErrors, 0);
+        return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
+    };
+    turn.exchange.backend = Some(backend_id);
+    let backend = &turn.services.config[backend_id];
+    turn.exchange.retries_left = backend.retries;
+    let row = turn.services.counters.backend(backend_id);
+    row.enter(Count::SessionsCurrent, Count::SessionsMax);
+    row.add(Count::SessionsTotal, 1);
+    row.set(Count::LastSession, turn.services.now.wall_s());
+    row.tick_rate(Count::SessionRate, Count::SessionRateMax, turn.services.now);
+    if turn.is_http() {
+        row.add(Count::RequestsTotal, 1);
+        Step::Go(Phase::InspectBackend)
+    } else {
+        Step::Go(Phase::Pick)
+    }
+}
