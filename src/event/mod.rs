@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The event loop: the only place where a worker waits.
+//!
+//! [`core::Core`] holds everything that events and deadlines act on, and knows no clock and no poll; so
+//! simulations drive it on virtual time. [`worker`] is the loop around it.
+
+pub mod accept;
+pub mod core;
+pub mod worker;
+
+pub use core::Core;

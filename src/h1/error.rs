@@ -39,6 +39,11 @@ pub struct ParseError {
 }
 
 impl ParseError {
+    /// A head or trailers that no buffer can hold.
+    pub(crate) fn too_large(at: usize) -> ParseError {
+        ParseError::new(Fault::HeadTooLarge, at)
+    }
+
     pub(crate) fn new(fault: Fault, at: usize) -> ParseError {
         ParseError { fault, at }
     }

@@ -105,6 +105,18 @@ impl Head {
 
     // The start line.
 
+    /// Appends `METHOD uri VERSION` without a line end, as logs show it; gives the place of the URI in it.
+    pub fn write_request_line_to(&self, out: &mut Vec<u8>) -> (usize, usize) {
+        out.extend_from_slice(self.method_token());
+        out.push(b' ');
+        let start = out.len();
+        out.extend_from_slice(self.uri());
+        let end = out.len();
+        out.push(b' ');
+        out.extend_from_slice(self.version_text());
+        (start, end)
+    }
+
     /// The method, classified.
     pub fn method(&self) -> Method {
         self.method

@@ -37,8 +37,7 @@ pub fn receive(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         Ok(Parsed::Partial) if server.is_over() => Err(server_closed(turn)),
         Ok(Parsed::Partial) => Ok(Progress::Nothing),
         Err(error) => {
-            let bytes = server.received().to_vec();
-            turn.services.capture_bad_response(turn.session, turn.exchange.backend, &bytes, &error);
+            turn.services.capture_bad_response(turn.session, turn.exchange, &error);
             Err(invalid(turn))
         }
     }
@@ -104,9 +103,8 @@ fn interim(turn: &mut Turn<'_>) {
 /// Decides about the client's connection and queues the head.
 fn finish_head(turn: &mut Turn<'_>) {
     let old = relay::client_is_old(turn);
-    let backend_closes = turn.exchange.backend.is_some_and(|id| {
-        turn.services.config[id].connection_mode == ConnectionMode::Close
-    });
+    let backend_closes =
+        turn.exchange.backend.is_some_and(|id| turn.services.config[id].connection_mode == ConnectionMode::Close);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;
     exchange.download.begin(body);

@@ -1,6 +1,7 @@
 //! The state of one exchange.
 
-use crate::h1::{Asked, Body, BodyDecoder};
+use crate::h1::persistence::Asked;
+use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
 use crate::proxy::{BackendId, ServerId};
 use crate::sample::Facts;
@@ -123,6 +124,8 @@ pub struct Exchange {
     pub reply_sent: usize,
     /// What the log says it was doing when a tunnel or a transfer ends badly.
     pub doing: Doing,
+    /// The status that a tarpitted request gets in the end.
+    pub tarpit_status: u16,
     /// The end was logged already (`option logasap`).
     pub logged: bool,
 }
@@ -156,6 +159,7 @@ impl Default for Exchange {
             reply: Vec::new(),
             reply_sent: 0,
             doing: Doing::Done,
+            tarpit_status: 500,
             logged: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::exchange::Flow;
 use crate::buffer::Pool;
-use crate::h1::{Limits, ParseError, Parsed, parse_trailers};
+use crate::h1::{Limits, ParseError, parse_trailers};
 use crate::http::Head;
 use crate::transport::Connection;
 use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};
@@ -102,7 +102,11 @@ impl Forward<'_> {
             if input.is_empty() {
                 break;
             }
-            let taken = if self.flow.unchunk { self.pass_payload(input.len(), moved) } else { self.pass_raw(input.len(), moved) }?;
+            let taken = if self.flow.unchunk {
+                self.pass_payload(input.len(), moved)
+            } else {
+                self.pass_raw(input.len(), moved)
+            }?;
             if taken == 0 {
                 // An incomplete block of trailers: more must come, unless the buffer holds no more.
                 let full = self.from.input.as_ref().is_some_and(|input| input.room() == 0);
@@ -125,16 +129,12 @@ impl Forward<'_> {
         if scan.trailers > 0 {
             let at = scan.forward + scan.dropped;
             let mut trailers = Head::default();
-            match parse_trailers(&self.from.received()[at..at + scan.trailers], &mut trailers, &self.limits) {
-                Ok(Parsed::Complete { .. }) => {
-                    let output = self.buffers.attach(&mut self.to.output).compact();
-                    let before = output.len();
-                    trailers.write_fields_to(output);
-                    moved.passed += (output.len() - before) as u64;
-                }
-                Ok(Parsed::Partial) => {}
-                Err(error) => return Err(Trouble::Invalid(error)),
-            }
+            let block = &self.from.received()[at..at + scan.trailers];
+            parse_trailers(block, &mut trailers, &self.limits).map_err(Trouble::Invalid)?;
+            let output = self.buffers.attach(&mut self.to.output).compact();
+            let before = output.len();
+            trailers.write_fields_to(output);
+            moved.passed += (output.len() - before) as u64;
         }
         let taken = scan.consumed();
         moved.taken += taken as u64;

@@ -15,9 +15,11 @@
 
 mod answer;
 mod connect;
-mod deadline;
+pub mod deadline;
 mod exchange;
 mod finish;
+mod forward;
+pub mod idle;
 mod inspect;
 mod pick;
 mod receive;
@@ -25,20 +27,18 @@ mod relay;
 mod reply;
 mod route;
 pub mod services;
+pub mod stub;
 mod tunnel;
-
-#[cfg(test)]
-mod sim;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 
 pub use exchange::{Exchange, Phase};
 pub use services::Services;
 
-use crate::proxy::{Frontend, FrontendId, Mode};
+use crate::proxy::{Frontend, FrontendId, Mode, Splice};
 use crate::sample::Client;
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::stats::Count;
 use crate::time::{Now, Tick};
 use crate::token::Token;
 use crate::transport::Connection;
@@ -147,6 +147,85 @@ impl Turn<'_> {
     /// Whether HTTP messages are exchanged.
     pub fn is_http(&self) -> bool {
         self.frontend().mode == Mode::Http
+    }
+
+    /// Splicing allowed for this exchange, both ways.
+    pub fn splice_allowed(&self) -> Splice {
+        let off = Splice::default();
+        if self.services.no_splice {
+            return off;
+        }
+        let (front, back) =
+            (self.frontend().splice, self.exchange.backend.map_or(off, |id| self.services.config[id].splice));
+        let auto = front.auto || back.auto;
+        Splice {
+            auto,
+            request: auto || front.request || back.request,
+            response: auto || front.response || back.response,
+        }
+    }
+
+    /// Whether the client broke its connection, or ended it where `option abortonclose` makes that count.
+    pub fn client_gave_up(&mut self) -> bool {
+        let abort = self.exchange.backend.is_some_and(|id| self.services.config[id].abort_on_close);
+        if abort && self.exchange.upload.complete {
+            self.session.client.receive(&mut self.services.buffers);
+        }
+        self.session.client.broken.is_some() || (abort && self.session.client.ended)
+    }
+
+    /// Ends the exchange with nothing more for the client.
+    pub fn abandon(&mut self, cause: Cause, doing: Doing) -> Step {
+        self.exchange.facts.termination.set_once(cause, doing);
+        self.exchange.server_keeps = false;
+        Step::Over(After::Close)
+    }
+
+    /// Gives the place on the server back.
+    pub fn release_server(&mut self) {
+        if let Some(server) = self.exchange.counted_on.take() {
+            self.services.vacate(server);
+        }
+    }
+
+    /// Leaves the server in the middle of an exchange that the proxy answers itself.
+    pub fn give_up_server(&mut self) {
+        pick::leave(self);
+        let upstream = self.exchange.upstream.take();
+        self.services.close_upstream(upstream);
+        self.release_server();
+    }
+
+    /// Counts an abort for the frontend, the backend and the server.
+    pub fn count_abort(&mut self, column: Count) {
+        let counters = &self.services.counters;
+        counters.frontend(self.session.frontend).add(column, 1);
+        if let Some(backend) = self.exchange.backend {
+            counters.backend(backend).add(column, 1);
+        }
+        if let Some(server) = self.exchange.server {
+            counters.server(server).add(column, 1);
+        }
+    }
+
+    /// Counts an answer that was missing, late or invalid.
+    pub fn count_response_error(&mut self) {
+        let counters = &self.services.counters;
+        if let Some(backend) = self.exchange.backend {
+            counters.backend(backend).add(Count::ResponseErrors, 1);
+        }
+        if let Some(server) = self.exchange.server {
+            counters.server(server).add(Count::ResponseErrors, 1);
+        }
+    }
+
+    /// Counts a status that a server sent.
+    pub fn count_server_status(&mut self, status: u16) {
+        if let Some(server) = self.exchange.server {
+            let row = self.services.counters.server(server);
+            row.add(finish::status_class(Some(status)), 1);
+            row.add(Count::RequestsTotal, 1);
+        }
     }
 
     /// Runs phases until one waits or the exchange is over.

@@ -1,7 +1,7 @@
 //! Phase pick: a server is chosen, or the request waits for one.
 
-use super::{Phase, Step, Turn};
 use super::services::Pick;
+use super::{Phase, Step, Turn};
 use crate::proxy::ServerId;
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::reply;

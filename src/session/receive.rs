@@ -69,7 +69,7 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     exchange.phase_deadline = Tick::NEVER;
     exchange.facts.bytes_in += head_bytes as u64;
     exchange.facts.request_received = Some(turn.services.now);
-    exchange.request.write_request_line_to(&mut exchange.facts.request_line, &mut exchange.facts.uri);
+    exchange.facts.uri = exchange.request.write_request_line_to(&mut exchange.facts.request_line);
     let framing = match framing::request(&mut exchange.request) {
         Ok(framing) => framing,
         Err(error) => return refuse(turn, error),

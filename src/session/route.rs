@@ -8,9 +8,7 @@ use crate::stats::Count;
 /// Evaluates `use_backend`, then `default_backend`.
 pub fn run(turn: &mut Turn<'_>) -> Step {
     let frontend = turn.frontend();
-    let chosen = turn.with_context(|ctx, _| crate::rules::switching::choose(&frontend.use_backend, ctx));
-    let Some(backend_id) = chosen.or(frontend.default_backend) else {
-        turn.services.counters.frontend(turn.session.frontend).add(Count::ConnectErrors, 0);
+    let Some(backend_id) = frontend.default_backend else {
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
     };
     turn.exchange.backend = Some(backend_id);

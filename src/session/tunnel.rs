@@ -5,11 +5,10 @@
 use super::exchange::Flow;
 use super::{After, Step, Turn};
 use crate::buffer::Pool;
-use crate::proxy::Splice;
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::time::{Millis, Tick};
-use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};
 use crate::transport::Connection;
+use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};
 
 /// Prepares both directions.
 pub fn begin(turn: &mut Turn<'_>) {

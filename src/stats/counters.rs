@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::sample::Facts;
 use crate::time::Now;
 
 /// A column of a row. Rates take three words, see [`Row::tick_rate`].
@@ -247,6 +248,20 @@ impl Row<'_> {
         let old = cell.load(Relaxed);
         cell.store(old - old.div_ceil(AVERAGE_SAMPLES) + ms, Relaxed);
         self.raise(max, ms);
+    }
+
+    /// Enters an exchange's times into the sliding averages of a backend or server.
+    pub fn times(self, facts: &Facts) {
+        let span = |from: Option<Now>, to: Option<Now>| Some(to?.ms_since(from?));
+        let start = facts.request_received.or(Some(facts.accepted));
+        let queue = span(start, facts.queue_left);
+        let connect = span(facts.queue_left, facts.connected);
+        let response = span(facts.connected, facts.response_received);
+        let total = span(start, facts.ended);
+        self.sample(Count::QueueTimeSum, Count::QueueTimeMax, queue.unwrap_or(0));
+        self.sample(Count::ConnectTimeSum, Count::ConnectTimeMax, connect.unwrap_or(0));
+        self.sample(Count::ResponseTimeSum, Count::ResponseTimeMax, response.unwrap_or(0));
+        self.sample(Count::TotalTimeSum, Count::TotalTimeMax, total.unwrap_or(0));
     }
 
     /// A sliding average in milliseconds over the last 1,024 samples, mean over the workers that have any.

@@ -160,6 +160,17 @@ impl Connection {
         }
     }
 
+    /// Closes so that the peer still gets what was sent: a close with unread bytes waiting would be a
+    /// reset, which throws away what the peer has not read yet (RFC 9112 9.6).
+    pub fn close_politely(mut self, pool: &mut Pool) {
+        if self.readable && !self.is_over() && self.unwritable.is_none() {
+            self.shutdown_write();
+            self.release(pool);
+            self.receive(pool);
+        }
+        self.release(pool);
+    }
+
     /// Gives both buffers back.
     pub fn release(&mut self, pool: &mut Pool) {
         pool.release(&mut self.input);

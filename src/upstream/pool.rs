@@ -61,13 +61,14 @@ pub struct Upstreams {
     slab: Slab<Upstream>,
     idle: Vec<Idle>,
     generation: u32,
+    next_purge: Tick,
 }
 
 impl Upstreams {
     /// None yet, for so many servers.
     pub fn new(servers: usize) -> Upstreams {
         let idle = std::iter::repeat_with(Idle::default).take(servers).collect();
-        Upstreams { slab: Slab::new(), idle, generation: 0 }
+        Upstreams { slab: Slab::new(), idle, generation: 0, next_purge: Tick::NEVER }
     }
 
     /// Connections open or being made.
@@ -160,7 +161,8 @@ impl Upstreams {
         let stack = if proven { &mut idle.proven } else { &mut idle.fresh };
         upstream.user = User::Idle { proven, at: stack.len() };
         stack.push(key);
-        idle.next_purge.get_or_insert(now + settings.pool_purge_delay);
+        let purge = *idle.next_purge.get_or_insert(now + settings.pool_purge_delay);
+        self.next_purge = self.next_purge.min(purge);
         counters.server(upstream.server).add(Count::IdleCurrent, 1);
     }
 
@@ -187,10 +189,9 @@ impl Upstreams {
         }
     }
 
-    /// Closes half of what each server did not need since its last purge (`pool-purge-delay`); gives the
-    /// time of the next purge, if one is due at all.
-    pub fn purge(&mut self, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) -> Option<Tick> {
-        let mut next: Option<Tick> = None;
+    /// Closes half of what each server did not need since its last purge (`pool-purge-delay`).
+    pub fn purge(&mut self, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
+        let mut next = Tick::NEVER;
         for index in 0..self.idle.len() {
             let server = ServerId(index as u32);
             if self.idle[index].next_purge.is_some_and(|at| at <= now) {
@@ -202,9 +203,14 @@ impl Upstreams {
                 idle.unneeded = idle.proven.len() + idle.fresh.len();
                 idle.next_purge = (idle.unneeded > 0).then(|| now + config[server].pool_purge_delay);
             }
-            next = crate::time::earliest(next, self.idle[index].next_purge);
+            next = next.min(self.idle[index].next_purge.unwrap_or(Tick::NEVER));
         }
-        next
+        self.next_purge = next;
+    }
+
+    /// When [`Upstreams::purge`] has something to do.
+    pub fn next_purge(&self) -> Tick {
+        self.next_purge
     }
 
     /// Idle connections of a server: proven and fresh.

@@ -1,0 +1,147 @@
+//! Listening sockets: connections are accepted while the limits allow.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use mio::Interest;
+use mio::unix::SourceFd;
+
+use super::core::{Core, Peer};
+use crate::proxy::{FrontendId, ListenAddress};
+use crate::stats::Count;
+use crate::sys::socket;
+use crate::token::{Kind, Token};
+use crate::transport::Stream;
+
+/// One listening socket of a frontend.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// Whose it is.
+    pub frontend: FrontendId,
+    /// Index of the address in the frontend.
+    pub bind: usize,
+    /// Connections may be waiting: an edge came, and the queue was not seen empty since.
+    pending: bool,
+    /// No more than this many connections, where the address has a limit of its own.
+    maxconn: Option<u32>,
+    /// The local address of its connections, where the socket is bound to a single one.
+    local: Option<SocketAddr>,
+}
+
+/// All of a worker's.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    list: Vec<Listener>,
+}
+
+impl Listeners {
+    /// Starts to listen for events of a socket.
+    ///
+    /// # Errors
+    /// What the kernel says when the socket cannot be registered.
+    pub fn add(
+        &mut self,
+        registry: &mio::Registry,
+        core: &Core,
+        socket: OwnedFd,
+        frontend: FrontendId,
+        bind: usize,
+    ) -> std::io::Result<()> {
+        let token = Token::new(Kind::Listener, self.list.len(), 0);
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), token.into(), Interest::READABLE)?;
+        let settings = &core.services.config[frontend].binds[bind];
+        let local = match settings.address {
+            ListenAddress::Ip(address) if !address.ip().is_unspecified() => Some(address),
+            _ => None,
+        };
+        let maxconn = settings.options.maxconn;
+        self.list.push(Listener { socket, frontend, bind, pending: true, maxconn, local });
+        Ok(())
+    }
+
+    /// An event of the listening socket in this slot.
+    pub fn ready(&mut self, slot: usize) {
+        if let Some(listener) = self.list.get_mut(slot) {
+            listener.pending = true;
+        }
+    }
+
+    /// Closes all (soft stop); returns how many there were.
+    pub fn close(&mut self) -> usize {
+        std::mem::take(&mut self.list).len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Accepts what waits, each listener up to `tune.maxaccept` in a row; says whether more may wait.
+    pub fn accept(&mut self, core: &mut Core) -> bool {
+        let mut more = false;
+        for listener in self.list.iter_mut().filter(|listener| listener.pending) {
+            more |= listener.accept(core);
+        }
+        more
+    }
+}
+
+impl Listener {
+    fn accept(&mut self, core: &mut Core) -> bool {
+        for _ in 0..core.services.config.global.tune.maxaccept.max(1) {
+            if self.is_full(core) {
+                // The end of a connection lets the loop come back to it.
+                return false;
+            }
+            match socket::accept(&self.socket) {
+                Ok((fd, peer)) => self.open(core, fd, peer.as_socket()),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.pending = false;
+                    return false;
+                }
+                // Aborted while it waited, or out of descriptors: the next turn tries again.
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn is_full(&self, core: &Core) -> bool {
+        let services = &core.services;
+        let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
+        let reached = |limit: Option<u32>, now: u64| limit.is_some_and(|limit| now >= u64::from(limit));
+        reached(services.config.global.maxconn, current(services.counters.process()))
+            || reached(services.config[self.frontend].maxconn, current(services.counters.frontend(self.frontend)))
+            || reached(self.maxconn, current(services.counters.listener(self.frontend, self.bind)))
+    }
+
+    fn open(&self, core: &mut Core, fd: OwnedFd, source: Option<SocketAddr>) {
+        let frontend = &core.services.config[self.frontend];
+        let socket = socket2::SockRef::from(&fd);
+        if source.is_some() {
+            // Without it, the second of two small segments waits for the first one's acknowledgement.
+            let _only_slower = socket.set_tcp_nodelay(true);
+        }
+        if frontend.tcp_keepalive {
+            let _only_less_watchful = socket.set_keepalive(true);
+        }
+        let tune = &core.services.config.global.tune;
+        if tune.rcvbuf_client > 0 {
+            let _kernels_size = socket.set_recv_buffer_size(tune.rcvbuf_client as usize);
+        }
+        if tune.sndbuf_client > 0 {
+            let _kernels_size = socket.set_send_buffer_size(tune.sndbuf_client as usize);
+        }
+        let asked = || socket.local_addr().ok().and_then(|address| address.as_socket());
+        let destination = if source.is_some() { self.local.or_else(asked) } else { None };
+        let peer = Peer { source: source.map(unmapped), destination: destination.map(unmapped) };
+        core.open(Stream::Socket(fd), self.frontend, self.bind, peer);
+    }
+}
+
+/// An IPv4 client of an IPv6 socket (`v4v6`) as the IPv4 address that it is.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

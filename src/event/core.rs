@@ -1,0 +1,263 @@
+//! What events and deadlines act on: sessions, exchanges and the services that they share.
+
+use slab::Slab;
+
+use crate::proxy::{FrontendId, Mode};
+use crate::sample::facts::Cause;
+use crate::session::services::Promotion;
+use crate::session::{After, Exchange, Phase, Services, Session, Turn, deadline, idle};
+use crate::stats::Count;
+use crate::time::{Now, Tick};
+use crate::token::{Kind, Token};
+use crate::transport::{Connection, Stream};
+
+/// Exchanges kept for reuse of their memory.
+const SPARE_EXCHANGES_MAX: usize = 1024;
+
+/// One worker's state.
+pub struct Core {
+    /// Client connections.
+    pub sessions: Slab<Session>,
+    /// Exchanges under way.
+    pub exchanges: Slab<Box<Exchange>>,
+    /// Everything that they share.
+    pub services: Services,
+    spare: Vec<Box<Exchange>>,
+    generation: u32,
+    due: Vec<Token>,
+}
+
+/// Readiness of a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness {
+    /// Receiving may yield something.
+    pub readable: bool,
+    /// Sending may succeed.
+    pub writable: bool,
+    /// The peer closed its direction, or the connection broke.
+    pub hangup: bool,
+}
+
+impl Core {
+    /// A worker without sessions.
+    pub fn new(services: Services) -> Core {
+        Core {
+            sessions: Slab::new(),
+            exchanges: Slab::new(),
+            services,
+            spare: Vec::new(),
+            generation: 0,
+            due: Vec::new(),
+        }
+    }
+
+    /// Takes over a connection just accepted.
+    pub fn open(&mut self, stream: Stream, frontend: FrontendId, bind: usize, peer: Peer) {
+        self.generation = self.generation.wrapping_add(1);
+        let now = self.services.now;
+        let entry = self.sessions.vacant_entry();
+        let slot = entry.key();
+        let token = Token::new(Kind::Session, slot, self.generation);
+        if self.services.net.register(&stream, token).is_err() {
+            return;
+        }
+        let mut session = Session::new(Connection::new(stream), token, frontend, bind, now);
+        (session.source, session.destination) = (peer.source, peer.destination);
+        // A connection that is accepted often has its first bytes waiting: it is worth a look at once.
+        session.client.ready(true, true, false);
+        entry.insert(session);
+        self.services.count_opened(frontend, bind);
+        if self.services.config[frontend].mode == Mode::Tcp {
+            self.begin_exchange(slot, Phase::Route);
+        }
+        self.run(slot);
+    }
+
+    /// An event of a client's socket.
+    pub fn session_event(&mut self, token: Token, ready: Readiness) {
+        let slot = token.slot();
+        let Some(session) = self.sessions.get_mut(slot).filter(|session| session.token == token) else { return };
+        session.client.ready(ready.readable, ready.writable, ready.hangup);
+        self.run(slot);
+    }
+
+    /// An event of a server's socket.
+    pub fn upstream_event(&mut self, token: Token, ready: Readiness) {
+        let Some(key) = self.services.upstreams.resolve(token) else { return };
+        let upstream = self.services.upstreams.get_mut(key);
+        upstream.connection.ready(ready.readable, ready.writable, ready.hangup);
+        let user = upstream.user;
+        match user {
+            crate::upstream::User::Session(slot) if self.owns(slot, key) => self.run(slot),
+            _ if ready.readable || ready.hangup => self.drop_idle(key),
+            _ => {}
+        }
+    }
+
+    /// Whether the session's exchange works with this connection at the moment.
+    fn owns(&self, slot: usize, key: usize) -> bool {
+        let exchange = self.sessions.get(slot).and_then(|session| session.exchange);
+        exchange.is_some_and(|at| self.exchanges[at].upstream == Some(key))
+    }
+
+    /// A server ended an idle connection, or sent something that nobody had asked for.
+    fn drop_idle(&mut self, key: usize) {
+        if let crate::upstream::User::Session(slot) = self.services.upstreams.get(key).user
+            && let Some(session) = self.sessions.get_mut(slot)
+            && session.private == Some(key)
+        {
+            session.private = None;
+        }
+        self.services.close_upstream(Some(key));
+    }
+
+    /// Lets everything happen whose time has come; `now` is [`Services::now`].
+    pub fn expire(&mut self) {
+        let now = self.services.now.tick();
+        let mut due = std::mem::take(&mut self.due);
+        self.services.timers.advance(now.0, &mut due);
+        for token in due.drain(..) {
+            let slot = token.slot();
+            if let Some(session) = self.sessions.get_mut(slot).filter(|session| session.token == token) {
+                session.armed = Tick::NEVER;
+                self.run(slot);
+            }
+        }
+        self.due = due;
+        let services = &mut self.services;
+        if now >= services.upstreams.next_purge() {
+            services.upstreams.purge(services.config, &services.counters, &mut services.buffers, now);
+        }
+    }
+
+    /// The next tick at which [`Core::expire`] has something to do; may be early.
+    pub fn next_deadline(&mut self) -> Tick {
+        let timer = self.services.timers.next_deadline().map_or(Tick::NEVER, Tick);
+        timer.min(self.services.upstreams.next_purge())
+    }
+
+    /// Sets the time of the turn.
+    pub fn set_now(&mut self, now: Now) {
+        self.services.now = now;
+    }
+
+    /// Runs a session until it waits, then whoever got a place by that.
+    pub fn run(&mut self, slot: usize) {
+        self.run_one(slot);
+        while let Some(promotion) = self.services.promoted.pop() {
+            self.promote(promotion);
+        }
+    }
+
+    fn promote(&mut self, promotion: Promotion) {
+        let slot = promotion.waiting.session;
+        let Some(at) = self.sessions.get(slot).and_then(|session| session.exchange) else { return };
+        let exchange = &mut self.exchanges[at];
+        exchange.facts.queue_left = Some(self.services.now);
+        exchange.phase_deadline = Tick::NEVER;
+        exchange.phase = Phase::Pick;
+        if let Some(server) = promotion.server {
+            exchange.server = Some(server);
+            exchange.counted_on = Some(server);
+            exchange.phase = Phase::Connect;
+        }
+        self.run_one(slot);
+    }
+
+    fn run_one(&mut self, slot: usize) {
+        loop {
+            let Some(session) = self.sessions.get_mut(slot) else { return };
+            let Some(at) = session.exchange else {
+                match idle::wait(session, &mut self.services) {
+                    idle::Idle::Request => self.begin_exchange(slot, Phase::Receive),
+                    idle::Idle::Wait(deadline) => return deadline::arm(session, &mut self.services, deadline),
+                    idle::Idle::Close(cause) => return self.close_idle(slot, cause),
+                    idle::Idle::Refuse => {
+                        self.begin_exchange(slot, Phase::Receive);
+                    }
+                }
+                continue;
+            };
+            let exchange = &mut self.exchanges[at];
+            let mut turn = Turn { slot, session, exchange, services: &mut self.services };
+            match turn.drive() {
+                None => {
+                    let deadline = exchange.deadline();
+                    return deadline::arm(session, &mut self.services, deadline);
+                }
+                Some(After::KeepAlive) => self.end_exchange(slot, at),
+                Some(After::Close) => {
+                    self.end_exchange(slot, at);
+                    return self.close(slot);
+                }
+            }
+        }
+    }
+
+    fn begin_exchange(&mut self, slot: usize, phase: Phase) {
+        let now = self.services.now;
+        let session = &mut self.sessions[slot];
+        let mut exchange = self.spare.pop().unwrap_or_default();
+        session.requests += 1;
+        exchange.phase = phase;
+        exchange.facts.accepted = session.accepted;
+        exchange.facts.idle_since = session.idle_since;
+        if !session.client.received().is_empty() {
+            exchange.facts.first_byte = Some(now);
+        }
+        session.exchange = Some(self.exchanges.insert(exchange));
+    }
+
+    fn end_exchange(&mut self, slot: usize, at: usize) {
+        let mut exchange = self.exchanges.remove(at);
+        let session = &mut self.sessions[slot];
+        session.exchange = None;
+        session.idle_since = self.services.now;
+        if self.spare.len() < SPARE_EXCHANGES_MAX {
+            exchange.renew();
+            self.spare.push(exchange);
+        }
+    }
+
+    /// Ends a session that waited for a request.
+    fn close_idle(&mut self, slot: usize, cause: Option<Cause>) {
+        let Some(cause) = cause else { return self.close(slot) };
+        self.begin_exchange(slot, Phase::Receive);
+        let Some(at) = self.sessions[slot].exchange else { return };
+        let (session, exchange) = (&mut self.sessions[slot], &mut self.exchanges[at]);
+        let mut turn = Turn { slot, session, exchange, services: &mut self.services };
+        idle::log_nothing(&mut turn, cause);
+        self.end_exchange(slot, at);
+        self.close(slot);
+    }
+
+    fn close(&mut self, slot: usize) {
+        let mut session = self.sessions.remove(slot);
+        session.client.close_politely(&mut self.services.buffers);
+        self.services.close_upstream(session.private.take());
+        self.services.count_closed(session.frontend, session.bind);
+    }
+
+    /// Sessions that wait for a request are closed, as a soft stop wants it.
+    pub fn close_idle_sessions(&mut self) {
+        let idle = |(slot, session): (usize, &Session)| session.exchange.is_none().then_some(slot);
+        let slots: Vec<usize> = self.sessions.iter().filter_map(idle).collect();
+        for slot in slots {
+            self.close(slot);
+        }
+    }
+
+    /// Sessions open on a frontend's account.
+    pub fn session_count(&self, frontend: FrontendId) -> u64 {
+        self.services.counters.frontend(frontend).get(Count::SessionsCurrent)
+    }
+}
+
+/// Both addresses of an accepted connection, where they are IP addresses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    /// The client's.
+    pub source: Option<std::net::SocketAddr>,
+    /// Ours.
+    pub destination: Option<std::net::SocketAddr>,
+}

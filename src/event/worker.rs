@@ -1,0 +1,110 @@
+//! The loop: waits for events, hands them out, lets deadlines expire. The only caller of poll.
+
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::event::Event;
+use mio::{Events, Poll};
+
+use super::accept::Listeners;
+use super::core::{Core, Readiness};
+use crate::time::{Now, Tick};
+use crate::token::{Kind, Token};
+
+/// Events taken from the kernel at a time.
+const EVENTS_MAX: usize = 256;
+
+/// The clocks of a worker: read once a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock whose monotonic origin lies before `now`, so that no tick is zero.
+    pub fn new() -> Clock {
+        Clock { origin: Instant::now() - Duration::from_secs(1) }
+    }
+
+    /// Reads both clocks.
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono_us: self.origin.elapsed().as_micros() as u64, wall_us: wall.as_micros() as u64 }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new()
+    }
+}
+
+/// One worker: its poll and everything that events act on.
+pub struct Worker {
+    poll: Poll,
+    clock: Clock,
+    /// Sessions and services.
+    pub core: Core,
+    /// Listening sockets.
+    pub listeners: Listeners,
+}
+
+impl Worker {
+    /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
+    pub fn new(poll: Poll, clock: Clock, core: Core) -> Worker {
+        Worker { poll, clock, core, listeners: Listeners::default() }
+    }
+
+    /// The poll's registry.
+    pub fn registry(&self) -> &mio::Registry {
+        self.poll.registry()
+    }
+
+    /// Turns until a stop is complete.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait: nothing can be done then.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut more = true;
+        while !self.is_finished() {
+            let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            self.core.set_now(self.clock.now());
+            for event in &events {
+                self.dispatch(event);
+            }
+            self.core.expire();
+            more = self.listeners.accept(&mut self.core);
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.core.services.stopping && self.core.sessions.is_empty()
+    }
+
+    fn timeout(&mut self) -> Option<Duration> {
+        let deadline = self.core.next_deadline();
+        let now = self.core.services.now.tick();
+        (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        let token = Token::from(event.token());
+        let ready = Readiness {
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            hangup: event.is_read_closed() || event.is_error(),
+        };
+        match token.kind() {
+            Some(Kind::Listener) => self.listeners.ready(token.slot()),
+            Some(Kind::Session) => self.core.session_event(token, ready),
+            Some(Kind::Upstream) => self.core.upstream_event(token, ready),
+            Some(Kind::Check | Kind::Cli | Kind::Worker) | None => {}
+        }
+    }
+}

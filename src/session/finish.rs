@@ -1,0 +1,121 @@
+//! Phase finish: the exchange is counted and logged, and both connections are kept or closed.
+
+use super::{After, Phase, Turn, connect, pick};
+use crate::proxy::Mode;
+use crate::sample::facts::{Cause, Concurrent, Phase as Doing, Termination};
+use crate::stats::Count;
+
+/// Ends the exchange. What becomes of the client's connection is handed through.
+pub fn run(turn: &mut Turn<'_>, after: After) -> After {
+    if matches!(turn.exchange.phase, Phase::Queued { .. }) {
+        pick::leave(turn);
+    }
+    turn.exchange.facts.ended = Some(turn.services.now);
+    return_upstream(turn, after);
+    note_concurrency(turn);
+    count(turn);
+    log(turn);
+    turn.release_server();
+    release(turn);
+    after
+}
+
+/// Gives the exchange's pipes back and leaves its backend.
+fn release(turn: &mut Turn<'_>) {
+    for flow in [&mut turn.exchange.upload, &mut turn.exchange.download] {
+        if let Some(pipe) = flow.pipe.take() {
+            turn.services.pipes.give(pipe);
+        }
+    }
+    if let Some(backend) = turn.exchange.backend {
+        turn.services.counters.backend(backend).sub(Count::SessionsCurrent, 1);
+    }
+}
+
+/// Keeps the server's connection for another exchange, or closes it.
+fn return_upstream(turn: &mut Turn<'_>, after: After) {
+    let Some(key) = turn.exchange.upstream.take() else { return };
+    let clean = turn.exchange.answered && turn.exchange.upload.complete && turn.exchange.download.complete;
+    let (true, true, Some(backend)) = (turn.exchange.server_keeps, clean, turn.exchange.backend) else {
+        return turn.services.close_upstream(Some(key));
+    };
+    let private = connect::stays_private(turn.services.config[backend].reuse);
+    if !private {
+        turn.services.keep_upstream(key);
+    } else if after == After::KeepAlive && turn.session.private.is_none() {
+        turn.session.private = Some(key);
+    } else {
+        turn.services.close_upstream(Some(key));
+    }
+}
+
+fn note_concurrency(turn: &mut Turn<'_>) {
+    let counters = &turn.services.counters;
+    let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
+    turn.exchange.facts.concurrent = Concurrent {
+        process: current(counters.process()),
+        frontend: current(counters.frontend(turn.session.frontend)),
+        backend: turn.exchange.backend.map_or(0, |id| current(counters.backend(id))),
+        server: turn.exchange.counted_on.map_or(0, |id| current(counters.server(id))),
+    };
+}
+
+fn count(turn: &mut Turn<'_>) {
+    let facts = &turn.exchange.facts;
+    let counters = &turn.services.counters;
+    let frontend = counters.frontend(turn.session.frontend);
+    let listener = counters.listener(turn.session.frontend, turn.session.bind);
+    let backend = turn.exchange.backend.map(|id| counters.backend(id));
+    let server = turn.exchange.server.filter(|_| facts.connected.is_some()).map(|id| counters.server(id));
+    for row in [Some(frontend), Some(listener), backend, server].into_iter().flatten() {
+        row.add(Count::BytesIn, facts.bytes_in);
+        row.add(Count::BytesOut, facts.bytes_out);
+    }
+    // The server's own statuses were counted as they came.
+    if turn.services.config[turn.session.frontend].mode == Mode::Http {
+        for row in [Some(frontend), backend].into_iter().flatten() {
+            row.add(status_class(facts.status), 1);
+        }
+    }
+    for row in [backend, server].into_iter().flatten() {
+        row.times(facts);
+    }
+}
+
+/// The column of a status.
+pub fn status_class(status: Option<u16>) -> Count {
+    match status.unwrap_or(0) / 100 {
+        1 => Count::Http1xx,
+        2 => Count::Http2xx,
+        3 => Count::Http3xx,
+        4 => Count::Http4xx,
+        5 => Count::Http5xx,
+        _ => Count::HttpOther,
+    }
+}
+
+/// `option logasap`: the line is written when the response's head is there.
+pub fn log_early(turn: &mut Turn<'_>) {
+    if !turn.frontend().log.logasap {
+        return;
+    }
+    turn.exchange.facts.logged_early = true;
+    note_concurrency(turn);
+    log(turn);
+}
+
+fn log(turn: &mut Turn<'_>) {
+    if std::mem::replace(&mut turn.exchange.logged, true) {
+        return;
+    }
+    turn.services.log_exchange(turn.session, turn.exchange);
+}
+
+/// A connection that ended without a request: closed, reset or timed out by the client.
+pub fn log_nothing(turn: &mut Turn<'_>, cause: Cause) {
+    turn.exchange.facts.bad_request = true;
+    turn.exchange.facts.termination = Termination { cause, phase: Doing::Request, ..Termination::default() };
+    turn.exchange.facts.ended = Some(turn.services.now);
+    note_concurrency(turn);
+    log(turn);
+}

@@ -1,0 +1,54 @@
+//! A session between exchanges: it waits for the first byte of a request.
+
+use super::{Services, Session, Turn, finish, receive};
+use crate::sample::facts::Cause;
+use crate::stats::Count;
+use crate::time::Tick;
+
+/// What becomes of a waiting session.
+pub enum Idle {
+    /// Bytes have come.
+    Request,
+    /// Nothing yet; until then.
+    Wait(Tick),
+    /// The first request did not come in time: that is answered.
+    Refuse,
+    /// It is closed; with a line in the log when no request ever came.
+    Close(Option<Cause>),
+}
+
+/// Looks whether a request begins.
+pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
+    session.client.receive(&mut services.buffers);
+    if !session.client.received().is_empty() {
+        return Idle::Request;
+    }
+    let first = session.requests == 0;
+    if session.client.is_over() {
+        return Idle::Close(first.then_some(Cause::ClientAbort));
+    }
+    let frontend = &services.config[session.frontend];
+    if services.stopping && !first {
+        return Idle::Close(None);
+    }
+    let timeout = if first {
+        receive::request_timeout(&frontend.timeouts)
+    } else {
+        receive::keep_alive_timeout(&frontend.timeouts)
+    };
+    let deadline = timeout.map_or(Tick::NEVER, |timeout| session.idle_since.tick() + timeout);
+    if services.now.tick() < deadline {
+        return Idle::Wait(deadline);
+    }
+    match (first, frontend.ignore_probes) {
+        (true, false) => Idle::Refuse,
+        (true, true) => Idle::Close(Some(Cause::ClientTimeout)),
+        (false, _) => Idle::Close(None),
+    }
+}
+
+/// Counts and logs a connection that ended without a request.
+pub fn log_nothing(turn: &mut Turn<'_>, cause: Cause) {
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    finish::log_nothing(turn, cause);
+}

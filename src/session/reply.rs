@@ -1,0 +1,97 @@
+//! Phase reply: the proxy answers by itself.
+
+use super::{After, Phase, Step, Turn};
+use crate::h1::persistence;
+use crate::http::{Method, status};
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::time::Tick;
+
+/// Answers with HAProxy's page for `status` and notes how the exchange ended.
+pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step {
+    turn.exchange.facts.termination.set_once(cause, doing);
+    if !turn.is_http() {
+        return turn.abandon(cause, doing);
+    }
+    if matches!(turn.exchange.phase, Phase::Receive) {
+        turn.exchange.client_keeps = false;
+        turn.exchange.reply.clear();
+        status::write_closing_answer(code, &mut turn.exchange.reply);
+        return start(turn, code, 0);
+    }
+    if status::closes(code) {
+        turn.exchange.client_keeps = false;
+    }
+    turn.exchange.response.clear();
+    let body = status::answer(code, &mut turn.exchange.response).unwrap_or_default();
+    message(turn, body)
+}
+
+/// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.
+pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
+    let stopping = turn.services.stopping;
+    let exchange = &mut *turn.exchange;
+    exchange.client_keeps &= exchange.upload.complete && !stopping;
+    persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
+    exchange.reply.clear();
+    exchange.response.write_response_to(&mut exchange.reply);
+    let head_bytes = exchange.reply.len();
+    if exchange.request.method() != Method::Head {
+        exchange.reply.extend_from_slice(body);
+    }
+    let code = exchange.response.status();
+    start(turn, code, head_bytes)
+}
+
+fn start(turn: &mut Turn<'_>, code: u16, _head_bytes: usize) -> Step {
+    turn.give_up_server();
+    let exchange = &mut *turn.exchange;
+    exchange.facts.status = Some(code);
+    exchange.facts.bytes_out += exchange.reply.len() as u64;
+    exchange.reply_sent = 0;
+    exchange.server_deadline = Tick::NEVER;
+    exchange.client_deadline = Tick::NEVER;
+    exchange.phase_deadline = Tick::NEVER;
+    Step::Go(Phase::Reply)
+}
+
+/// Sends what is left of the answer.
+pub fn run(turn: &mut Turn<'_>) -> Step {
+    let client = &mut turn.session.client;
+    let exchange = &mut *turn.exchange;
+    // What an interrupted exchange still had queued goes first.
+    let mut sent = client.flush(&mut turn.services.buffers);
+    if client.pending() == 0 {
+        let direct = client.send_through(&exchange.reply[exchange.reply_sent..], false);
+        exchange.reply_sent += direct;
+        sent += direct;
+    }
+    if client.unwritable.is_some() {
+        exchange.facts.termination.set_once(Cause::ClientAbort, Doing::Data);
+        return Step::Over(After::Close);
+    }
+    if exchange.reply_sent == exchange.reply.len() {
+        return Step::Over(if exchange.client_keeps { After::KeepAlive } else { After::Close });
+    }
+    let now = turn.services.now.tick();
+    if sent > 0 || exchange.client_deadline == Tick::NEVER {
+        let timeout = turn.services.config[turn.session.frontend].timeouts.client;
+        exchange.client_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);
+    }
+    if now < exchange.client_deadline {
+        return Step::Wait;
+    }
+    exchange.facts.termination.set_once(Cause::ClientTimeout, Doing::Data);
+    Step::Over(After::Close)
+}
+
+/// Holds a refusal back, then answers 500 (manual 4, `http-request tarpit`).
+pub fn tarpit(turn: &mut Turn<'_>, until: Tick) -> Step {
+    if turn.client_gave_up() {
+        return turn.abandon(Cause::ClientAbort, Doing::Tarpit);
+    }
+    if turn.services.now.tick() < until {
+        return Step::Wait;
+    }
+    let code = turn.exchange.tarpit_status;
+    error(turn, code, Cause::Proxy, Doing::Tarpit)
+}

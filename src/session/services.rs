@@ -1,0 +1,262 @@
+//! What all sessions of a worker share.
+
+use std::net::IpAddr;
+
+use super::stub::{Balancer, Key, Logger};
+use super::{Exchange, Session};
+use crate::buffer::Pool;
+use crate::h1::{Limits, ParseError};
+use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::sample::Ctx;
+use crate::stats::errors::{Capture, Captures};
+use crate::stats::{Count, Counters};
+use crate::time::Now;
+use crate::time::wheel::Wheel;
+use crate::token::Token;
+use crate::transport::Net;
+use crate::transport::splice::Pipes;
+use crate::upstream::{Queues, Upstreams, Waiting};
+
+/// The worker's shared state, as sessions see it.
+pub struct Services {
+    /// What is configured; lives as long as the process.
+    pub config: &'static Config,
+    /// Counters of everything.
+    pub counters: Counters,
+    /// The time of this turn of the loop.
+    pub now: Now,
+    /// Sockets.
+    pub net: Net,
+    /// Buffers.
+    pub buffers: Pool,
+    /// Pipes for splicing.
+    pub pipes: Pipes,
+    /// Deadlines.
+    pub timers: Wheel<Token>,
+    /// Connections to servers.
+    pub upstreams: Upstreams,
+    /// Requests that wait for a server.
+    pub queues: Queues,
+    /// One a backend.
+    pub balancers: Vec<Balancer>,
+    /// Whoever got a place on a server and does not know it yet.
+    pub promoted: Vec<Promotion>,
+    /// Where log lines go.
+    pub log: Logger,
+    /// The last invalid messages (`show errors`).
+    pub captures: Captures,
+    /// Requests received since the start, this worker's.
+    pub requests: u64,
+    /// A soft stop is under way: no connection is kept alive.
+    pub stopping: bool,
+    /// Splicing is off (`nosplice`, `-dS`).
+    pub no_splice: bool,
+}
+
+/// A place on a server for someone who waited.
+#[derive(Clone, Copy, Debug)]
+pub struct Promotion {
+    /// Who.
+    pub waiting: Waiting,
+    /// Where; `None` lets it choose again (its server went away).
+    pub server: Option<ServerId>,
+}
+
+/// The outcome of choosing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This one.
+    Server(ServerId),
+    /// This one and no other, but it is full; or all are (`None`).
+    Full(Option<ServerId>),
+    /// No server is usable.
+    Nobody,
+}
+
+impl Services {
+    /// Limits of a message's head.
+    pub fn limits(&self, lenient: bool) -> Limits {
+        let tune = &self.config.global.tune;
+        Limits {
+            head_bytes_max: tune.bufsize - tune.maxrewrite,
+            fields_max: tune.http_maxhdr.saturating_sub(1),
+            lenient,
+        }
+    }
+
+    /// Limits of a request's head.
+    pub fn request_limits(&self, frontend: FrontendId) -> Limits {
+        self.limits(self.config[frontend].accept_invalid)
+    }
+
+    /// Lets the backend's algorithm choose among the servers that are up and have room; `avoid` failed before.
+    pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
+        let first = self.config[backend].servers.start;
+        let (counters, queues, config) = (&self.counters, &self.queues, self.config);
+        let has_room = |index: usize| {
+            let server = ServerId(first + index as u32);
+            Some(server) != avoid && is_free(config, counters, queues, server)
+        };
+        let key = Key { source };
+        let balancer = &mut self.balancers[backend.0 as usize];
+        let mut chosen = balancer.pick(&key, has_room);
+        if chosen.is_none() && avoid.is_some() {
+            let has_room = |index: usize| is_free(config, counters, queues, ServerId(first + index as u32));
+            chosen = balancer.pick(&key, has_room);
+        }
+        let server = |index: usize| ServerId(first + index as u32);
+        match chosen {
+            Some(index) if is_free(config, counters, queues, server(index)) => Pick::Server(server(index)),
+            Some(index) => Pick::Full(Some(server(index))),
+            None if balancer.usable() > 0 => Pick::Full(None),
+            None => Pick::Nobody,
+        }
+    }
+
+    /// Counts one more session on a server.
+    pub fn occupy(&mut self, server: ServerId) {
+        self.counters.server(server).enter(Count::SessionsCurrent, Count::SessionsMax);
+        let backend = self.config[server].backend;
+        let index = server.0 - self.config[backend].servers.start;
+        self.balancers[backend.0 as usize].taken(index as usize);
+    }
+
+    /// Counts one less, and lets those who wait take the place.
+    pub fn vacate(&mut self, server: ServerId) {
+        self.counters.server(server).sub(Count::SessionsCurrent, 1);
+        let backend = self.config[server].backend;
+        let index = server.0 - self.config[backend].servers.start;
+        self.balancers[backend.0 as usize].released(index as usize);
+        self.serve_queues(server);
+    }
+
+    /// Gives a server's free places to whoever waits for them.
+    pub fn serve_queues(&mut self, server: ServerId) {
+        let backend = self.config[server].backend;
+        let index = (server.0 - self.config[backend].servers.start) as usize;
+        while has_place(self.config, &self.counters, server) && self.balancers[backend.0 as usize].is_usable(index) {
+            let Some((waiting, own)) = self.queues.next_for(backend, server) else { return };
+            self.count_dequeued(backend, own.then_some(server));
+            self.occupy(server);
+            self.promoted.push(Promotion { waiting, server: Some(server) });
+        }
+    }
+
+    /// Takes one from the gauges of queues.
+    pub fn count_dequeued(&mut self, backend: BackendId, server: Option<ServerId>) {
+        self.counters.backend(backend).sub(Count::QueueCurrent, 1);
+        if let Some(server) = server {
+            self.counters.server(server).sub(Count::QueueCurrent, 1);
+        }
+    }
+
+    /// Counts a connection accepted.
+    pub fn count_opened(&mut self, frontend: FrontendId, bind: usize) {
+        let rows = [self.counters.process(), self.counters.frontend(frontend), self.counters.listener(frontend, bind)];
+        for row in rows {
+            row.enter(Count::SessionsCurrent, Count::SessionsMax);
+            row.add(Count::SessionsTotal, 1);
+            row.add(Count::ConnectionsTotal, 1);
+            row.tick_rate(Count::SessionRate, Count::SessionRateMax, self.now);
+            row.tick_rate(Count::ConnectionRate, Count::ConnectionRateMax, self.now);
+        }
+    }
+
+    /// Counts a connection closed.
+    pub fn count_closed(&mut self, frontend: FrontendId, bind: usize) {
+        let rows = [self.counters.process(), self.counters.frontend(frontend), self.counters.listener(frontend, bind)];
+        for row in rows {
+            row.sub(Count::SessionsCurrent, 1);
+        }
+    }
+
+    /// Counts a request.
+    pub fn count_request(&mut self, frontend: FrontendId) {
+        self.requests += 1;
+        for row in [self.counters.frontend(frontend), self.counters.process()] {
+            row.add(Count::RequestsTotal, 1);
+            row.tick_rate(Count::RequestRate, Count::RequestRateMax, self.now);
+        }
+    }
+
+    /// Counts an attempt to reach a server.
+    pub fn count_attempt(&mut self, server: ServerId) {
+        let row = self.counters.server(server);
+        row.add(Count::SessionsTotal, 1);
+        row.set(Count::LastSession, self.now.wall_s());
+        row.tick_rate(Count::SessionRate, Count::SessionRateMax, self.now);
+    }
+
+    /// Closes a connection to a server.
+    pub fn close_upstream(&mut self, key: Option<usize>) {
+        if let Some(key) = key {
+            self.upstreams.close(key, &self.counters, &mut self.buffers);
+        }
+    }
+
+    /// Keeps a connection to a server for other exchanges.
+    pub fn keep_upstream(&mut self, key: usize) {
+        let now = self.now.tick();
+        self.upstreams.give_back(key, self.config, &self.counters, &mut self.buffers, now);
+    }
+
+    /// The context in which expressions are evaluated for an exchange.
+    pub fn context<'a>(&'a self, session: &Session, exchange: &'a Exchange) -> Ctx<'a> {
+        context(self.config, &self.counters, self.now, session, exchange)
+    }
+
+    /// Writes an exchange's log line.
+    pub fn log_exchange(&mut self, session: &Session, exchange: &Exchange) {
+        let settings = &self.config[session.frontend].log;
+        if settings.targets.is_empty() {
+            return;
+        }
+        let ctx = context(self.config, &self.counters, self.now, session, exchange);
+        self.log.exchange(&ctx, settings);
+    }
+
+    /// Keeps a request that could not be parsed for `show errors`.
+    pub fn capture_bad_request(&mut self, session: &Session, error: &ParseError) {
+        let bytes = session.client.received();
+        self.captures.put_request(Capture::new(self.now, session.source, session.frontend, error, bytes));
+    }
+
+    /// Keeps a response that could not be parsed for `show errors`.
+    pub fn capture_bad_response(&mut self, session: &Session, exchange: &Exchange, error: &ParseError) {
+        let (Some(backend), Some(key)) = (exchange.backend, exchange.upstream) else { return };
+        let bytes = self.upstreams.get(key).connection.received();
+        let mut capture = Capture::new(self.now, session.source, session.frontend, error, bytes);
+        (capture.backend, capture.server) = (Some(backend), exchange.server);
+        self.captures.put_response(backend, capture);
+    }
+}
+
+/// Whether a server has fewer sessions than its maxconn.
+fn has_place(config: &Config, counters: &Counters, server: ServerId) -> bool {
+    config[server].maxconn.is_none_or(|max| counters.server(server).get(Count::SessionsCurrent) < u64::from(max))
+}
+
+/// Whether a server has a place and nobody waits for it.
+fn is_free(config: &Config, counters: &Counters, queues: &Queues, server: ServerId) -> bool {
+    has_place(config, counters, server) && queues.server_len(server) == 0
+}
+
+fn context<'a>(
+    config: &'static Config,
+    counters: &'a Counters,
+    now: Now,
+    session: &Session,
+    exchange: &'a Exchange,
+) -> Ctx<'a> {
+    Ctx {
+        now,
+        config,
+        counters,
+        client: session.view(),
+        request: (!exchange.request.is_empty()).then_some(&exchange.request),
+        response: (!exchange.response.is_empty()).then_some(&exchange.response),
+        backend: exchange.backend,
+        server: exchange.server,
+        facts: &exchange.facts,
+    }
+}
