@@ -6,26 +6,7 @@
 //! ```
 
 use super::env::Env;
-
-/// The version that configurations are told: the one whose language is spoken here.
-pub const VERSION: &str = "2.6.12";
-
-/// Names for which `feature()` is true, as in the feature list of `-vv`.
-pub const FEATURES: &[&str] = &[
-    "ACCEPT4",
-    "CPU_AFFINITY",
-    "CRYPT_H",
-    "EPOLL",
-    "GETADDRINFO",
-    "LINUX_SPLICE",
-    "LINUX_TPROXY",
-    "POLL",
-    "PRCTL",
-    "RT",
-    "SYSTEMD",
-    "TFO",
-    "TPROXY",
-];
+use crate::args::{COMPARED_VERSION, has_feature};
 
 /// Why a condition is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,11 +161,11 @@ impl<'a> Reader<'a> {
         let arg = |i: usize| args.get(i).map_or("", String::as_str);
         Ok(match name {
             "defined" => self.env.get(arg(0).as_bytes()).is_some(),
-            "feature" => arg(0).is_empty() || FEATURES.contains(&arg(0)),
+            "feature" => arg(0).is_empty() || has_feature(arg(0)),
             "streq" => arg(0) == arg(1),
             "strneq" => arg(0) != arg(1),
-            "version_atleast" => version(VERSION) >= version(arg(0)),
-            _ => version(VERSION) < version(arg(0)),
+            "version_atleast" => version(COMPARED_VERSION) >= version(arg(0)),
+            _ => version(COMPARED_VERSION) < version(arg(0)),
         })
     }
 

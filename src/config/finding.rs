@@ -153,6 +153,12 @@ impl Findings {
         self.list.iter().any(|f| f.severity == Severity::Alert)
     }
 
+    /// How many errors there are.
+    #[must_use]
+    pub fn alerts(&self) -> usize {
+        self.list.iter().filter(|f| f.severity == Severity::Alert).count()
+    }
+
     /// Whether there was a warning (`Warnings were found.`).
     #[must_use]
     pub fn warned(&self) -> bool {

@@ -41,6 +41,22 @@ impl UnitError {
     }
 }
 
+impl UnitError {
+    /// The message of keywords that speak of `argument to <what>`; `name` is used for limits.
+    #[must_use]
+    pub fn argument(self, value: &str, what: &str, name: &str) -> String {
+        match self {
+            UnitError::Unexpected(c) => format!("unexpected character '{c}' in argument to {what}."),
+            UnitError::Overflow => format!(
+                "timer overflow in argument '{value}' to {name} (maximum value is {TIME_MS_MAX} ms or ~24.8 days)."
+            ),
+            UnitError::Underflow => {
+                format!("timer underflow in argument '{value}' to {name} (minimum non-null value is 1 ms).")
+            }
+        }
+    }
+}
+
 /// A time in milliseconds, rounded up; `default` is the unit of a bare number.
 ///
 /// As HAProxy does, what follows a complete unit is not looked at (`1h30m` is one hour).

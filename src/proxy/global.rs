@@ -7,7 +7,7 @@ use crate::log::LogTarget;
 use crate::time::Millis;
 
 /// Settings of the whole process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Global {
     /// `daemon`: go to the background.
     pub daemon: bool,

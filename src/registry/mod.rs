@@ -1,1 +1,155 @@
-//! Placeholder.
+//! The rows that name everything an operator can write: each feature keeps a `pub static` table of
+//! rows beside its functions, and the lists here name the tables. Rows drive parsing, section
+//! checks, "did you mean", help and `-dKall`.
+//!
+//! To add a keyword, add its row to its module's table; to add a table, add it to the list here.
+
+pub mod dump;
+
+use bitflags::bitflags;
+
+use crate::config::Word;
+use crate::config::draft::{BindDraft, ServerDraft, Settings};
+use crate::config::scope::Scope;
+
+bitflags! {
+    /// Sections in which a keyword is meaningful (configuration manual, 4.1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Sections: u8 {
+        /// `global`.
+        const GLOBAL = 1;
+        /// `defaults`.
+        const DEFAULTS = 2;
+        /// `frontend`.
+        const FRONTEND = 4;
+        /// `listen`.
+        const LISTEN = 8;
+        /// `backend`.
+        const BACKEND = 16;
+        /// What concerns clients: frontend, listen and their defaults.
+        const CLIENT_SIDE = Self::DEFAULTS.bits() | Self::FRONTEND.bits() | Self::LISTEN.bits();
+        /// What concerns servers: backend, listen and their defaults.
+        const SERVER_SIDE = Self::DEFAULTS.bits() | Self::LISTEN.bits() | Self::BACKEND.bits();
+        /// Every proxy, no defaults.
+        const PROXIES = Self::FRONTEND.bits() | Self::LISTEN.bits() | Self::BACKEND.bits();
+        /// Every section but `global`.
+        const ANY_PROXY = Self::PROXIES.bits() | Self::DEFAULTS.bits();
+    }
+}
+
+/// A keyword that begins a line.
+pub struct Keyword {
+    /// One word or several (`timeout connect`); the longest name that fits a line is taken.
+    pub name: &'static str,
+    /// Where it may stand.
+    pub sections: Sections,
+    /// Most words after the name; `None` lets `parse` look.
+    pub args_max: Option<usize>,
+    /// Acts on a line whose words include the keyword's own.
+    pub parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    /// What it is for, in half a line.
+    pub help: &'static str,
+}
+
+/// A parameter of a `bind` line.
+pub struct BindKeyword {
+    /// Its name.
+    pub name: &'static str,
+    /// Words that follow it.
+    pub args: usize,
+    /// Acts on its arguments. The error follows `'bind ADDRESS' in section 'frontend' : `.
+    pub parse: fn(&mut BindDraft, &[Word]) -> Result<(), String>,
+    /// What it is for, in half a line.
+    pub help: &'static str,
+}
+
+/// A parameter of a `server` line.
+pub struct ServerKeyword {
+    /// Its name.
+    pub name: &'static str,
+    /// Words that follow it.
+    pub args: usize,
+    /// Whether `default-server` takes it.
+    pub in_default: bool,
+    /// Acts on the words of the line, of which the first is its own name.
+    pub parse: fn(&mut ServerDraft, &[Word]) -> Result<(), String>,
+    /// What it is for, in half a line.
+    pub help: &'static str,
+}
+
+/// A plain `option`, switched on, off (`no option`) or back (`default option`).
+pub struct ProxyOption {
+    /// Its name, without `option`.
+    pub name: &'static str,
+    /// Where it may stand.
+    pub sections: Sections,
+    /// Only useful with `mode http`.
+    pub http: bool,
+    /// The field that it sets.
+    pub field: fn(&mut Settings) -> &mut bool,
+    /// What it is for, in half a line.
+    pub help: &'static str,
+}
+
+/// Keywords of the `global` section and of proxies.
+pub static KEYWORDS: &[&[Keyword]] = &[
+    crate::config::global::ROWS,
+    crate::config::tune::ROWS,
+    crate::config::proxies::ROWS,
+    crate::config::timeouts::ROWS,
+    crate::config::options::ROWS,
+    crate::config::balance::ROWS,
+    crate::config::stats::ROWS,
+    crate::config::logging::ROWS,
+    crate::config::bind::ROWS,
+    crate::config::server::ROWS,
+    crate::config::check::ROWS,
+    crate::config::rules::ROWS,
+];
+
+/// Parameters of `bind` and `stats socket`.
+pub static BIND_KEYWORDS: &[&[BindKeyword]] = &[crate::config::bind::PARAMETERS];
+
+/// Parameters of `server` and `default-server`.
+pub static SERVER_KEYWORDS: &[&[ServerKeyword]] = &[crate::config::server::PARAMETERS];
+
+/// Plain options.
+pub static OPTIONS: &[&[ProxyOption]] = &[crate::config::options::PLAIN];
+
+/// The row for a line in a section: the one with the longest name that the words begin with,
+/// preferring rows for this section over rows for others.
+#[must_use]
+pub fn keyword(words: &[Word], section: Sections) -> Option<&'static Keyword> {
+    let rows = KEYWORDS.iter().copied().flatten();
+    rows.filter(|row| begins_with(words, row.name))
+        .max_by_key(|row| (row.sections.intersects(section), row.name.split(' ').count()))
+}
+
+fn begins_with(words: &[Word], name: &str) -> bool {
+    let mut words = words.iter();
+    name.split(' ').all(|part| words.next().is_some_and(|word| word.text == part))
+}
+
+/// The row of a `bind` parameter.
+#[must_use]
+pub fn bind_keyword(name: &str) -> Option<&'static BindKeyword> {
+    BIND_KEYWORDS.iter().copied().flatten().find(|row| row.name == name)
+}
+
+/// The row of a `server` parameter.
+#[must_use]
+pub fn server_keyword(name: &str) -> Option<&'static ServerKeyword> {
+    SERVER_KEYWORDS.iter().copied().flatten().find(|row| row.name == name)
+}
+
+/// The row of a plain option.
+#[must_use]
+pub fn option(name: &str) -> Option<&'static ProxyOption> {
+    OPTIONS.iter().copied().flatten().find(|row| row.name == name)
+}
+
+/// First words of all keywords of a section, for suggestions.
+pub fn first_words(section: Sections) -> impl Iterator<Item = &'static str> {
+    let rows = KEYWORDS.iter().copied().flatten();
+    rows.filter(move |row| row.sections.intersects(section)).filter_map(|row| row.name.split(' ').next())
+}

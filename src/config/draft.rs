@@ -1,0 +1,360 @@
+//! What was written: the configuration before names are resolved and sections checked against each
+//! other. Rows fill it in line by line; `resolve` turns it into `proxy::Config`.
+
+use std::rc::Rc;
+
+use super::env::Env;
+use super::word::Word;
+use crate::proxy::backend::{Redispatch, Reuse};
+use crate::proxy::{
+    AddressHeader, Algorithm, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Global, ListenAddress, Mode,
+    ServerTimeouts, StatsPage,
+};
+use crate::registry::Sections;
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The file as it was named.
+    pub file: Rc<str>,
+    /// Line number from 1.
+    pub line: u32,
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything that was written.
+#[derive(Debug)]
+pub struct Draft {
+    /// `global`, typed at once: it refers to nothing.
+    pub global: Global,
+    /// What `global` needs until it is resolved.
+    pub global_extra: GlobalExtra,
+    /// The environment, with the changes of `setenv` and its kin.
+    pub env: Env,
+    /// All `defaults` sections in order.
+    pub defaults: Vec<ProxyDraft>,
+    /// The `defaults` section that a proxy without `from` takes its settings from.
+    pub last_defaults: Option<usize>,
+    /// All frontends, backends and listens in order.
+    pub proxies: Vec<ProxyDraft>,
+}
+
+impl Draft {
+    /// Nothing written yet.
+    #[must_use]
+    pub fn new(env: Env) -> Draft {
+        Draft {
+            global: Global::default(),
+            global_extra: GlobalExtra::default(),
+            env,
+            defaults: Vec::new(),
+            last_defaults: None,
+            proxies: Vec::new(),
+        }
+    }
+}
+
+/// Global settings that are not kept, or only seen again at the end.
+#[derive(Debug, Default)]
+pub struct GlobalExtra {
+    /// `log` lines.
+    pub logs: Vec<LogLine>,
+    /// `stats socket` lines.
+    pub cli: Vec<BindDraft>,
+    /// `user` or `uid` was given.
+    pub uid_given: bool,
+    /// `group` or `gid` was given.
+    pub gid_given: bool,
+    /// `spread-checks` was given.
+    pub spread_checks_given: bool,
+    /// `tune.maxrewrite` was given.
+    pub maxrewrite: Option<usize>,
+}
+
+/// Kind of a proxy section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `defaults`.
+    Defaults,
+    /// `frontend`.
+    Frontend,
+    /// `backend`.
+    Backend,
+    /// `listen`.
+    Listen,
+}
+
+impl Kind {
+    /// The section's keyword.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Kind::Defaults => "defaults",
+            Kind::Frontend => "frontend",
+            Kind::Backend => "backend",
+            Kind::Listen => "listen",
+        }
+    }
+
+    /// What HAProxy calls it in messages about a proxy as a whole: a `listen` is a `proxy` there.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Kind::Listen => "proxy",
+            other => other.keyword(),
+        }
+    }
+
+    /// The section as a bit.
+    #[must_use]
+    pub fn section(self) -> Sections {
+        match self {
+            Kind::Defaults => Sections::DEFAULTS,
+            Kind::Frontend => Sections::FRONTEND,
+            Kind::Backend => Sections::BACKEND,
+            Kind::Listen => Sections::LISTEN,
+        }
+    }
+
+    /// Whether it takes connections from clients.
+    #[must_use]
+    pub fn is_frontend(self) -> bool {
+        matches!(self, Kind::Frontend | Kind::Listen)
+    }
+
+    /// Whether it has servers.
+    #[must_use]
+    pub fn is_backend(self) -> bool {
+        matches!(self, Kind::Backend | Kind::Listen)
+    }
+}
+
+/// One `defaults`, `frontend`, `backend` or `listen` section.
+#[derive(Clone, Debug)]
+pub struct ProxyDraft {
+    /// Which of them.
+    pub kind: Kind,
+    /// Its name; may be empty for `defaults`.
+    pub name: String,
+    /// The section's line.
+    pub at: At,
+    /// `id`.
+    pub id: Option<u32>,
+    /// `description`.
+    pub description: Option<String>,
+    /// What a `defaults` section can preset.
+    pub settings: Settings,
+    /// `bind` lines.
+    pub binds: Vec<BindDraft>,
+    /// `server` lines.
+    pub servers: Vec<ServerDraft>,
+    /// Rules in the order written.
+    pub rules: Vec<RuleLine>,
+}
+
+/// A line of the rule language, kept as words until all names are known.
+#[derive(Clone, Debug)]
+pub struct RuleLine {
+    /// `acl`, `http-request`, `use_backend`, …
+    pub keyword: &'static str,
+    /// The whole line.
+    pub words: Vec<Word>,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// A `log` line or `log global`.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// The words after `log`.
+    pub words: Vec<Word>,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// Which format a proxy logs in.
+#[derive(Clone, Debug, Default)]
+pub enum Format {
+    /// None was chosen.
+    #[default]
+    Default,
+    /// `option tcplog`.
+    Tcp(At),
+    /// `option httplog`.
+    Http(At),
+    /// `option httplog clf`.
+    Clf(At),
+    /// `log-format`.
+    Custom(Word, At),
+}
+
+/// What a `defaults` section can preset and a proxy can write.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `mode`.
+    pub mode: Mode,
+    /// `disabled`.
+    pub disabled: bool,
+    /// `maxconn`.
+    pub maxconn: Option<u32>,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// `fullconn`.
+    pub fullconn: Option<u32>,
+    /// `timeout client` and others of the client side.
+    pub client_timeouts: ClientTimeouts,
+    /// `timeout server` and others of the server side.
+    pub server_timeouts: ServerTimeouts,
+    /// `option http-keep-alive` and its alternatives.
+    pub connection_mode: Option<ConnectionMode>,
+    /// `balance`.
+    pub algorithm: Algorithm,
+    /// `http-reuse`.
+    pub reuse: Reuse,
+    /// `retries`.
+    pub retries: u32,
+    /// `option redispatch`.
+    pub redispatch: Redispatch,
+    /// `option forwardfor`.
+    pub forwarded_for: Option<AddressHeader>,
+    /// `option originalto`.
+    pub original_to: Option<AddressHeader>,
+    /// `option httpchk`, `http-check`.
+    pub check: super::check::CheckDraft,
+    /// `log` lines.
+    pub logs: Vec<LogLine>,
+    /// `option httplog`, `log-format`.
+    pub format: Format,
+    /// `log-format-sd`.
+    pub format_sd: Option<(Word, At)>,
+    /// `error-log-format`.
+    pub error_format: Option<(Word, At)>,
+    /// `log-tag`.
+    pub log_tag: Option<String>,
+    /// `stats …`.
+    pub stats: Option<StatsPage>,
+    /// `default_backend`.
+    pub default_backend: Option<(String, At)>,
+    /// `default-server`.
+    pub default_server: ServerDraft,
+    /// Plain options.
+    pub flags: Flags,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            mode: Mode::Tcp,
+            disabled: false,
+            maxconn: None,
+            backlog: None,
+            fullconn: None,
+            client_timeouts: ClientTimeouts::default(),
+            server_timeouts: ServerTimeouts::default(),
+            connection_mode: None,
+            algorithm: Algorithm::default(),
+            reuse: Reuse::default(),
+            retries: crate::config::proxies::RETRIES_DEFAULT,
+            redispatch: Redispatch::default(),
+            forwarded_for: None,
+            original_to: None,
+            check: super::check::CheckDraft::default(),
+            logs: Vec::new(),
+            format: Format::Default,
+            format_sd: None,
+            error_format: None,
+            log_tag: None,
+            stats: None,
+            default_backend: None,
+            default_server: ServerDraft::default(),
+            flags: Flags::default(),
+        }
+    }
+}
+
+/// Plain options, by name.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "the fields are named after the options of the manual, 4.2")]
+pub struct Flags {
+    pub abortonclose: bool,
+    pub accept_invalid_http_request: bool,
+    pub accept_invalid_http_response: bool,
+    pub allbackups: bool,
+    pub clitcpka: bool,
+    pub contstats: bool,
+    pub dontlog_normal: bool,
+    pub dontlognull: bool,
+    pub http_ignore_probes: bool,
+    pub http_no_delay: bool,
+    pub log_health_checks: bool,
+    pub log_separate_errors: bool,
+    pub logasap: bool,
+    pub nolinger: bool,
+    pub prefer_last_server: bool,
+    pub socket_stats: bool,
+    pub splice_auto: bool,
+    pub splice_request: bool,
+    pub splice_response: bool,
+    pub srvtcpka: bool,
+}
+
+/// One `bind` or `stats socket` line.
+#[derive(Clone, Debug)]
+pub struct BindDraft {
+    /// The addresses as written.
+    pub text: String,
+    /// Where the line stands.
+    pub at: At,
+    /// The addresses, ranges expanded.
+    pub addresses: Vec<ListenAddress>,
+    /// `name`.
+    pub name: Option<String>,
+    /// `id`.
+    pub id: Option<u32>,
+    /// `level`.
+    pub level: Option<CliLevel>,
+    /// The other parameters.
+    pub options: BindOptions,
+    /// Warnings of parameters, for the caller to place.
+    pub warnings: Vec<String>,
+}
+
+/// One `server` or `default-server` line.
+#[derive(Clone, Debug, Default)]
+pub struct ServerDraft {
+    /// Its name; empty in `default-server`.
+    pub name: String,
+    /// Where the line stands.
+    pub at: Option<At>,
+    /// The address.
+    pub address: Option<super::address::Address>,
+    /// `id`.
+    pub id: Option<u32>,
+    /// `weight`.
+    pub weight: Option<u32>,
+    /// `backup`.
+    pub backup: bool,
+    /// `disabled`.
+    pub disabled: bool,
+    /// `maxconn`.
+    pub maxconn: Option<u32>,
+    /// `maxqueue`.
+    pub maxqueue: Option<u32>,
+    /// `cookie`.
+    pub cookie: Option<String>,
+    /// `check`.
+    pub check: bool,
+    /// `inter`, `rise` and others.
+    pub settings: crate::proxy::CheckSettings,
+    /// `pool-max-conn`.
+    pub pool_max_conn: Option<u32>,
+    /// `pool-purge-delay`.
+    pub pool_purge_delay: Option<crate::time::Millis>,
+    /// `pool-low-conn`.
+    pub pool_low_conn: u32,
+}

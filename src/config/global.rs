@@ -1,0 +1,285 @@
+//! Keywords of the `global` section but for `tune.*`, `log` and `stats` (chapter 3).
+
+use nix::unistd::{Group, User};
+
+use super::finding::Place;
+use super::scope::{Scope, arg, not_yet};
+use super::unit::{TimeUnit, atoi, atol, os_error, time_ms};
+use super::word::Word;
+use crate::registry::{Keyword, Sections};
+use crate::time::Millis;
+
+/// The rows of this module.
+pub static ROWS: &[Keyword] = &[
+    row("daemon", Some(0), |s, _| done(s.global().daemon = true), "run in the background"),
+    row("maxconn", Some(1), maxconn, "connections of the whole service"),
+    row("ulimit-n", Some(1), ulimit_n, "descriptors of the process"),
+    row("user", Some(1), user, "user to become after binding"),
+    row("uid", Some(1), uid, "user id to become after binding"),
+    row("group", Some(1), group, "group to become after binding"),
+    row("gid", Some(1), gid, "group id to become after binding"),
+    row("chroot", Some(1), chroot, "directory to confine the process to"),
+    row("pidfile", Some(1), pidfile, "file for the process ids"),
+    row("nbproc", Some(1), nbproc, "worker processes"),
+    row("nbthread", Some(1), nbthread, "threads"),
+    row("node", Some(1), node, "name shown by the statistics"),
+    row("description", None, description, "text shown by the statistics"),
+    row("localpeer", Some(1), localpeer, "name of this node among peers"),
+    row("spread-checks", None, spread_checks, "jitter of check intervals in percent"),
+    row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
+    row("nosplice", Some(0), |s, _| done(s.global().nosplice = true), "never use splice"),
+    row("maxpipes", Some(1), maxpipes, "pipes for splicing"),
+    row("setenv", Some(2), setenv, "set an environment variable"),
+    row("presetenv", Some(2), setenv, "set an environment variable unless it is set"),
+    row("unsetenv", None, unsetenv, "remove environment variables"),
+    row("resetenv", None, resetenv, "keep only some environment variables"),
+    row("set-dumpable", Some(0), satisfied, "allow core dumps"),
+    row("insecure-fork-wanted", Some(0), satisfied, "allow the process to fork"),
+    row("insecure-setuid-wanted", Some(0), satisfied, "allow set-uid programs below"),
+    row("quiet", Some(0), satisfied, "print no messages at start"),
+    row("master-worker", None, |_, _| Err(not_yet("master-worker")), "supervise workers from a master"),
+];
+
+const fn row(
+    name: &'static str,
+    args_max: Option<usize>,
+    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    help: &'static str,
+) -> Keyword {
+    Keyword { name, sections: Sections::GLOBAL, args_max, parse, help }
+}
+
+fn done((): ()) -> Result<(), String> {
+    Ok(())
+}
+
+/// For what is so anyway.
+fn satisfied(_: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
+    Ok(())
+}
+
+/// The argument of a keyword that counts something.
+pub(super) fn count(words: &[Word]) -> Result<i32, String> {
+    match arg(words, 1) {
+        "" => Err(format!("'{}' expects an integer argument.", arg(words, 0))),
+        text => Ok(atoi(text)),
+    }
+}
+
+fn maxconn(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = count(words)?;
+    // Zero leaves it to the descriptor limit.
+    scope.global().maxconn = u32::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn ulimit_n(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = count(words)?;
+    scope.global().ulimit_n = u64::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if std::mem::replace(&mut scope.draft.global_extra.uid_given, true) {
+        return already(scope, "user/uid already specified. Continuing.");
+    }
+    let name = arg(words, 1);
+    match User::from_name(name) {
+        Ok(Some(user)) => done(scope.global().uid = Some(user.uid.as_raw())),
+        other => Err(format!("cannot find user id for '{name}' ({})", lookup_error(other.err()))),
+    }
+}
+
+fn group(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if std::mem::replace(&mut scope.draft.global_extra.gid_given, true) {
+        return already(scope, "gid/group was already specified. Continuing.");
+    }
+    let name = arg(words, 1);
+    match Group::from_name(name) {
+        Ok(Some(group)) => done(scope.global().gid = Some(group.gid.as_raw())),
+        other => Err(format!("cannot find group id for '{name}' ({})", lookup_error(other.err()))),
+    }
+}
+
+fn lookup_error(errno: Option<nix::errno::Errno>) -> String {
+    let errno = errno.map_or(0, |errno| errno as i32);
+    format!("{errno}:{}", os_error(errno))
+}
+
+/// HAProxy reports a repeated setting as an error that does not stop it; here it stops nothing either.
+fn already(scope: &mut Scope<'_>, text: &str) -> Result<(), String> {
+    scope.warn(text);
+    Ok(())
+}
+
+fn uid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if std::mem::replace(&mut scope.draft.global_extra.uid_given, true) {
+        return already(scope, "user/uid already specified. Continuing.");
+    }
+    let id = numeric_id(scope, words, "user")?;
+    done(scope.global().uid = id)
+}
+
+fn gid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if std::mem::replace(&mut scope.draft.global_extra.gid_given, true) {
+        return already(scope, "group/gid was already specified. Continuing.");
+    }
+    let id = numeric_id(scope, words, "group")?;
+    done(scope.global().gid = id)
+}
+
+fn numeric_id(scope: &mut Scope<'_>, words: &[Word], named: &str) -> Result<Option<u32>, String> {
+    let (keyword, text) = (arg(words, 0), arg(words, 1));
+    if text.is_empty() {
+        return Err(format!("'{keyword}' expects an integer argument."));
+    }
+    if text.parse::<u32>().is_err() {
+        scope.warn(format!(
+            " {keyword}: string '{text}' is not a number.\n   | You might want to use the '{named}' parameter to use \
+             a system {named} name."
+        ));
+        return Ok(None);
+    }
+    Ok(text.parse().ok())
+}
+
+fn chroot(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().chroot.is_some() {
+        return already(scope, "'chroot' already specified. Continuing.");
+    }
+    match arg(words, 1) {
+        "" => Err("'chroot' expects a directory as an argument.".into()),
+        path => done(scope.global().chroot = Some(path.into())),
+    }
+}
+
+fn pidfile(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().pidfile.is_some() {
+        return already(scope, "'pidfile' already specified. Continuing.");
+    }
+    match arg(words, 1) {
+        "" => Err("'pidfile' expects a file name as an argument.".into()),
+        path => done(scope.global().pidfile = Some(path.into())),
+    }
+}
+
+fn nbproc(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    match count(words)? {
+        1 => Ok(()),
+        _ => {
+            Err(format!("'nbproc {}' is not supported by this build of epoxy yet, only 'nbproc 1' is.", arg(words, 1)))
+        }
+    }
+}
+
+fn nbthread(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    let n: i64 =
+        text.parse().map_err(|_| format!("'nbthread' passed a missing or unparsable integer value in '{text}'"))?;
+    match n {
+        1 => Ok(()),
+        2..=64 => Err(format!("'nbthread {n}' is not supported by this build of epoxy yet, only 'nbthread 1' is.")),
+        _ => Err(format!("'nbthread' value must be between 1 and 64 (was {n})")),
+    }
+}
+
+fn node(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let name = arg(words, 1);
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+        scope.place = Place::Reader;
+        return Err("'node' requires valid node name - non-empty string with digits(0-9), letters(A-Z, a-z), dot(.), \
+                    hyphen(-) or underscode(_)."
+            .into());
+    }
+    done(scope.global().node = Some(name.to_owned()))
+}
+
+/// The words of a description, joined by single blanks.
+pub(super) fn text_of(scope: &mut Scope<'_>, words: &[Word]) -> Result<String, String> {
+    if words.len() < 2 {
+        scope.place = Place::Reader;
+        return Err(format!("'{}' expects a string argument.", arg(words, 0)));
+    }
+    Ok(words[1..].iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "))
+}
+
+fn description(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let text = text_of(scope, words)?;
+    done(scope.global().description = Some(text))
+}
+
+fn localpeer(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let name = arg(words, 1);
+    if name.is_empty() {
+        return Err("'localpeer' expects a name as an argument.".into());
+    }
+    if super::unit::invalid_char(name).is_some() {
+        return Err(format!("'localpeer' argument '{name}' contains an invalid character."));
+    }
+    scope.draft.env.set("HAPROXY_LOCALPEER", name.as_bytes());
+    done(scope.global().local_peer = Some(name.to_owned()))
+}
+
+fn spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    scope.place = Place::Reader;
+    if scope.draft.global_extra.spread_checks_given {
+        return already(scope, "spread-checks already specified. Continuing.");
+    }
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'spread-checks' expects an integer argument (0..50).".into());
+    }
+    match u32::try_from(atol(text)).ok().filter(|n| *n <= 50) {
+        Some(n) => {
+            scope.draft.global_extra.spread_checks_given = true;
+            done(scope.global().spread_checks = n)
+        }
+        None => Err("'spread-checks' needs a positive value in range 0..50.".into()),
+    }
+}
+
+fn hard_stop_after(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'hard-stop-after' expects <time> as argument.\n".into());
+    }
+    let ms = time_ms(text, TimeUnit::Ms)
+        .map_err(|error| error.argument(text, "<hard-stop-after>", "'hard-stop-after'") + "\n")?;
+    done(scope.global().hard_stop_after = (ms > 0).then_some(Millis(u64::from(ms))))
+}
+
+fn maxpipes(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = count(words)?;
+    done(scope.global().maxpipes = u32::try_from(n).ok())
+}
+
+fn setenv(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let (keyword, name) = (arg(words, 0), arg(words, 1));
+    let Some(value) = words.get(2) else {
+        scope.place = Place::Reader;
+        return Err(format!("'{keyword}' expects a name and a value."));
+    };
+    if keyword == "setenv" {
+        scope.draft.env.set(name, value.bytes());
+    } else {
+        scope.draft.env.preset(name, value.bytes());
+    }
+    Ok(())
+}
+
+fn unsetenv(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if words.len() < 2 {
+        scope.place = Place::Reader;
+        return Err("'unsetenv' expects at least one variable name.".into());
+    }
+    for word in &words[1..] {
+        scope.draft.env.unset(&word.text);
+    }
+    Ok(())
+}
+
+fn resetenv(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let names: Vec<&[u8]> = words[1..].iter().map(Word::bytes).collect();
+    scope.draft.env.keep_only(&names);
+    Ok(())
+}

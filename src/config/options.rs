@@ -1,0 +1,284 @@
+//! `option …` of proxies (section 4.2), but for checks and log formats.
+
+use std::net::IpAddr;
+
+use super::finding::{Place, Severity};
+use super::scope::{Prefix, Scope, arg, no_more_than, not_yet};
+use super::unit::atoi;
+use super::word::Word;
+use super::{reader, suggest};
+use crate::proxy::backend::Redispatch;
+use crate::proxy::{AddressHeader, ConnectionMode};
+use crate::registry::{self, Keyword, ProxyOption, Sections};
+
+/// Plain options: on, off with `no`, back with `default`.
+pub static PLAIN: &[ProxyOption] = &[
+    plain("abortonclose", SERVERS, false, |s| &mut s.flags.abortonclose),
+    plain("accept-invalid-http-request", CLIENTS, true, |s| &mut s.flags.accept_invalid_http_request),
+    plain("accept-invalid-http-response", SERVERS, true, |s| &mut s.flags.accept_invalid_http_response),
+    plain("allbackups", SERVERS, false, |s| &mut s.flags.allbackups),
+    plain("clitcpka", CLIENTS, false, |s| &mut s.flags.clitcpka),
+    plain("contstats", CLIENTS, false, |s| &mut s.flags.contstats),
+    plain("dontlog-normal", CLIENTS, false, |s| &mut s.flags.dontlog_normal),
+    plain("dontlognull", CLIENTS, false, |s| &mut s.flags.dontlognull),
+    plain("http-ignore-probes", CLIENTS, true, |s| &mut s.flags.http_ignore_probes),
+    plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
+    plain("log-health-checks", SERVERS, false, |s| &mut s.flags.log_health_checks),
+    plain("log-separate-errors", CLIENTS, false, |s| &mut s.flags.log_separate_errors),
+    plain("logasap", CLIENTS, false, |s| &mut s.flags.logasap),
+    plain("nolinger", BOTH, false, |s| &mut s.flags.nolinger),
+    plain("prefer-last-server", SERVERS, true, |s| &mut s.flags.prefer_last_server),
+    plain("socket-stats", CLIENTS, false, |s| &mut s.flags.socket_stats),
+    plain("splice-auto", BOTH, false, |s| &mut s.flags.splice_auto),
+    plain("splice-request", BOTH, false, |s| &mut s.flags.splice_request),
+    plain("splice-response", BOTH, false, |s| &mut s.flags.splice_response),
+    plain("srvtcpka", SERVERS, false, |s| &mut s.flags.srvtcpka),
+];
+
+const CLIENTS: Sections = Sections::CLIENT_SIDE;
+const SERVERS: Sections = Sections::SERVER_SIDE;
+const BOTH: Sections = Sections::ANY_PROXY;
+
+const fn plain(
+    name: &'static str,
+    sections: Sections,
+    http: bool,
+    field: fn(&mut super::draft::Settings) -> &mut bool,
+) -> ProxyOption {
+    ProxyOption { name, sections, http, field, help: "see the manual, 4.2" }
+}
+
+/// The rows of this module; `option` alone stands for plain options and for unknown ones.
+pub static ROWS: &[Keyword] = &[
+    row("option", BOTH, option, "switch a behaviour on or off"),
+    row("option http-keep-alive", BOTH, connection_mode, "keep connections of both sides"),
+    row("option http-server-close", BOTH, connection_mode, "close the server's connection after a response"),
+    row("option httpclose", BOTH, connection_mode, "close both connections after a response"),
+    row("option forceclose", BOTH, connection_mode, "older form of option httpclose"),
+    row("option redispatch", SERVERS, redispatch, "let retries go to another server"),
+    row("option forwardfor", BOTH, forwardfor, "tell servers the client's address"),
+    row("option originalto", BOTH, originalto, "tell servers the address that the client connected to"),
+    row("option tcpka", BOTH, tcpka, "TCP keep-alives on both sides"),
+];
+
+/// Options of HAProxy 2.6 that are not built yet.
+const LATER: &[&str] = &[
+    "checkcache",
+    "disable-h2-upgrade",
+    "external-check",
+    "h1-case-adjust-bogus-client",
+    "h1-case-adjust-bogus-server",
+    "http-buffer-request",
+    "http-pretend-keepalive",
+    "http-restrict-req-hdr-names",
+    "http-use-proxy-header",
+    "http_proxy",
+    "httpslog",
+    "idle-close-on-response",
+    "independent-streams",
+    "ldap-check",
+    "mysql-check",
+    "persist",
+    "pgsql-check",
+    "redis-check",
+    "smtpchk",
+    "spop-check",
+    "ssl-hello-chk",
+    "tcp-smart-accept",
+    "tcp-smart-connect",
+    "transparent",
+];
+
+const fn row(
+    name: &'static str,
+    sections: Sections,
+    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    help: &'static str,
+) -> Keyword {
+    Keyword { name, sections, args_max: None, parse, help }
+}
+
+/// Whether `no` is allowed before option `name`; when it is not, an error.
+fn negatable(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {
+    if scope.prefix == Prefix::None {
+        return Ok(());
+    }
+    scope.place = Place::Reader;
+    Err(format!("negation/default is not supported for option '{name}'."))
+}
+
+fn option(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let name = arg(words, 1);
+    if name.is_empty() {
+        scope.place = Place::Reader;
+        return Err("'option' expects an option name.".into());
+    }
+    if let Some(word) = words.get(1) {
+        scope.point_at(word);
+    }
+    let Some(row) = registry::option(name) else {
+        return unknown(scope, name);
+    };
+    if !row.sections.intersects(scope.sections()) {
+        let text = reader::ignored(scope, name) + ".";
+        scope.warn(text);
+        return Ok(());
+    }
+    no_more_than(words, 2, 0, &format!("option {name}"))?;
+    *(row.field)(scope.settings()) = scope.prefix == Prefix::None;
+    Ok(())
+}
+
+fn unknown(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {
+    if LATER.contains(&name) {
+        return Err(not_yet(&format!("option {name}")));
+    }
+    if name == "http-tunnel" {
+        scope.place = Place::Reader;
+        return Err("option 'http-tunnel' is not supported any more since HAProxy 2.1, please just remove it, it \
+                    shouldn't be needed."
+            .into());
+    }
+    negatable(scope, name)?;
+    let suggestion = suggest::nearest(name, names());
+    let hint = suggestion.map_or_else(|| ".".to_owned(), |word| format!("; did you mean '{word}' maybe ?"));
+    scope.report(Severity::Alert, format!("unknown option '{name}'{hint}"), suggestion.map(str::to_owned));
+    Ok(())
+}
+
+/// Every option's name, the ones not built yet included.
+fn names() -> impl Iterator<Item = &'static str> {
+    let plain = registry::OPTIONS.iter().copied().flatten().map(|row| row.name);
+    let others = registry::KEYWORDS.iter().copied().flatten().filter_map(|row| row.name.strip_prefix("option "));
+    plain.chain(others).chain(LATER.iter().copied())
+}
+
+fn connection_mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let name = arg(words, 1);
+    no_more_than(words, 2, 0, &format!("option {name}"))?;
+    let mode = match name {
+        "http-keep-alive" => ConnectionMode::KeepAlive,
+        "http-server-close" => ConnectionMode::ServerClose,
+        _ => ConnectionMode::Close,
+    };
+    if name == "forceclose" {
+        scope.warn(
+            "keyword 'forceclose' is deprecated in favor of 'httpclose', and will not be supported by future versions.",
+        );
+    }
+    let prefix = scope.prefix;
+    let current = &mut scope.settings().connection_mode;
+    match prefix {
+        Prefix::None => *current = Some(mode),
+        // Taking back what is not set changes nothing.
+        Prefix::No if *current == Some(mode) => *current = None,
+        Prefix::No => {}
+        Prefix::Default => *current = None,
+    }
+    Ok(())
+}
+
+fn redispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    no_more_than(words, 2, 1, "option redispatch")?;
+    scope.settings().redispatch = match (scope.prefix, arg(words, 2)) {
+        (Prefix::No | Prefix::Default, _) => Redispatch::Never,
+        (Prefix::None, "") => Redispatch::Last,
+        (Prefix::None, text) => match atoi(text) {
+            0 => Redispatch::Never,
+            -1 => Redispatch::Last,
+            n if n > 0 => Redispatch::Every(n.unsigned_abs()),
+            n => Redispatch::BeforeLast(n.unsigned_abs()),
+        },
+    };
+    Ok(())
+}
+
+fn forwardfor(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    negatable(scope, "forwardfor")?;
+    let mut header = AddressHeader { name: "X-Forwarded-For".into(), except: None, if_none: false };
+    let mut at = 2;
+    while at < words.len() {
+        match arg(words, at) {
+            "except" => header.except = Some(network("forwardfor", arg(words, at + 1))?),
+            "header" => header.name = header_name("forwardfor", arg(words, at + 1))?,
+            "if-none" => {
+                header.if_none = true;
+                at += 1;
+                continue;
+            }
+            _ => {
+                return Err(
+                    "'option forwardfor' only supports optional values: 'except', 'header' and 'if-none'.".into()
+                );
+            }
+        }
+        at += 2;
+    }
+    scope.settings().forwarded_for = Some(header);
+    Ok(())
+}
+
+fn originalto(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    negatable(scope, "originalto")?;
+    let mut header = AddressHeader { name: "X-Original-To".into(), except: None, if_none: false };
+    let mut at = 2;
+    while at < words.len() {
+        match arg(words, at) {
+            "except" => header.except = Some(network("originalto", arg(words, at + 1))?),
+            "header" => header.name = header_name("originalto", arg(words, at + 1))?,
+            _ => return Err("'option originalto' only supports optional values: 'except' and 'header'.".into()),
+        }
+        at += 2;
+    }
+    scope.settings().original_to = Some(header);
+    Ok(())
+}
+
+fn header_name(option: &str, name: &str) -> Result<String, String> {
+    if name.is_empty() {
+        return Err(format!("'option {option} header' expects <header_name> as argument."));
+    }
+    Ok(name.to_owned())
+}
+
+/// An address with an optional mask, in bits or (IPv4) as an address.
+fn network(option: &str, text: &str) -> Result<(IpAddr, u8), String> {
+    parse_network(text).ok_or_else(|| format!("'option {option} except' expects <address>[/mask] as argument."))
+}
+
+/// `address`, `address/bits` or `address/mask`.
+#[must_use]
+pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, mask) = match text.split_once('/') {
+        Some((address, mask)) => (address, Some(mask)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let widest: u8 = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match mask {
+        None => widest,
+        Some(mask) => match mask.parse::<u8>() {
+            Ok(bits) => bits,
+            Err(_) => {
+                let mask = u32::from(mask.parse::<std::net::Ipv4Addr>().ok()?);
+                // A mask must be ones and then zeroes.
+                if mask.leading_ones() + mask.trailing_zeros() < 32 {
+                    return None;
+                }
+                mask.leading_ones() as u8
+            }
+        },
+    };
+    (bits <= widest).then_some((address, bits))
+}
+
+/// `option tcpka` is `clitcpka` and `srvtcpka`, as far as the section has the sides.
+fn tcpka(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    negatable(scope, "tcpka")?;
+    no_more_than(words, 2, 0, "option tcpka")?;
+    let section = scope.sections();
+    let flags = &mut scope.settings().flags;
+    flags.clitcpka |= section.intersects(CLIENTS);
+    flags.srvtcpka |= section.intersects(SERVERS);
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! Reads configuration files line by line: words, conditional blocks, sections, and each line's row.
+
+use std::rc::Rc;
+
+use super::condition;
+use super::draft::{At, Draft};
+use super::finding::{Finding, Findings, Place, Severity, excerpt};
+use super::scope::{Prefix, Scope, Section, arg};
+use super::word::{self, Word, WordError};
+use super::{later, sections, suggest};
+use crate::registry::{self, Sections};
+
+/// Deepest nesting of `.if` blocks.
+const NESTING_MAX: usize = 1000;
+/// Keywords that `no` and `default` may precede.
+const NEGATABLE: &[&str] =
+    &["option", "log", "busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping"];
+
+/// A conditional block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Block {
+    /// Lines are taken now.
+    active: bool,
+    /// A branch has been taken, or none may be (the block lies in one that is skipped).
+    done: bool,
+    /// `.else` was seen.
+    last: bool,
+}
+
+/// Reads files into a draft.
+pub struct Reader<'a> {
+    draft: &'a mut Draft,
+    findings: &'a mut Findings,
+    diagnostics: bool,
+    section: Section,
+    section_name: String,
+    file: Rc<str>,
+    blocks: Vec<Block>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that fills `draft` and says what is wrong in `findings`.
+    pub fn new(draft: &'a mut Draft, findings: &'a mut Findings, diagnostics: bool) -> Reader<'a> {
+        Reader {
+            draft,
+            findings,
+            diagnostics,
+            section: Section::None,
+            section_name: String::new(),
+            file: Rc::from(""),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Reads the text of one file. Sections do not go on in the next file.
+    pub fn file(&mut self, name: &str, text: &[u8]) {
+        self.file = Rc::from(name);
+        self.section = Section::None;
+        self.section_name.clear();
+        self.blocks.clear();
+        let mut number = 0;
+        let mut rest = text;
+        while !rest.is_empty() {
+            number += 1;
+            let end = memchr::memchr(b'\n', rest);
+            let line = &rest[..end.unwrap_or(rest.len())];
+            rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+            let text = match memchr::memchr(0, line) {
+                Some(nul) => &line[..nul],
+                None => line,
+            };
+            let going = self.line(number, text);
+            if text.len() < line.len() && !rest.is_empty() {
+                let text = format!("Stray NUL character at position {}.", text.len() + 1);
+                self.say(number, Severity::Alert, text);
+            } else if end.is_none() || text.len() < line.len() {
+                let text =
+                    format!("Missing LF on last line, file might have been truncated at position {}.", text.len() + 1);
+                self.say(number, Severity::Alert, text);
+            }
+            if !going {
+                return;
+            }
+        }
+        if !self.blocks.is_empty() {
+            self.say(number, Severity::Alert, "non-terminated '.if' block.".into());
+        }
+    }
+
+    /// Reads one line; `false` gives the file up.
+    fn line(&mut self, number: u32, line: &[u8]) -> bool {
+        let at = number.to_string();
+        self.draft.env.set(".FILE", self.file.as_bytes());
+        self.draft.env.set(".LINE", at.as_bytes());
+        self.draft.env.set(".SECTION", self.section_name.as_bytes());
+        let words = match word::split(line, &self.draft.env) {
+            Ok(words) => words,
+            Err(error) => {
+                self.bad_line(number, line, error);
+                return true;
+            }
+        };
+        let Some(first) = words.first() else { return true };
+        if first.text.starts_with('.') {
+            if let Some(going) = self.directive(number, &words) {
+                return going;
+            }
+        }
+        if self.skipping() {
+            return true;
+        }
+        if sections::is_section(&first.text) {
+            self.open_section(number, line, &words);
+        } else {
+            self.keyword(number, line, &words);
+        }
+        true
+    }
+
+    fn bad_line(&mut self, number: u32, line: &[u8], error: WordError) {
+        let offset = error.offset();
+        let text = match error {
+            WordError::TooMany(_) => {
+                let rest = String::from_utf8_lossy(&line[offset..]).into_owned();
+                format!("too many words, truncating after word {}, position {}: <{rest}>.", word::WORDS_MAX, offset)
+            }
+            _ => {
+                let end = line.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |n| n + 1);
+                let begin = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
+                let shown = excerpt(&line[begin..end], offset - begin);
+                format!("{} at position {}:\n{shown}", error.what(), offset - begin + 1)
+            }
+        };
+        self.say(number, Severity::Alert, text);
+    }
+
+    fn skipping(&self) -> bool {
+        self.blocks.last().is_some_and(|block| !block.active)
+    }
+
+    /// Acts on a line that begins with a dot; `None` when it is no directive.
+    fn directive(&mut self, number: u32, words: &[Word]) -> Option<bool> {
+        match arg(words, 0) {
+            ".if" => Some(self.open_block(number, words)),
+            ".elif" | ".else" | ".endif" => Some(self.move_block(number, words)),
+            _ if self.skipping() => None,
+            name @ (".diag" | ".notice" | ".warning" | ".alert") => {
+                let severity = match name {
+                    ".diag" => Severity::Diag,
+                    ".notice" => Severity::Notice,
+                    ".warning" => Severity::Warning,
+                    _ => Severity::Alert,
+                };
+                if words.len() > 2 {
+                    let text = format!(
+                        "Unexpected argument '{}' for '{name}'. Use quotes if the message should contain spaces.",
+                        arg(words, 2)
+                    );
+                    self.say(number, Severity::Alert, text);
+                    return Some(true);
+                }
+                if severity != Severity::Diag || self.diagnostics {
+                    self.say(number, severity, format!("'{}'.", arg(words, 1)));
+                }
+                // An alert gives the rest of the file up.
+                Some(severity != Severity::Alert)
+            }
+            _ => None,
+        }
+    }
+
+    fn open_block(&mut self, number: u32, words: &[Word]) -> bool {
+        if self.blocks.len() >= NESTING_MAX {
+            self.say(number, Severity::Alert, "too many nested '.if', giving up.".into());
+            return false;
+        }
+        let (active, done) = if self.skipping() {
+            (false, true)
+        } else {
+            match self.evaluate(number, words) {
+                Some(value) => (value, value),
+                None => return false,
+            }
+        };
+        self.blocks.push(Block { active, done, last: false });
+        true
+    }
+
+    fn move_block(&mut self, number: u32, words: &[Word]) -> bool {
+        let name = arg(words, 0);
+        if name != ".elif" && words.len() > 1 && name == ".else" {
+            let text = format!("Unexpected argument '{}' for '{name}'.", arg(words, 1));
+            self.say(number, Severity::Alert, text);
+            return true;
+        }
+        let Some(block) = self.blocks.pop() else {
+            self.say(number, Severity::Alert, format!("lone '{name}' with no matching '.if'."));
+            return false;
+        };
+        if name == ".endif" {
+            return true;
+        }
+        if block.last {
+            self.say(number, Severity::Alert, format!("'{name}' after '.else' is not permitted."));
+            return false;
+        }
+        let active = match (block.done, name) {
+            (true, _) => false,
+            (false, ".else") => true,
+            _ => match self.evaluate(number, words) {
+                Some(value) => value,
+                None => return false,
+            },
+        };
+        self.blocks.push(Block { active, done: block.done || active, last: name == ".else" });
+        true
+    }
+
+    fn evaluate(&mut self, number: u32, words: &[Word]) -> Option<bool> {
+        let name = arg(words, 0);
+        let condition: Vec<&str> = words[1..].iter().map(|word| word.text.as_str()).collect();
+        let condition = condition.join(" ");
+        match condition::evaluate(&condition, &self.draft.env) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let caret = " ".repeat(name.len() + 1 + error.at);
+                let text = format!(
+                    "{} in '{name}' at position {}:\n  {name} {condition}\n  {caret}^",
+                    error.text,
+                    error.at + 1
+                );
+                self.say(number, Severity::Alert, text);
+                None
+            }
+        }
+    }
+
+    fn open_section(&mut self, number: u32, line: &[u8], words: &[Word]) {
+        let mut scope = self.scope(number, line, &words[0]);
+        let section = sections::open(&mut scope, words);
+        self.section_name = match section {
+            Section::Proxy(index) => self.draft.proxies[index].name.clone(),
+            Section::Defaults(index) if !self.draft.defaults[index].name.is_empty() => {
+                self.draft.defaults[index].name.clone()
+            }
+            _ => arg(words, 0).to_owned(),
+        };
+        self.section = section;
+    }
+
+    fn keyword(&mut self, number: u32, line: &[u8], words: &[Word]) {
+        if self.section == Section::Skipped {
+            return;
+        }
+        let (prefix, words) = match arg(words, 0) {
+            "no" => (Prefix::No, &words[1..]),
+            "default" => (Prefix::Default, &words[1..]),
+            _ => (Prefix::None, words),
+        };
+        if prefix != Prefix::None && !NEGATABLE.contains(&arg(words, 0)) {
+            let list = "negation/default currently supported only for options, log, busy-polling, set-dumpable, \
+                        strict-limits, insecure-fork-wanted and numa-cpu-mapping.";
+            self.say(number, Severity::Alert, list.into());
+            return;
+        }
+        let Some(first) = words.first() else { return };
+        if self.section == Section::None {
+            let text = format!("unknown keyword '{}' out of section.", first.text);
+            self.say(number, Severity::Alert, text);
+            return;
+        }
+        let mut scope = self.scope(number, line, first);
+        scope.prefix = prefix;
+        dispatch(&mut scope, words);
+    }
+
+    fn scope(&mut self, number: u32, line: &[u8], first: &Word) -> Scope<'_> {
+        Scope {
+            section: self.section,
+            at: At { file: Rc::clone(&self.file), line: number },
+            place: Place::Keyword,
+            column: first.column,
+            prefix: Prefix::None,
+            source: Rc::from(String::from_utf8_lossy(line).trim_end_matches(['\r', '\n'])),
+            draft: &mut *self.draft,
+            findings: &mut *self.findings,
+        }
+    }
+
+    fn say(&mut self, line: u32, severity: Severity, text: String) {
+        let mut finding = Finding::general(severity, text);
+        finding.place = Place::Reader;
+        finding.file = Rc::clone(&self.file);
+        finding.line = line;
+        self.findings.push(finding);
+    }
+}
+
+/// Finds a line's row and lets it act, where the section allows it.
+fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
+    let section = scope.sections();
+    let first = arg(words, 0).to_owned();
+    let Some(row) = registry::keyword(words, section).filter(|row| belongs(row.sections, section)) else {
+        if later::knows(&first, section) {
+            later::refuse(scope, words);
+            return;
+        }
+        let later = later::NAMES.iter().filter(|(_, sections)| sections.intersects(section)).map(|(name, _)| *name);
+        let candidates = registry::first_words(section).chain(later).chain(sections::NAMES.iter().copied());
+        let suggestion = suggest::nearest(&first, candidates);
+        let hint = suggestion.map_or_else(String::new, |word| format!("; did you mean '{word}' maybe ?"));
+        let kind = section_keyword(section);
+        let text = format!("unknown keyword '{first}' in '{kind}' section{hint}");
+        scope.report(Severity::Alert, text, suggestion.map(str::to_owned));
+        return;
+    };
+    if !row.sections.intersects(section) {
+        misplaced(scope, row);
+        return;
+    }
+    let used = row.name.split(' ').count();
+    if let Some(extra) = row.args_max.and_then(|max| words.get(used + max)) {
+        scope.point_at(extra);
+        let text = format!("'{}' cannot handle unexpected argument '{}'.", row.name, extra.text);
+        scope.alert(text);
+        return;
+    }
+    if let Err(text) = (row.parse)(scope, words) {
+        scope.alert(text);
+    }
+}
+
+/// Whether a row of other sections is of the same family, so that it is misplaced rather than unknown.
+fn belongs(row: Sections, section: Sections) -> bool {
+    row.intersects(section) || (row.intersects(Sections::ANY_PROXY) && section.intersects(Sections::ANY_PROXY))
+}
+
+fn section_keyword(section: Sections) -> &'static str {
+    if section.intersects(Sections::GLOBAL) {
+        "global"
+    } else if section.intersects(Sections::DEFAULTS) {
+        "defaults"
+    } else if section.intersects(Sections::FRONTEND) {
+        "frontend"
+    } else if section.intersects(Sections::LISTEN) {
+        "listen"
+    } else {
+        "backend"
+    }
+}
+
+/// A keyword of another kind of proxy: an error in `defaults`, else ignored with a warning.
+fn misplaced(scope: &mut Scope<'_>, row: &registry::Keyword) {
+    let section = scope.sections();
+    let name = row.name.strip_prefix("option ").unwrap_or(row.name);
+    if section.intersects(Sections::DEFAULTS) {
+        scope.alert(format!("'{name}' not allowed in 'defaults' section."));
+        return;
+    }
+    let text = ignored(scope, name);
+    let text = match row.name {
+        "maxconn" => format!("{text}. Maybe you want 'fullconn' instead ?"),
+        "fullconn" => format!("{text}. Maybe you want 'maxconn' instead ?"),
+        name if name.starts_with("timeout ") => text.replace(" ignored", " will be ignored"),
+        _ => format!("{text}."),
+    };
+    scope.warn(text);
+}
+
+/// `'NAME' ignored because frontend 'F' has no backend capability`, without the full stop.
+pub(super) fn ignored(scope: &mut Scope<'_>, name: &str) -> String {
+    let proxy = scope.proxy();
+    let lacks = if proxy.kind.is_backend() { "frontend" } else { "backend" };
+    format!("'{name}' ignored because {} '{}' has no {lacks} capability", proxy.kind.noun(), proxy.name)
+}

@@ -1,0 +1,154 @@
+//! From the draft to `proxy::Config`: ids, references and the checks that need the whole
+//! configuration. Each check words its finding as HAProxy does.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
+use super::finding::Findings;
+use super::{resolve_proxy, resolve_server};
+use crate::proxy::{BackendId, CliBind, Config, Frontend, Mode};
+
+/// Everything that the checks look at and fill in.
+pub(super) struct Resolver<'a> {
+    /// What was written.
+    pub draft: &'a Draft,
+    /// What comes of it.
+    pub config: Config,
+    /// Where findings go.
+    pub findings: &'a mut Findings,
+    /// The backends by name.
+    pub backends: BTreeMap<&'a str, BackendId>,
+}
+
+/// Resolves `draft`. The configuration is only to be used when no finding is fatal.
+pub fn resolve(draft: &Draft, findings: &mut Findings) -> Config {
+    let config = Config { global: draft.global.clone(), ..Config::default() };
+    let mut resolver = Resolver { draft, config, findings, backends: BTreeMap::new() };
+    resolver.global();
+    resolver.name_backends();
+    resolver.proxies();
+    resolver.config
+}
+
+/// Numbers for a list of objects of which some chose their own: the others get the next free number,
+/// and every object, numbered or not, uses one up.
+pub(super) fn number(chosen: &[Option<u32>]) -> Vec<u32> {
+    let used: HashSet<u32> = chosen.iter().flatten().copied().collect();
+    let mut next = 1;
+    let mut numbers = Vec::with_capacity(chosen.len());
+    for choice in chosen {
+        match choice {
+            Some(id) => numbers.push(*id),
+            None => {
+                while used.contains(&next) {
+                    next += 1;
+                }
+                numbers.push(next);
+            }
+        }
+        next += 1;
+    }
+    numbers
+}
+
+impl<'a> Resolver<'a> {
+    fn global(&mut self) {
+        let extra = &self.draft.global_extra;
+        let tune = &mut self.config.global.tune;
+        if let Some(maxrewrite) = extra.maxrewrite {
+            tune.maxrewrite = maxrewrite;
+        }
+        // HAProxy lets the reserve have at most half of a buffer.
+        tune.maxrewrite = tune.maxrewrite.min(tune.bufsize / 2);
+        self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();
+    }
+
+    /// Gives every backend its id before any reference is looked up.
+    fn name_backends(&mut self) {
+        let draft: &'a Draft = self.draft;
+        let backends = draft.proxies.iter().filter(|proxy| proxy.kind.is_backend());
+        for (index, proxy) in backends.enumerate() {
+            // There are far fewer than 2^32 sections in a file.
+            let id = BackendId(index as u32);
+            self.backends.entry(proxy.name.as_str()).or_insert(id);
+        }
+    }
+
+    fn proxies(&mut self) {
+        let draft: &'a Draft = self.draft;
+        let chosen: Vec<Option<u32>> = draft.proxies.iter().map(|proxy| proxy.id).collect();
+        for (proxy, uuid) in draft.proxies.iter().zip(number(&chosen)) {
+            resolve_proxy::check(self, proxy);
+            if proxy.kind.is_backend() {
+                let mut backend = resolve_proxy::backend(proxy, uuid);
+                backend.servers = resolve_server::servers(self, proxy);
+                self.config.backends.push(backend);
+            }
+            if proxy.kind.is_frontend() {
+                let default_backend = self.default_backend(proxy);
+                let frontend = Frontend { default_backend, ..resolve_proxy::frontend(proxy, uuid) };
+                self.config.frontends.push(frontend);
+            } else if proxy.settings.default_backend.is_some() {
+                self.default_backend(proxy);
+            }
+            resolve_proxy::check_late(self, proxy);
+        }
+        resolve_server::addresses(self);
+    }
+
+    /// Where a frontend's requests go when no rule chooses; a `listen` has its own servers for that.
+    fn default_backend(&mut self, proxy: &ProxyDraft) -> Option<BackendId> {
+        let own = self.backends.get(proxy.name.as_str()).copied().filter(|_| proxy.kind == Kind::Listen);
+        let Some((name, _)) = &proxy.settings.default_backend else { return own };
+        self.reference(proxy, name, "default_backend", "as its default backend")
+    }
+
+    /// Looks up a backend that `proxy` refers to and checks that the two fit together.
+    pub(super) fn reference(&mut self, proxy: &ProxyDraft, name: &str, keyword: &str, role: &str) -> Option<BackendId> {
+        let from = &proxy.name;
+        let Some(id) = self.backends.get(name).copied() else {
+            self.findings.alert(format!("Proxy '{from}': unable to find required {keyword}: '{name}'."));
+            return None;
+        };
+        if proxy.kind == Kind::Listen && from == name {
+            self.findings.alert(format!("Proxy '{from}': loop detected for {keyword}: '{name}'."));
+            return None;
+        }
+        let target = self.draft.proxies.iter().filter(|other| other.kind.is_backend()).nth(id.0 as usize)?;
+        // A TCP frontend may be upgraded to HTTP, the other way round there is no way.
+        if proxy.settings.mode == Mode::Http && target.settings.mode == Mode::Tcp {
+            self.findings.alert(format!(
+                "http {} '{from}' ({}) tries to use incompatible tcp {} '{name}' ({}) {role} (see 'mode').",
+                proxy.kind.noun(),
+                proxy.at,
+                target.kind.noun(),
+                target.at
+            ));
+            return None;
+        }
+        Some(id)
+    }
+}
+
+fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
+    draft.addresses.iter().map(|address| CliBind {
+        address: address.clone(),
+        mode: draft.options.mode,
+        uid: draft.options.uid,
+        gid: draft.options.gid,
+        level: draft.level.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_count_every_object() {
+        // As the oracle's `show stat` numbers proxies and servers.
+        assert_eq!(number(&[None, Some(10), None, Some(1), None]), [2, 10, 4, 1, 6]);
+        assert_eq!(number(&[None, Some(1), None]), [2, 1, 4]);
+        assert_eq!(number(&[None, None]), [1, 2]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Frontends and backends from their drafts, and the remarks about each.
+
+use super::draft::{Flags, Format, ProxyDraft, Settings};
+use super::finding::{Finding, Place, Severity};
+use super::resolve::{Resolver, number};
+use crate::log::LogSettings;
+use crate::proxy::{Backend, Bind, BindOptions, Frontend, Mode, Splice};
+
+/// Says what is odd about a proxy.
+pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    if proxy.settings.disabled {
+        return;
+    }
+    httplog_without_http(resolver, proxy);
+    if proxy.kind.is_frontend() && proxy.binds.is_empty() {
+        resolver.findings.warning(format!(
+            "{} '{}' has no 'bind' directive. Please declare it as a backend if this was intended.",
+            proxy.kind.noun(),
+            proxy.name
+        ));
+    }
+}
+
+/// The remarks that come after the references of a proxy have been looked up.
+pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    if proxy.settings.disabled {
+        return;
+    }
+    missing_timeouts(resolver, proxy);
+    format_without_target(resolver, proxy);
+    http_only(resolver, proxy);
+    if proxy.kind.is_backend() && proxy.settings.check.rules() && !proxy.settings.check.http {
+        resolver.findings.warning(format!(
+            "{} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
+            proxy.kind.noun(),
+            proxy.name
+        ));
+    }
+}
+
+fn httplog_without_http(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    let (Format::Http(at) | Format::Clf(at)) = &proxy.settings.format else { return };
+    if proxy.settings.mode == Mode::Http {
+        return;
+    }
+    let text = format!(
+        "'option httplog' not usable with {} '{}' (needs 'mode http'). Falling back to 'option tcplog'.",
+        proxy.kind.noun(),
+        proxy.name
+    );
+    let mut finding = Finding::general(Severity::Warning, text);
+    finding.place = Place::Keyword;
+    finding.file = at.file.clone();
+    finding.line = at.line;
+    resolver.findings.push(finding);
+}
+
+fn missing_timeouts(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    let settings = &proxy.settings;
+    let client = proxy.kind.is_frontend() && settings.client_timeouts.client.is_none();
+    let servers = proxy.kind.is_backend() && !proxy.servers.is_empty();
+    let server = servers && (settings.server_timeouts.connect.is_none() || settings.server_timeouts.server.is_none());
+    if client || server {
+        resolver.findings.warning(format!(
+            "missing timeouts for {} '{}'.\n   | While not properly invalid, you will certainly encounter various \
+             problems\n   | with such a configuration. To fix this, please ensure that all following\n   | timeouts \
+             are set to a non-zero value: 'client', 'connect', 'server'.",
+            proxy.kind.noun(),
+            proxy.name
+        ));
+    }
+}
+
+fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    if !proxy.kind.is_frontend() || matches!(proxy.settings.format, Format::Default) {
+        return;
+    }
+    if log_lines(resolver, &proxy.settings) == 0 {
+        resolver.findings.warning(format!(
+            "log format ignored for {} '{}' since it has no log address.",
+            proxy.kind.noun(),
+            proxy.name
+        ));
+    }
+}
+
+/// How many targets a proxy logs to, `log global` counted for what it stands for.
+fn log_lines(resolver: &Resolver<'_>, settings: &Settings) -> usize {
+    let globals = resolver.draft.global_extra.logs.len();
+    settings.logs.iter().map(|line| if is_global(line) { globals } else { 1 }).sum()
+}
+
+fn is_global(line: &super::draft::LogLine) -> bool {
+    matches!(line.words.as_slice(), [only] if only.text == "global")
+}
+
+/// What is ignored outside of HTTP mode.
+fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    let settings = &proxy.settings;
+    if settings.mode == Mode::Http {
+        return;
+    }
+    let (noun, name) = (proxy.kind.noun(), proxy.name.as_str());
+    let findings = &mut *resolver.findings;
+    if settings.stats.is_some() {
+        findings.warning(format!("'stats' statement ignored for {noun} '{name}' as it requires HTTP mode."));
+    }
+    for keyword in ["http-request", "http-response", "redirect"] {
+        if proxy.rules.iter().any(|rule| rule.keyword == keyword) {
+            findings.warning(format!("'{keyword}' rules ignored for {noun} '{name}' as they require HTTP mode."));
+        }
+    }
+    if settings.forwarded_for.is_some() {
+        findings.warning(format!("'option forwardfor' ignored for {noun} '{name}' as it requires HTTP mode."));
+    }
+    if settings.original_to.is_some() {
+        findings.warning(format!("'option originalto' ignored for {noun} '{name}' as it requires HTTP mode."));
+    }
+    for row in crate::registry::OPTIONS.iter().copied().flatten().filter(|row| row.http) {
+        let mut copy = settings.clone();
+        if *(row.field)(&mut copy) && row.sections.intersects(proxy.kind.section()) {
+            let option = row.name;
+            findings.warning(format!("'option {option}' ignored for {noun} '{name}' as it requires HTTP mode."));
+        }
+    }
+}
+
+/// The client side of a proxy, its default backend left open.
+pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
+    let settings = &proxy.settings;
+    let flags = &settings.flags;
+    Frontend {
+        name: proxy.name.clone(),
+        uuid,
+        description: proxy.description.clone(),
+        mode: settings.mode,
+        is_listen: proxy.kind.is_backend(),
+        disabled: settings.disabled,
+        binds: binds(proxy),
+        maxconn: settings.maxconn,
+        backlog: settings.backlog,
+        timeouts: settings.client_timeouts,
+        connection_mode: settings.connection_mode.unwrap_or_default(),
+        forwarded_for: in_http(settings, &settings.forwarded_for),
+        original_to: in_http(settings, &settings.original_to),
+        log: log(flags),
+        stats: in_http(settings, &settings.stats),
+        splice: splice(flags),
+        tcp_keepalive: flags.clitcpka,
+        nolinger: flags.nolinger,
+        no_delay: flags.http_no_delay,
+        ignore_probes: flags.http_ignore_probes,
+        socket_stats: flags.socket_stats,
+        accept_invalid: flags.accept_invalid_http_request,
+        ..Frontend::default()
+    }
+}
+
+/// The server side of a proxy, its servers left out.
+pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
+    let settings = &proxy.settings;
+    let flags = &settings.flags;
+    Backend {
+        name: proxy.name.clone(),
+        uuid,
+        description: proxy.description.clone(),
+        mode: settings.mode,
+        is_listen: proxy.kind.is_frontend(),
+        disabled: settings.disabled,
+        algorithm: settings.algorithm,
+        all_backups: flags.allbackups,
+        timeouts: settings.server_timeouts,
+        connection_mode: settings.connection_mode.unwrap_or_default(),
+        reuse: settings.reuse,
+        retries: settings.retries,
+        redispatch: settings.redispatch,
+        fullconn: settings.fullconn,
+        forwarded_for: in_http(settings, &settings.forwarded_for),
+        original_to: in_http(settings, &settings.original_to),
+        abort_on_close: flags.abortonclose,
+        check: settings.check.resolve(),
+        log_health_checks: flags.log_health_checks,
+        log: log(flags),
+        stats: in_http(settings, &settings.stats),
+        splice: splice(flags),
+        tcp_keepalive: flags.srvtcpka,
+        nolinger: flags.nolinger,
+        no_delay: flags.http_no_delay,
+        prefer_last_server: flags.prefer_last_server,
+        accept_invalid: flags.accept_invalid_http_response,
+        ..Backend::default()
+    }
+}
+
+/// A setting that only HTTP mode uses.
+fn in_http<T: Clone>(settings: &Settings, value: &Option<T>) -> Option<T> {
+    value.clone().filter(|_| settings.mode == Mode::Http)
+}
+
+fn splice(flags: &Flags) -> Splice {
+    Splice { auto: flags.splice_auto, request: flags.splice_request, response: flags.splice_response }
+}
+
+fn log(flags: &Flags) -> LogSettings {
+    LogSettings {
+        dontlognull: flags.dontlognull,
+        dontlog_normal: flags.dontlog_normal,
+        logasap: flags.logasap,
+        ..LogSettings::default()
+    }
+}
+
+fn binds(proxy: &ProxyDraft) -> Vec<Bind> {
+    let mut chosen = Vec::new();
+    for bind in &proxy.binds {
+        // `id` names the line's first socket; the others are counted on.
+        chosen.extend((0..bind.addresses.len()).map(|index| bind.id.filter(|_| index == 0)));
+    }
+    let mut numbers = number(&chosen).into_iter();
+    let mut out = Vec::with_capacity(chosen.len());
+    for bind in &proxy.binds {
+        for address in &bind.addresses {
+            out.push(Bind {
+                // `number` gives as many as it is asked for.
+                uuid: numbers.next().unwrap_or_default(),
+                name: bind.name.clone(),
+                address: address.clone(),
+                options: BindOptions {
+                    backlog: bind.options.backlog.or(proxy.settings.backlog),
+                    ..bind.options.clone()
+                },
+            });
+        }
+    }
+    out
+}

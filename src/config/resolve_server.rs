@@ -1,0 +1,179 @@
+//! Servers from their drafts: numbers, addresses, host names, checks.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::address::{Address, Family, Host, Port, Target, resolve_host};
+use super::draft::{ProxyDraft, ServerDraft};
+use super::finding::{Finding, Place, Severity};
+use super::resolve::{Resolver, number};
+use super::scope::not_yet;
+use crate::proxy::{AdminAtStart, BackendId, Server, ServerAddress};
+use crate::time::Millis;
+
+/// `pool-purge-delay` when it is not written (section 5.2).
+const POOL_PURGE_DELAY: Millis = Millis(5000);
+/// `weight` when it is not written.
+const WEIGHT_DEFAULT: u32 = 1;
+
+/// The last word when a host name could not be resolved.
+pub(super) const UNRESOLVED: &str = "Failed to initialize server(s) addr.";
+
+/// Adds a proxy's servers to the configuration.
+pub(super) fn servers(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) -> Range<u32> {
+    distinct_names(resolver, proxy);
+    let chosen: Vec<Option<u32>> = proxy.servers.iter().map(|server| server.id).collect();
+    // There are far fewer than 2^32 servers and backends.
+    let backend = BackendId(resolver.config.backends.len() as u32);
+    let first = resolver.config.servers.len() as u32;
+    for (draft, uuid) in proxy.servers.iter().zip(number(&chosen)) {
+        let server = server(resolver, proxy, draft, backend, uuid);
+        resolver.config.servers.push(server);
+    }
+    first..resolver.config.servers.len() as u32
+}
+
+fn distinct_names(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    for (index, server) in proxy.servers.iter().enumerate() {
+        let same = proxy.servers[..index].iter().find(|other| other.name == server.name);
+        let (Some(other), Some(at)) = (same.and_then(|other| other.at.as_ref()), server.at.as_ref()) else {
+            continue;
+        };
+        let text = format!(
+            "{} '{}', another server named '{}' was already defined at line {}, please use distinct names.",
+            proxy.kind.noun(),
+            proxy.name,
+            server.name,
+            other.line
+        );
+        let mut finding = Finding::general(Severity::Alert, text);
+        finding.place = Place::Keyword;
+        finding.file = at.file.clone();
+        finding.line = at.line;
+        resolver.findings.push(finding);
+    }
+}
+
+fn server(
+    resolver: &mut Resolver<'_>,
+    proxy: &ProxyDraft,
+    draft: &ServerDraft,
+    backend: BackendId,
+    uuid: u32,
+) -> Server {
+    let (address, fqdn) = match &draft.address {
+        Some(address) => match target(address) {
+            Ok(found) => found,
+            Err(text) => {
+                complain(resolver, proxy, draft, &text);
+                (ServerAddress::Abstract(Vec::new()), None)
+            }
+        },
+        // A `server` line without an address was refused when it was read.
+        None => (ServerAddress::Abstract(Vec::new()), None),
+    };
+    if draft.check {
+        check_has_port(resolver, proxy, draft, &address);
+    }
+    Server {
+        name: draft.name.clone(),
+        uuid,
+        backend,
+        address,
+        fqdn,
+        weight: draft.weight.unwrap_or(WEIGHT_DEFAULT),
+        backup: draft.backup,
+        maxconn: draft.maxconn,
+        maxqueue: draft.maxqueue,
+        admin: if draft.disabled { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
+        check: draft.check.then(|| draft.settings.clone()),
+        pool_max_conn: draft.pool_max_conn,
+        pool_purge_delay: draft.pool_purge_delay.unwrap_or(POOL_PURGE_DELAY),
+        pool_low_conn: draft.pool_low_conn,
+        cookie: draft.cookie.clone(),
+    }
+}
+
+/// The address and the host name of a server; an unresolved name stands as an unspecified address
+/// until [`addresses`] looks it up.
+fn target(address: &Address) -> Result<(ServerAddress, Option<String>), String> {
+    let Target::Inet { host, port } = &address.target else {
+        return match &address.target {
+            Target::Unix(path) => Ok((ServerAddress::Unix(path.clone()), None)),
+            Target::Abstract(name) => Ok((ServerAddress::Abstract(name.clone()), None)),
+            _ => Err(not_yet("sockpair@")),
+        };
+    };
+    let (ip, fqdn) = match host {
+        Host::Ip(ip) => (*ip, None),
+        Host::Name(name, Family::V6) => (std::net::Ipv6Addr::UNSPECIFIED.into(), Some(name.clone())),
+        Host::Name(name, _) => (std::net::Ipv4Addr::UNSPECIFIED.into(), Some(name.clone())),
+    };
+    let address = match port {
+        Port::Fixed(port) if *port > 0 => ServerAddress::Ip(SocketAddr::new(ip, *port)),
+        Port::Offset(offset) => ServerAddress::IpRelative(ip, *offset),
+        Port::None | Port::Fixed(_) | Port::Range(..) => ServerAddress::IpRelative(ip, 0),
+    };
+    Ok((address, fqdn))
+}
+
+/// A check cannot use the client's destination port: there is no client.
+fn check_has_port(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, address: &ServerAddress) {
+    if !matches!(address, ServerAddress::IpRelative(..)) || draft.settings.port.is_some() {
+        return;
+    }
+    let rules = proxy.settings.check.http;
+    let hint = if rules { " nor tcp_check rule 'connect' with port information" } else { "" };
+    resolver.findings.alert(format!(
+        "config: {} '{}': server '{}' has neither service port nor check port{hint}.",
+        proxy.kind.noun(),
+        proxy.name,
+        draft.name
+    ));
+}
+
+/// Resolves host names, once nothing else is wrong.
+pub(super) fn addresses(resolver: &mut Resolver<'_>) {
+    if resolver.findings.fatal() {
+        return;
+    }
+    let mut failed = false;
+    let mut index = 0;
+    let draft = resolver.draft;
+    for proxy in draft.proxies.iter().filter(|proxy| proxy.kind.is_backend()) {
+        for server in &proxy.servers {
+            failed |= !resolve_one(resolver, proxy, server, index);
+            index += 1;
+        }
+    }
+    if failed {
+        resolver.findings.alert(UNRESOLVED);
+    }
+}
+
+fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, index: usize) -> bool {
+    let Some(Address { target: Target::Inet { host: Host::Name(name, family), .. }, .. }) = &draft.address else {
+        return true;
+    };
+    let Some(ip) = resolve_host(name, *family) else {
+        complain(resolver, proxy, draft, &format!("could not resolve address '{name}'."));
+        return false;
+    };
+    match &mut resolver.config.servers[index].address {
+        ServerAddress::Ip(address) => address.set_ip(ip),
+        ServerAddress::IpRelative(address, _) => *address = ip,
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {}
+    }
+    true
+}
+
+fn complain(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, text: &str) {
+    let text = format!("'server {}/{}' : {text}", proxy.name, draft.name);
+    let mut finding = Finding::general(Severity::Alert, text);
+    if let Some(at) = &draft.at {
+        finding.place = Place::Server;
+        finding.file = at.file.clone();
+        finding.line = at.line;
+    }
+    resolver.findings.push(finding);
+}

@@ -1,0 +1,35 @@
+//! Hooks of the rule language: lines are kept as words in the order written, and parsed when all
+//! proxies are known.
+
+use super::draft::RuleLine;
+use super::scope::{Scope, not_yet};
+use super::word::Word;
+use crate::registry::{Keyword, Sections};
+
+/// The rows of this module.
+pub static ROWS: &[Keyword] = &[
+    row("acl", Sections::PROXIES, |s, w| keep(s, w, "acl"), "name a condition"),
+    row("http-request", Sections::PROXIES, |s, w| keep(s, w, "http-request"), "act on requests"),
+    row("http-response", Sections::PROXIES, |s, w| keep(s, w, "http-response"), "act on responses"),
+    row("redirect", Sections::PROXIES, |s, w| keep(s, w, "redirect"), "send clients elsewhere"),
+    row("use_backend", CLIENTS, |s, w| keep(s, w, "use_backend"), "choose a backend"),
+    row("stats http-request", Sections::PROXIES, |_, _| Err(not_yet("stats http-request")), "guard the statistics"),
+];
+
+/// Client side without defaults.
+const CLIENTS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
+
+const fn row(
+    name: &'static str,
+    sections: Sections,
+    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    help: &'static str,
+) -> Keyword {
+    Keyword { name, sections, args_max: None, parse, help }
+}
+
+fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
+    let at = scope.at.clone();
+    scope.proxy().rules.push(RuleLine { keyword, words: words.to_vec(), at });
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Section lines: `global`, `defaults`, `frontend`, `backend`, `listen` (chapter 4).
+
+use super::draft::{Kind, ProxyDraft, Settings};
+use super::scope::{Scope, Section, arg, no_more_than, not_yet};
+use super::unit::invalid_char;
+use super::word::Word;
+
+/// Every section keyword, for suggestions; the ones not built yet included.
+pub const NAMES: &[&str] = &[
+    "global",
+    "defaults",
+    "frontend",
+    "backend",
+    "listen",
+    "userlist",
+    "peers",
+    "mailers",
+    "resolvers",
+    "cache",
+    "program",
+    "http-errors",
+    "ring",
+    "log-forward",
+    "fcgi-app",
+];
+
+/// Whether a line that begins with `word` opens a section.
+#[must_use]
+pub fn is_section(word: &str) -> bool {
+    NAMES.contains(&word)
+}
+
+/// Opens the section of a section line; [`Section::Skipped`] when it cannot be.
+pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
+    let result = match arg(words, 0) {
+        "global" => no_more_than(words, 1, 0, "global").map(|()| Section::Global),
+        "defaults" => proxy(scope, words, Kind::Defaults),
+        "frontend" => proxy(scope, words, Kind::Frontend),
+        "backend" => proxy(scope, words, Kind::Backend),
+        "listen" => proxy(scope, words, Kind::Listen),
+        other => Err(not_yet(other)),
+    };
+    result.unwrap_or_else(|text| {
+        scope.alert(text);
+        Section::Skipped
+    })
+}
+
+fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, String> {
+    let line = Line::parse(words, kind)?;
+    let settings = inherited(scope, kind, &line)?;
+    if kind != Kind::Defaults {
+        unique_name(scope, kind, line.name);
+    }
+    let draft = ProxyDraft {
+        kind,
+        name: line.name.to_owned(),
+        at: scope.at.clone(),
+        id: None,
+        description: None,
+        settings,
+        binds: Vec::new(),
+        servers: Vec::new(),
+        rules: Vec::new(),
+    };
+    if kind == Kind::Defaults {
+        let index = scope.draft.defaults.len();
+        scope.draft.defaults.push(draft);
+        scope.draft.last_defaults = Some(index);
+        return Ok(Section::Defaults(index));
+    }
+    let section = Section::Proxy(scope.draft.proxies.len());
+    scope.draft.proxies.push(draft);
+    if let Some(addresses) = line.addresses {
+        scope.section = section;
+        super::bind::section_addresses(scope, addresses)?;
+    }
+    Ok(section)
+}
+
+/// A section line taken apart.
+struct Line<'a> {
+    name: &'a str,
+    from: Option<&'a str>,
+    /// The listening addresses that versions up to 1.6 allowed here.
+    addresses: Option<&'a Word>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(words: &'a [Word], kind: Kind) -> Result<Line<'a>, String> {
+        let keyword = kind.keyword();
+        let anonymous = kind == Kind::Defaults && matches!(arg(words, 1), "" | "from");
+        if !anonymous && arg(words, 1).is_empty() {
+            return Err(format!("'{keyword}' expects an <id> argument"));
+        }
+        let name = if anonymous { "" } else { arg(words, 1) };
+        if let Some(c) = invalid_char(name).filter(|_| kind != Kind::Defaults) {
+            return Err(format!("character '{c}' is not permitted in '{keyword}' name '{name}'."));
+        }
+        let mut used = if anonymous { 1 } else { 2 };
+        let addresses = (kind.is_frontend() && looks_like_addresses(arg(words, used))).then(|| &words[used]);
+        if addresses.is_some() {
+            used += 1;
+        }
+        let from = (arg(words, used) == "from").then(|| arg(words, used + 1));
+        if from.is_some() {
+            used += 2;
+        }
+        if from == Some("") {
+            return Err(format!("'from' expects the name of a 'defaults' section in '{keyword} {name}'."));
+        }
+        no_more_than(words, used, 0, keyword).map_err(|text| {
+            if kind.is_frontend() {
+                format!("{text} Please use the 'bind' keyword for listening addresses.")
+            } else {
+                text
+            }
+        })?;
+        Ok(Line { name, from, addresses })
+    }
+}
+
+fn looks_like_addresses(text: &str) -> bool {
+    text.contains(':') || text.starts_with('/')
+}
+
+/// The settings that a new section begins with: those of the `defaults` section that it names, or
+/// else of the last one. A `defaults` section without `from` begins afresh.
+fn inherited(scope: &Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Settings, String> {
+    let defaults = &scope.draft.defaults;
+    let Some(from) = line.from else {
+        return Ok(match scope.draft.last_defaults {
+            Some(index) if kind != Kind::Defaults => defaults[index].settings.clone(),
+            _ => Settings::default(),
+        });
+    };
+    let mut named = defaults.iter().filter(|section| section.name == from);
+    let Some(first) = named.next() else {
+        return Err(format!("defaults section '{from}' not found for {} '{}'.", kind.keyword(), line.name));
+    };
+    match named.next() {
+        None => Ok(first.settings.clone()),
+        Some(second) => Err(format!(
+            "ambiguous defaults section name '{from}' referenced by {} '{}' exists at least at {} and {}.",
+            kind.keyword(),
+            line.name,
+            first.at,
+            second.at
+        )),
+    }
+}
+
+/// Frontends must differ in name from frontends, backends from backends.
+fn unique_name(scope: &mut Scope<'_>, kind: Kind, name: &str) {
+    let same = scope.draft.proxies.iter().find(|other| {
+        other.name == name
+            && ((kind.is_backend() && other.kind.is_backend()) || (kind.is_frontend() && other.kind.is_frontend()))
+    });
+    if let Some(other) = same {
+        let text = format!(
+            "Parsing [{}]: {} '{name}' has the same name as {} '{name}' declared at {}.",
+            scope.at,
+            kind.noun(),
+            other.kind.noun(),
+            other.at
+        );
+        scope.findings.alert(text);
+    }
+}

@@ -1,0 +1,360 @@
+//! `server` and `default-server` (sections 4.2 and 5.2).
+
+use super::address::{self, Host, Target};
+use super::draft::ServerDraft;
+use super::finding::{Place, Severity};
+use super::scope::{Scope, arg, not_yet};
+use super::suggest;
+use super::unit::{TimeUnit, UnitError, atoi, invalid_char, time_ms};
+use super::word::Word;
+use crate::registry::{self, Keyword, Sections, ServerKeyword};
+use crate::time::Millis;
+
+/// Largest weight of a server.
+pub const WEIGHT_MAX: i32 = 256;
+
+/// The rows of this module. Their section check is their own: HAProxy refuses them instead of ignoring them.
+pub static ROWS: &[Keyword] = &[
+    Keyword { name: "server", sections: Sections::ANY_PROXY, args_max: None, parse: server, help: "a server" },
+    Keyword {
+        name: "default-server",
+        sections: Sections::ANY_PROXY,
+        args_max: None,
+        parse: default_server,
+        help: "parameters of the servers that follow",
+    },
+];
+
+/// Parameters of both.
+pub static PARAMETERS: &[ServerKeyword] = &[
+    row("addr", 1, addr),
+    row("backup", 0, |s, _| put(&mut s.backup, true)),
+    row("check", 0, |s, _| put(&mut s.check, true)),
+    ServerKeyword { in_default: false, ..row("cookie", 1, cookie) },
+    row("disabled", 0, |s, _| put(&mut s.disabled, true)),
+    row("downinter", 1, |s, w| Ok(s.settings.downinter = Some(delay(s, w)?))),
+    row("enabled", 0, |s, _| put(&mut s.disabled, false)),
+    row("fall", 1, |s, w| Ok(s.settings.fall = at_least_one(w)?)),
+    row("fastinter", 1, |s, w| Ok(s.settings.fastinter = Some(delay(s, w)?))),
+    ServerKeyword { in_default: false, ..row("id", 1, id) },
+    row("inter", 1, |s, w| Ok(s.settings.inter = delay(s, w)?)),
+    row("maxconn", 1, |s, w| Ok(s.maxconn = limit(w)?)),
+    row("maxqueue", 1, |s, w| Ok(s.maxqueue = limit(w)?)),
+    row("no-backup", 0, |s, _| put(&mut s.backup, false)),
+    row("no-check", 0, |s, _| put(&mut s.check, false)),
+    row("no-ssl", 0, |_, _| Ok(())),
+    row("pool-low-conn", 1, pool_low_conn),
+    row("pool-max-conn", 1, pool_max_conn),
+    row("pool-purge-delay", 1, pool_purge_delay),
+    row("port", 1, port),
+    row("rise", 1, |s, w| Ok(s.settings.rise = at_least_one(w)?)),
+    row("weight", 1, weight),
+];
+
+/// Parameters of HAProxy 2.6 that are not built yet.
+const LATER: &[&str] = &[
+    "agent-addr",
+    "agent-check",
+    "agent-inter",
+    "agent-port",
+    "agent-send",
+    "alpn",
+    "ca-file",
+    "check-alpn",
+    "check-proto",
+    "check-send-proxy",
+    "check-sni",
+    "check-ssl",
+    "check-via-socks4",
+    "ciphers",
+    "ciphersuites",
+    "crl-file",
+    "crt",
+    "error-limit",
+    "init-addr",
+    "log-proto",
+    "max-reuse",
+    "minconn",
+    "namespace",
+    "non-stick",
+    "npn",
+    "observe",
+    "on-error",
+    "on-marked-down",
+    "on-marked-up",
+    "proto",
+    "proxy-v2-options",
+    "redir",
+    "resolve-net",
+    "resolve-opts",
+    "resolve-prefer",
+    "resolvers",
+    "send-proxy",
+    "send-proxy-v2",
+    "send-proxy-v2-ssl",
+    "send-proxy-v2-ssl-cn",
+    "slowstart",
+    "sni",
+    "socks4",
+    "source",
+    "ssl",
+    "ssl-max-ver",
+    "ssl-min-ver",
+    "stick",
+    "tcp-ut",
+    "tfo",
+    "track",
+    "usesrc",
+    "verify",
+    "verifyhost",
+    "ws",
+];
+
+const fn row(
+    name: &'static str,
+    args: usize,
+    parse: fn(&mut ServerDraft, &[Word]) -> Result<(), String>,
+) -> ServerKeyword {
+    ServerKeyword { name, args, in_default: true, parse, help: "see the manual, 5.2" }
+}
+
+/// Refuses both keywords where there are no servers; `Ok(false)` says that it did.
+fn allowed(scope: &mut Scope<'_>, keyword: &str) -> Result<(), String> {
+    scope.place = Place::Server;
+    let at = scope.at.clone();
+    let section = scope.sections();
+    if section.intersects(Sections::DEFAULTS) && keyword == "server" {
+        return Err("'server' not allowed in 'defaults' section.".into());
+    }
+    if section.intersects(Sections::FRONTEND) {
+        let name = scope.proxy().name.clone();
+        return Err(format!(
+            "parsing [{at}] : '{keyword}' not allowed because frontend '{name}' has no backend capability."
+        ));
+    }
+    Ok(())
+}
+
+fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    allowed(scope, "server")?;
+    let (name, text) = (arg(words, 1), arg(words, 2));
+    if name.is_empty() || text.is_empty() {
+        return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
+    }
+    scope.point_at(&words[1]);
+    if let Some(c) = invalid_char(name) {
+        return Err(format!("character '{c}' is not permitted in server name '{name}'."));
+    }
+    let place = format!("'server {}/{name}' : ", scope.proxy().name);
+    scope.point_at(&words[2]);
+    let parsed = address::parse(text, address::SERVER).map_err(|e| format!("{place}{e}"))?;
+    let mut draft = scope.settings().default_server.clone();
+    draft.name = name.to_owned();
+    draft.at = Some(scope.at.clone());
+    draft.address = Some(parsed);
+    if !parameters(scope, &mut draft, &words[3..], &place)? {
+        return Ok(());
+    }
+    unique_id(scope, &draft, &place)?;
+    scope.proxy().servers.push(draft);
+    Ok(())
+}
+
+fn default_server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    allowed(scope, "default-server")?;
+    let mut draft = scope.settings().default_server.clone();
+    if parameters(scope, &mut draft, &words[1..], "")? {
+        scope.settings().default_server = draft;
+    }
+    Ok(())
+}
+
+/// Parses the parameters that follow an address; `false` when one was unknown, which has been reported.
+fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], place: &str) -> Result<bool, String> {
+    let default = place.is_empty();
+    let mut rest = words;
+    while let Some(word) = rest.first() {
+        scope.point_at(word);
+        let name = word.text.as_str();
+        let Some(row) = registry::server_keyword(name) else {
+            if LATER.contains(&name) {
+                return Err(format!("{place}{}", not_yet(name)));
+            }
+            unknown(scope, name, place);
+            return Ok(false);
+        };
+        if default && !row.in_default {
+            return Err(format!("'{name}' option is not accepted in default-server sections"));
+        }
+        let end = (1 + row.args).min(rest.len());
+        (row.parse)(draft, &rest[..end]).map_err(|text| format!("{place}{text}."))?;
+        rest = &rest[end..];
+    }
+    Ok(true)
+}
+
+fn unknown(scope: &mut Scope<'_>, name: &str, place: &str) {
+    let rows = registry::SERVER_KEYWORDS.iter().copied().flatten();
+    let suggestion = suggest::nearest(name, rows.map(|row| row.name).chain(LATER.iter().copied()));
+    let mut text = match suggestion {
+        Some(meant) => format!("{place}unknown keyword '{name}'; did you mean '{meant}' maybe ?"),
+        None => format!("{place}unknown keyword '{name}'."),
+    };
+    if place.is_empty() {
+        text.push_str(" Hint: no address was expected for this server.");
+    }
+    scope.report(Severity::Alert, text, suggestion.map(str::to_owned));
+}
+
+fn unique_id(scope: &mut Scope<'_>, draft: &ServerDraft, place: &str) -> Result<(), String> {
+    let Some(id) = draft.id else { return Ok(()) };
+    let other = scope.proxy().servers.iter().find(|other| other.id == Some(id));
+    match other.and_then(|other| Some((other, other.at.as_ref()?))) {
+        None => Ok(()),
+        Some((other, at)) => {
+            Err(format!("{place}'id' : custom id {id} already used at {at} ('server {}').", other.name))
+        }
+    }
+}
+
+fn put<T>(field: &mut T, value: T) -> Result<(), String> {
+    *field = value;
+    Ok(())
+}
+
+/// How messages name the server: `server s1`, or `default-server`.
+fn subject(draft: &ServerDraft) -> String {
+    if draft.name.is_empty() { "default-server".to_owned() } else { format!("server {}", draft.name) }
+}
+
+fn delay(draft: &ServerDraft, words: &[Word]) -> Result<Millis, String> {
+    let (keyword, text) = (arg(words, 0), arg(words, 1));
+    if text.is_empty() {
+        return Err(format!("'{keyword}' expects a delay as argument."));
+    }
+    let of = subject(draft);
+    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+        UnitError::Unexpected(c) => {
+            // HAProxy's message for 'inter' names the agent's.
+            let named = if keyword == "inter" { "agent-inter" } else { keyword };
+            format!("unexpected character '{c}' in '{named}' argument of {of}.")
+        }
+        _ => format!(
+            "timer overflow in argument <{text}> to <{keyword}> of {of}, maximum value is 2147483647 ms (~24.8 days)."
+        ),
+    })?;
+    if ms == 0 {
+        return Err(format!("invalid value 0 for argument '{keyword}' of {of}."));
+    }
+    Ok(Millis(u64::from(ms)))
+}
+
+fn at_least_one(words: &[Word]) -> Result<u32, String> {
+    let (keyword, text) = (arg(words, 0), arg(words, 1));
+    if text.is_empty() {
+        return Err(format!("'{keyword}' expects an integer argument."));
+    }
+    match u32::try_from(atoi(text)) {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(format!("'{keyword}' has to be > 0.")),
+    }
+}
+
+fn limit(words: &[Word]) -> Result<Option<u32>, String> {
+    let (keyword, text) = (arg(words, 0), arg(words, 1));
+    if text.is_empty() {
+        return Err(format!("'{keyword}' expects an integer argument."));
+    }
+    Ok(u32::try_from(atoi(text)).ok().filter(|n| *n > 0))
+}
+
+fn addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'addr' expects <ipv4|ipv6> as argument.".into());
+    }
+    let allowed = address::Allowed { resolve: true, ..address::SERVER };
+    let parsed = address::parse(text, allowed).map_err(|e| format!("'addr' : {e}"))?;
+    let Target::Inet { host: Host::Ip(ip), port } = parsed.target else {
+        return Err(not_yet("addr of another kind than IPv4 or IPv6"));
+    };
+    draft.settings.addr = Some(ip);
+    if let address::Port::Fixed(port) = port {
+        draft.settings.port = Some(port).filter(|port| *port > 0).or(draft.settings.port);
+    }
+    Ok(())
+}
+
+fn cookie(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'cookie' expects <value> as argument.".into()),
+        value => put(&mut draft.cookie, Some(value.to_owned())),
+    }
+}
+
+fn id(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'id' : expects an integer argument".into());
+    }
+    match u32::try_from(atoi(text)) {
+        Ok(id) if id > 0 => put(&mut draft.id, Some(id)),
+        _ => Err("'id' : custom id has to be > 0".into()),
+    }
+}
+
+fn pool_low_conn(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'pool-low-conn' expects <value> as argument.".into());
+    }
+    match u32::try_from(atoi(text)) {
+        Ok(n) => put(&mut draft.pool_low_conn, n),
+        Err(_) => Err("'pool-low-conn' must be >= 0".into()),
+    }
+}
+
+fn pool_max_conn(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'pool-max-conn' expects <value> as argument.".into());
+    }
+    match atoi(text) {
+        -1 => put(&mut draft.pool_max_conn, None),
+        n => match u32::try_from(n) {
+            Ok(n) => put(&mut draft.pool_max_conn, Some(n)),
+            Err(_) => Err("'pool-max-conn' must be >= -1".into()),
+        },
+    }
+}
+
+fn pool_purge_delay(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'pool-purge-delay' expects <value> as argument.".into());
+    }
+    let ms = time_ms(text, TimeUnit::Ms)
+        .map_err(|error| error.argument(text, "<pool-purge-delay>", "<pool-purge-delay>"))?;
+    put(&mut draft.pool_purge_delay, Some(Millis(u64::from(ms))))
+}
+
+fn port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'port' expects a port number as argument.".into());
+    }
+    // As in HAProxy, only the low sixteen bits count.
+    draft.settings.port = Some(atoi(text) as u16).filter(|port| *port > 0);
+    Ok(())
+}
+
+fn weight(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let n = atoi(arg(words, 1));
+    if !(0..=WEIGHT_MAX).contains(&n) {
+        let of = subject(draft);
+        return Err(format!("weight of {of} is not within 0 and {WEIGHT_MAX} ({n})."));
+    }
+    // Within the range just checked.
+    draft.weight = Some(n as u32);
+    Ok(())
+}
