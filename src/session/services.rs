@@ -74,6 +74,30 @@ pub enum Pick {
 }
 
 impl Services {
+    /// Services of a worker that begins at `now`.
+    pub fn new(config: &'static Config, counters: Counters, now: Now, net: Net) -> Services {
+        let tune = &config.global.tune;
+        let pipes = config.global.maxpipes.unwrap_or(config.global.maxconn.unwrap_or(2000) / 4) as usize;
+        Services {
+            config,
+            counters,
+            now,
+            net,
+            buffers: Pool::new(tune.bufsize),
+            pipes: Pipes::new(pipes, (tune.pipesize > 0).then_some(tune.pipesize)),
+            timers: Wheel::new(now.tick().0),
+            upstreams: Upstreams::new(config.servers.len()),
+            queues: Queues::new(config.backends.len(), config.servers.len()),
+            balancers: config.backends.iter().map(|backend| Balancer::new(backend.servers.len())).collect(),
+            promoted: Vec::new(),
+            log: Logger::default(),
+            captures: Captures::default(),
+            requests: 0,
+            stopping: false,
+            no_splice: config.global.nosplice,
+        }
+    }
+
     /// Limits of a message's head.
     pub fn limits(&self, lenient: bool) -> Limits {
         let tune = &self.config.global.tune;
