@@ -28,9 +28,56 @@ pub mod transport;
 pub mod upstream;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use config::{LoadOptions, Severity};
+use process::{Invocation, StartPlan, notice};
+
 /// Runs the command line to its end and gives the exit code of the process.
-pub fn run(_args: Vec<OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run(argv: Vec<OsString>) -> ExitCode {
+    match process::invoke(&argv) {
+        Ok(invocation) => start(&invocation),
+        Err(code) => code,
+    }
+}
+
+fn start(invocation: &Invocation) -> ExitCode {
+    let args = &invocation.args;
+    let options = LoadOptions {
+        files: invocation.files.clone(),
+        local_peer: args.local_peer.clone(),
+        env: config::env::Env::of_process(),
+        ..LoadOptions::default()
+    };
+    let loaded = config::load(&options);
+    loaded.findings.print(std::io::stderr().is_terminal(), &mut |severity, text| match severity {
+        Severity::Alert => notice::alert(text),
+        Severity::Warning => notice::warning(text),
+        _ => notice::notice(text),
+    });
+    let Some(config) = loaded.config else { return ExitCode::FAILURE };
+    let plan = StartPlan::new(&invocation.program, args, &config);
+    if let Some(code) = process::after_config(args, !plan.listeners.is_empty()) {
+        return code;
+    }
+    // The configuration lives as long as the process: everything refers to it.
+    let config: &'static proxy::Config = Box::leak(Box::new(config));
+    let counters = match shared_counters(config) {
+        Ok(counters) => counters,
+        Err(reason) => {
+            notice::alert(format!("[{}.main()] Cannot map shared memory: {reason}.", invocation.program));
+            return ExitCode::FAILURE;
+        }
+    };
+    process::start(&plan, |worker| event::serve(config, counters, worker))
+}
+
+/// Maps the counters of all workers before any of them is forked.
+fn shared_counters(config: &proxy::Config) -> Result<stats::Counters, String> {
+    const WORKERS: usize = 1;
+    let words = stats::Counters::words_needed(config, WORKERS);
+    let mut arena = shm::Arena::with_capacity(words * size_of::<u64>()).map_err(|error| notice::reason(&error))?;
+    let row = arena.row(words).map_err(|_| "not enough of it".to_owned())?;
+    Ok(stats::Counters::new(config, row, WORKERS, 0))
 }

@@ -13,6 +13,9 @@ use crate::sys::socket;
 use crate::token::{Kind, Token};
 use crate::transport::Stream;
 
+/// Length of the queue of a listener that was paused; the kernel cuts it to its own limit.
+const RESUME_BACKLOG: i32 = 4096;
+
 /// One listening socket of a frontend.
 #[derive(Debug)]
 pub struct Listener {
@@ -73,6 +76,21 @@ impl Listeners {
         std::mem::take(&mut self.list).len()
     }
 
+    /// Stops listening but keeps the sockets: connections go to other processes on the same addresses, or
+    /// are refused (SIGTTOU).
+    pub fn pause(&mut self) {
+        for listener in &self.list {
+            let _not_tcp = socket2::SockRef::from(&listener.socket).shutdown(std::net::Shutdown::Read);
+        }
+    }
+
+    /// Listens again (SIGTTIN).
+    pub fn resume(&mut self) {
+        for listener in &mut self.list {
+            listener.pending = socket2::SockRef::from(&listener.socket).listen(RESUME_BACKLOG).is_ok();
+        }
+    }
+
     /// Whether none is open.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -112,7 +130,7 @@ impl Listener {
         let services = &core.services;
         let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
         let reached = |limit: Option<u32>, now: u64| limit.is_some_and(|limit| now >= u64::from(limit));
-        reached(services.config.global.maxconn, current(services.counters.process()))
+        reached(Some(services.maxconn), current(services.counters.process()))
             || reached(services.config[self.frontend].maxconn, current(services.counters.frontend(self.frontend)))
             || reached(self.maxconn, current(services.counters.listener(self.frontend, self.bind)))
     }

@@ -5,6 +5,8 @@
 
 pub mod accept;
 pub mod core;
+mod serve;
 pub mod worker;
 
 pub use core::Core;
+pub use serve::serve;

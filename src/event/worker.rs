@@ -1,6 +1,7 @@
 //! The loop: waits for events, hands them out, lets deadlines expire. The only caller of poll.
 
 use std::io;
+use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
@@ -8,6 +9,7 @@ use mio::{Events, Poll};
 
 use super::accept::Listeners;
 use super::core::{Core, Readiness};
+use crate::process::{self, Request, Signals};
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
 
@@ -47,12 +49,14 @@ pub struct Worker {
     pub core: Core,
     /// Listening sockets.
     pub listeners: Listeners,
+    signals: Signals,
+    ended: Option<ExitCode>,
 }
 
 impl Worker {
     /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
-    pub fn new(poll: Poll, clock: Clock, core: Core) -> Worker {
-        Worker { poll, clock, core, listeners: Listeners::default() }
+    pub fn new(poll: Poll, clock: Clock, core: Core, signals: Signals) -> Worker {
+        Worker { poll, clock, core, listeners: Listeners::default(), signals, ended: None }
     }
 
     /// The poll's registry.
@@ -60,14 +64,20 @@ impl Worker {
         self.poll.registry()
     }
 
-    /// Turns until a stop is complete.
+    /// Turns until a stop is complete; gives the exit code of the process.
     ///
     /// # Errors
     /// The kernel refuses to wait: nothing can be done then.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<ExitCode> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut more = true;
-        while !self.is_finished() {
+        loop {
+            if let Some(code) = self.ended {
+                return Ok(code);
+            }
+            if self.core.services.stopping && self.core.sessions.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -80,11 +90,28 @@ impl Worker {
             self.core.expire();
             more = self.listeners.accept(&mut self.core);
         }
-        Ok(())
     }
 
-    fn is_finished(&self) -> bool {
-        self.core.services.stopping && self.core.sessions.is_empty()
+    /// Does what the signals ask for.
+    fn signalled(&mut self) {
+        while let Ok(Some(request)) = self.signals.next_request() {
+            match request {
+                Request::SoftStop => self.soft_stop(),
+                Request::HardStop(signal) => self.ended = Some(process::stop_now(signal)),
+                Request::Pause => self.listeners.pause(),
+                Request::Resume => self.listeners.resume(),
+                Request::DumpServers | Request::DumpMemory => {}
+            }
+        }
+    }
+
+    /// Stops listening and lets what is under way finish (management manual, 4).
+    fn soft_stop(&mut self) {
+        if std::mem::replace(&mut self.core.services.stopping, true) {
+            return;
+        }
+        self.listeners.close();
+        self.core.close_idle_sessions();
     }
 
     fn timeout(&mut self) -> Option<Duration> {
@@ -104,7 +131,8 @@ impl Worker {
             Some(Kind::Listener) => self.listeners.ready(token.slot()),
             Some(Kind::Session) => self.core.session_event(token, ready),
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
-            Some(Kind::Check | Kind::Cli | Kind::Worker) | None => {}
+            Some(Kind::Worker) => self.signalled(),
+            Some(Kind::Check | Kind::Cli) | None => {}
         }
     }
 }

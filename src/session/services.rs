@@ -51,6 +51,8 @@ pub struct Services {
     pub stopping: bool,
     /// Splicing is off (`nosplice`, `-dS`).
     pub no_splice: bool,
+    /// Most connections of the service.
+    pub maxconn: u32,
 }
 
 /// A place on a server for someone who waited.
@@ -95,7 +97,15 @@ impl Services {
             requests: 0,
             stopping: false,
             no_splice: config.global.nosplice,
+            maxconn: config.global.maxconn.unwrap_or(u32::MAX),
         }
+    }
+
+    /// Takes over what the start found out about descriptors.
+    pub fn adopt_limits(&mut self, limits: &crate::process::Limits) {
+        self.maxconn = limits.maxconn;
+        let tune = &self.config.global.tune;
+        self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));
     }
 
     /// Limits of a message's head.

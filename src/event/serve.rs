@@ -1,0 +1,52 @@
+//! From an opened start to a running worker.
+
+use std::process::ExitCode;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Poll};
+
+use super::core::Core;
+use super::worker::{Clock, Worker};
+use crate::process::{ListenOwner, WorkerStart, notice};
+use crate::proxy::{Config, FrontendId};
+use crate::session::Services;
+use crate::stats::Counters;
+use crate::token::{Kind, Token};
+use crate::transport::Net;
+
+/// Runs a worker until it is told to stop; gives the exit code of its process.
+pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart) -> ExitCode {
+    match assemble(config, counters, start).and_then(|mut worker| worker.run()) {
+        Ok(code) => code,
+        Err(error) => {
+            notice::alert(format!("The event loop cannot go on: {}.", notice::reason(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn assemble(config: &'static Config, counters: Counters, start: WorkerStart) -> std::io::Result<Worker> {
+    let poll = Poll::new()?;
+    let clock = Clock::new();
+    let registry = poll.registry().try_clone()?;
+    let signals = Token::new(Kind::Worker, 0, 0);
+    registry.register(
+        &mut SourceFd(&std::os::fd::AsRawFd::as_raw_fd(&start.signals)),
+        signals.into(),
+        Interest::READABLE,
+    )?;
+    let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?));
+    services.adopt_limits(&start.limits);
+    let core = Core::new(services);
+    let mut worker = Worker::new(poll, clock, core, start.signals);
+    for listener in start.listeners {
+        match listener.owner {
+            ListenOwner::Frontend { frontend, bind } => {
+                let frontend = FrontendId(frontend as u32);
+                worker.listeners.add(&registry, &worker.core, listener.socket, frontend, bind)?;
+            }
+            ListenOwner::Cli(_) => {}
+        }
+    }
+    Ok(worker)
+}
