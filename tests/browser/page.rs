@@ -1,0 +1,207 @@
+//! What a visitor must find on the statistics page.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::binary;
+use crate::driver::{Browser, Screen};
+use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
+use crate::support::process::Running;
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Each server of `stats.cfg` with the class of its row, which HAProxy's own page gives it too.
+const STATES: &[(&str, &[&str])] = &[
+    ("healthy", &["active_up"]),
+    ("broken", &["active_down"]),
+    ("resting", &["maintain"]),
+    ("unwatched", &["active_no_check"]),
+    ("drained", &["active_draining", "active_nolb"]),
+    ("spare", &["backup_up"]),
+];
+
+/// Proxies, listeners and servers, by the anchors that links to the page use.
+const ANCHORS: &[&str] = &[
+    "visitors",
+    "visitors/Frontend",
+    "states",
+    "states/healthy",
+    "states/broken",
+    "states/resting",
+    "states/unwatched",
+    "states/drained",
+    "states/spare",
+    "states/Backend",
+    "node/Frontend",
+    "a-listen-section-with-a-rather-long-name/a-server-with-a-rather-long-name.example.test",
+];
+
+/// In the page: the row of an anchor. Anchors are `name`s in HAProxy's page.
+const ROW: &str = "const row = anchor => {
+    const found = document.getElementsByName(anchor)[0] || document.getElementById(anchor);
+    return found ? found.closest('tr') : null;
+};";
+
+/// The program under test with one server in each state.
+struct Proxy {
+    address: Ipv4Addr,
+    directory: TempDir,
+    _running: Running,
+}
+
+impl Proxy {
+    fn start() -> Result<Proxy, String> {
+        let directory = TempDir::new("stats").map_err(|error| error.to_string())?;
+        let address = loopback_address();
+        let text = include_str!("stats.cfg")
+            .replace("${ADDRESS}", &address.to_string())
+            .replace("${DIR}", &directory.path().display().to_string());
+        let file = directory.path().join("stats.cfg");
+        fs::write(&file, text).map_err(|error| error.to_string())?;
+        let arguments = ["-db".into(), "-f".into(), file.display().to_string()];
+        let binary = fs::canonicalize(binary()).map_err(|error| error.to_string())?;
+        let running = Running::start(&binary, "haproxy", &arguments, directory.path())
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        if !wait_listening(SocketAddr::V4(SocketAddrV4::new(address, 8080)), PATIENCE) {
+            return Err(format!("the proxy does not listen: {}", running.stderr()));
+        }
+        let proxy = Proxy { address, directory, _running: running };
+        proxy.runtime("set server states/drained state drain")?;
+        let settled = wait_until(PATIENCE, || {
+            let csv = proxy.runtime("show stat").unwrap_or_default();
+            let status = |server: &str, status: &str| {
+                let row = csv.lines().find(|row| row.starts_with(&format!("states,{server},")));
+                row.is_some_and(|row| row.split(',').nth(17) == Some(status))
+            };
+            status("broken", "DOWN") && status("healthy", "UP") && status("spare", "UP")
+        });
+        if !settled {
+            return Err(format!("states never settled: {}", proxy.runtime("show stat")?));
+        }
+        Ok(proxy)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}:8080/stats", self.address)
+    }
+
+    fn runtime(&self, command: &str) -> Result<String, String> {
+        let exchange = || -> std::io::Result<String> {
+            let mut socket = UnixStream::connect(self.directory.path().join("admin.sock"))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            writeln!(socket, "{command}")?;
+            let mut reply = String::new();
+            socket.read_to_string(&mut reply)?;
+            Ok(reply)
+        };
+        exchange().map_err(|error| format!("{command}: {error}"))
+    }
+}
+
+/// Title, every proxy and every server, and links to the other forms; seen at a desktop's width.
+pub fn lists_everything() -> Result<(), String> {
+    let proxy = Proxy::start()?;
+    let browser = Browser::start(Screen::Desktop)?;
+    browser.open(&proxy.url())?;
+    browser.screenshot("statistics-desktop")?;
+    let title = browser.run("return document.title")?;
+    if !title.as_str().is_some_and(|title| title.starts_with("Statistics Report for HAProxy")) {
+        return Err(format!("title: {title}"));
+    }
+    for anchor in ANCHORS {
+        let name = anchor.rsplit('/').next().unwrap_or(anchor);
+        let script = format!("{ROW} const r = row('{anchor}'); return r ? r.innerText : null");
+        let text = browser.run(&script)?;
+        if !text.as_str().is_some_and(|text| text.contains(name)) {
+            return Err(format!("the row of {anchor} says {text}"));
+        }
+    }
+    let csv = browser.run("return [...document.links].some(link => link.href.endsWith(';csv'))")?;
+    if csv != Value::Bool(true) {
+        return Err("no link to the CSV form".into());
+    }
+    Ok(())
+}
+
+/// HAProxy's class on each server's row, and no two states of the same colour.
+pub fn colours() -> Result<(), String> {
+    let proxy = Proxy::start()?;
+    let browser = Browser::start(Screen::Desktop)?;
+    browser.open(&proxy.url())?;
+    let mut colours: Vec<(String, &str)> = Vec::new();
+    for (server, classes) in STATES {
+        let script = format!(
+            "{ROW} const r = row('states/{server}');
+            return r ? [r.className, getComputedStyle(r).backgroundColor] : null"
+        );
+        let found = browser.run(&script)?;
+        let class = found[0].as_str().unwrap_or_default();
+        if !class.split(' ').any(|class| classes.contains(&class)) {
+            return Err(format!("{server}: class '{class}', expected one of {classes:?}"));
+        }
+        let colour = found[1].as_str().unwrap_or_default().to_string();
+        if let Some((_, other)) = colours.iter().find(|(seen, _)| *seen == colour) {
+            return Err(format!("{server} and {other} have the same colour, {colour}"));
+        }
+        colours.push((colour, server));
+    }
+    // What everybody expects of a statistics page: green is well, red is not.
+    let parts = |server: &str| -> Vec<i32> {
+        let colour = colours.iter().find(|(_, of)| *of == server).map_or("", |(colour, _)| colour);
+        colour.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    };
+    match (&parts("healthy")[..], &parts("broken")[..]) {
+        (&[red, green, _, ..], &[bad_red, bad_green, _, ..]) if green > red && bad_red > bad_green => Ok(()),
+        other => Err(format!("red, green and blue of healthy and broken: {other:?}")),
+    }
+}
+
+/// The page's own link that leaves out what is DOWN.
+pub fn hides_down_servers() -> Result<(), String> {
+    let proxy = Proxy::start()?;
+    let browser = Browser::start(Screen::Desktop)?;
+    browser.open(&proxy.url())?;
+    browser.click_link("Hide 'DOWN' servers")?;
+    let script = format!("{ROW} return [!!row('states/healthy'), !!row('states/broken')]");
+    let shown = browser.run(&script)?;
+    if shown != serde_json::json!([true, false]) {
+        return Err(format!("after the click, healthy and broken are shown: {shown}"));
+    }
+    Ok(())
+}
+
+/// At 390 pixels: laid out for that width, nothing beyond it, and each server's name to be seen.
+pub fn fits_a_phone() -> Result<(), String> {
+    let proxy = Proxy::start()?;
+    let browser = Browser::start(Screen::Phone)?;
+    browser.open(&proxy.url())?;
+    browser.screenshot("statistics-phone")?;
+    let widths = browser.run(
+        "const page = document.documentElement;
+        return [page.clientWidth, page.scrollWidth, document.body.scrollWidth]",
+    )?;
+    if widths[0] != 390 {
+        return Err(format!("the page is laid out for {} pixels, not for the phone's 390", widths[0]));
+    }
+    if widths[1].as_u64() > Some(390) || widths[2].as_u64() > Some(390) {
+        return Err(format!("the page is wider than the phone: {widths}"));
+    }
+    for (server, _) in STATES {
+        let script = format!(
+            "{ROW} const r = row('states/{server}');
+            const all = [...r.querySelectorAll('*')].filter(e => e.innerText == '{server}');
+            const e = all[all.length - 1], box = e.getBoundingClientRect();
+            return [box.left >= 0 && box.right <= 390, parseFloat(getComputedStyle(e).fontSize)]"
+        );
+        let found = browser.run(&script)?;
+        if found[0] != Value::Bool(true) || found[1].as_f64() < Some(10.0) {
+            return Err(format!("{server}: name in view, and its size in pixels: {found}"));
+        }
+    }
+    Ok(())
+}
