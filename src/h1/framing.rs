@@ -4,10 +4,11 @@
 //! - `Transfer-Encoding` wins over `Content-Length`, which is removed; the client's connection then
 //!   closes after the exchange. The last coding must be `chunked`, said once. Other codings before it
 //!   cannot be undone: a request gets 422, a response makes a 502.
-//! - HTTP/1.0 messages may be chunked too, but close.
+//! - HTTP/1.0 messages may be chunked too, but close on both sides.
 //! - `Content-Length` may be repeated, in lists or lines, while all say the same; one stays.
-//! - `CONNECT` has no length fields. 1xx and 204 have none either; 304 and answers to HEAD keep theirs.
-//! - `TE` keeps only `trailers`. `Upgrade` is taken off a request that has a body.
+//! - `CONNECT` has no body, its `Content-Length` goes. 1xx and 204 have none either; 304 and answers to HEAD keep theirs.
+//! - `TE` keeps only `trailers`. An `Upgrade` that is asked for is taken off a request with
+//!   a body.
 
 use super::error::{Fault, ParseError};
 use crate::http::{Head, Known, Method, Values, Version};
@@ -35,6 +36,9 @@ pub struct Framing {
     pub body: Body,
     /// The sender's connection must not be used for another message, whatever `Connection` says.
     pub must_close: bool,
+    /// The connection to which the message is forwarded must not be kept either: a receiver may not
+    /// know these chunks.
+    pub next_must_close: bool,
 }
 
 /// Checks the length fields of a message without using them: trailers may not have bad ones.
@@ -58,33 +62,39 @@ pub struct Asked {
 /// Length fields that HAProxy refuses; [`ParseError::request_status`] is the answer.
 pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
     let length = content_length(head)?;
-    let coding = transfer_coding(head)?;
-    if coding == Coding::Empty {
-        return Err(ParseError::new(Fault::TransferEncoding, head.raw_bytes()));
+    let coding = transfer_coding(head);
+    let old = head.version() == Version::Http10;
+    let end = head.raw_bytes();
+    match coding {
+        Ok(Coding::Empty) => return Err(ParseError::new(Fault::TransferEncoding, end)),
+        Err(error) if error.fault == Fault::TransferEncoding => return Err(error),
+        _ => {}
     }
-    let chunked = coding == Coding::Chunked;
+    let bodiless = matches!(head.method(), Method::Get | Method::Head | Method::Delete);
+    let has_length = length.is_some_and(|length| length > 0);
+    if old && bodiless && (has_length || coding != Ok(Coding::Absent)) {
+        return Err(ParseError::new(Fault::UnexpectedBody, end));
+    }
+    let chunked = coding? == Coding::Chunked;
     keep_te_trailers(head);
-    if head.method() == Method::Connect {
+    if chunked || (head.method() == Method::Connect && length != Some(0)) {
         head.remove_known(Known::ContentLength);
-        head.remove_known(Known::TransferEncoding);
-        return Ok(Framing { body: Body::None, must_close: chunked });
     }
-    let body = if chunked {
-        head.remove_known(Known::ContentLength);
-        Body::Chunked
-    } else {
-        length.map_or(Body::None, Body::Length)
+    let body = match length {
+        _ if head.method() == Method::Connect => Body::None,
+        _ if chunked => Body::Chunked,
+        Some(length) => Body::Length(length),
+        None => Body::None,
     };
     let has_body = !matches!(body, Body::None | Body::Length(0));
-    let old = head.version() == Version::Http10;
-    let bodiless = matches!(head.method(), Method::Get | Method::Head | Method::Delete);
-    if has_body && old && bodiless {
-        return Err(ParseError::new(Fault::UnexpectedBody, head.raw_bytes()));
-    }
-    if has_body {
+    if has_body && head.has(Known::Upgrade) && says(head, b"connection", b"upgrade") {
         head.remove_known(Known::Upgrade);
     }
-    Ok(Framing { body, must_close: chunked && (old || length.is_some()) })
+    Ok(Framing {
+        body,
+        must_close: chunked && (old || length.is_some()),
+        next_must_close: chunked && (old || head.method() == Method::Connect),
+    })
 }
 
 /// The framing of a response to `asked`; normalises its length fields and `TE`.
@@ -112,25 +122,28 @@ pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
         };
     }
     let old = head.version() == Version::Http10;
-    let must_close = chunked && (old || length.is_some());
-    if asked.method == Method::Head || status == 304 {
-        return Ok(Framing { body: Body::None, must_close });
-    }
-    Ok(match length {
-        _ if chunked => Framing { body: Body::Chunked, must_close },
-        Some(length) => Framing { body: Body::Length(length), must_close: false },
-        None => until_the_end(Body::UntilClose),
-    })
+    let body = match length {
+        _ if asked.method == Method::Head || status == 304 => Body::None,
+        _ if chunked => Body::Chunked,
+        Some(length) => Body::Length(length),
+        None => return Ok(until_the_end(Body::UntilClose)),
+    };
+    Ok(Framing { body, must_close: chunked && (old || length.is_some()), next_must_close: chunked && old })
 }
 
 /// Whether a 101 says that the connection is upgraded; to WebSocket, with the proof (RFC 6455 4.2.2).
 fn accepts_upgrade(head: &Head) -> bool {
-    let says = |name, word: &[u8]| head.values(name).any(|value| value.eq_ignore_ascii_case(word));
-    says(b"connection", b"upgrade") && (!says(b"upgrade", b"websocket") || head.count(b"sec-websocket-accept") > 0)
+    says(head, b"connection", b"upgrade")
+        && (!says(head, b"upgrade", b"websocket") || head.count(b"sec-websocket-accept") > 0)
+}
+
+/// Whether a word is among the values of a field.
+pub(super) fn says(head: &Head, name: &[u8], word: &[u8]) -> bool {
+    head.values(name).any(|value| value.eq_ignore_ascii_case(word))
 }
 
 fn until_the_end(body: Body) -> Framing {
-    Framing { body, must_close: true }
+    Framing { body, must_close: true, next_must_close: true }
 }
 
 /// Reads all `Content-Length` fields and leaves one.
@@ -173,7 +186,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Absent,
     /// Only empty values: nothing for a response, an error in a request.

@@ -21,7 +21,7 @@ pub struct Asked {
     pub close: bool,
     /// `keep-alive`
     pub keep_alive: bool,
-    /// `upgrade`, and an `Upgrade` field is there.
+    /// `upgrade`, if the message may have it: not a request with an `Upgrade` field and a body.
     pub upgrade: bool,
 }
 
@@ -58,7 +58,9 @@ pub fn take(head: &mut Head) -> Asked {
         }
         from = index + 1;
     }
-    asked.upgrade &= head.has(Known::Upgrade);
+    // Not if `framing` took `Upgrade` off a request with a body. Where there never was one, HAProxy
+    // upgrades all the same.
+    asked.upgrade &= !head.had(Known::Upgrade) || head.has(Known::Upgrade);
     asked
 }
 

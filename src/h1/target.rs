@@ -4,10 +4,11 @@
 //! - The authority of an absolute target, or the target of `CONNECT`, must be the value of `Host`,
 //!   user information and default ports aside; without `Host` nothing is compared.
 //! - A default port in the target (80 for http, 443 for https, both for `CONNECT`, an empty one but
-//!   there) is cut off, in the target except after `CONNECT`, and in `Host`.
-//! - `option accept-invalid-http-request` turns off the comparisons, not the cuts.
+//!   there) is cut off and `Host` becomes what is left; after `CONNECT` only `Host` loses its port.
+//! - `option accept-invalid-http-request` turns off the comparisons, not the changes.
 
 use super::error::{Fault, ParseError};
+use super::framing::says;
 use crate::http::{Head, Known, Method, uri};
 
 /// Checks and normalises the head of a request.
@@ -22,25 +23,31 @@ pub(super) fn check(head: &mut Head, lenient: bool) -> Result<(), ParseError> {
     if connect && !lenient && target.port.is_none_or(<[u8]>::is_empty) {
         return Err(ParseError::new(Fault::Target, head.uri_offset()));
     }
-    let mut host_kept = None;
+    let mut same = false;
+    let (mut host_name_bytes, mut host_has_port) = (0, false);
     if let Some(host) = head.get_known(Known::Host) {
         let (name, port) = uri::split_port(host);
         let default = port.is_some_and(|port| target.is_default(port));
-        if !lenient && !target.is_host(name, port.filter(|_| !default)) {
+        same = target.is_host(name, port.filter(|_| !default));
+        if !lenient && !same {
             let at = host_index.map_or(0, |index| head.value_offset(index));
             return Err(ParseError::new(Fault::Host, at));
         }
-        host_kept = default.then_some(name.len());
+        host_name_bytes = name.len();
+        host_has_port = port.is_some_and(|port| default && !port.is_empty());
     }
     if !target.port.is_some_and(|port| target.is_default(port)) {
         return Ok(());
     }
-    let cut = target.port_range();
-    if !connect {
-        head.cut_uri(cut);
+    let port = target.port_range();
+    let name = port.start - target.name.len()..port.start;
+    match host_index {
+        Some(index) if !connect => head.value_from_uri(index, name),
+        Some(index) if same && host_has_port => head.shrink_value(index, 0..host_name_bytes),
+        _ => {}
     }
-    if let (Some(index), Some(length)) = (host_index, host_kept) {
-        head.shrink_value(index, 0..length);
+    if !connect {
+        head.cut_uri(port);
     }
     Ok(())
 }
@@ -58,7 +65,7 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn of(head: &'a Head) -> Target<'a> {
         let connect = head.method() == Method::Connect;
-        let absolute = uri::authority(head.uri()).filter(|_| !connect);
+        let absolute = uri::authority(head.uri());
         let authority = absolute.unwrap_or(head.uri());
         let (name, port) = uri::host_and_port(authority);
         Target { connect, scheme: absolute.and_then(|_| uri::scheme(head.uri())), authority, name, port }
@@ -66,12 +73,11 @@ impl<'a> Target<'a> {
 
     /// Whether a port, of the target or of `Host`, says no more than none.
     fn is_default(&self, port: &[u8]) -> bool {
-        match self.scheme {
-            Some(_) => uri::is_default_port(self.scheme, port),
+        if self.connect {
             // Of the two default ports of `CONNECT`, `Host` may have only that of the target.
-            None if self.connect => uri::is_default_port(None, port) && (port.is_empty() || self.port == Some(port)),
-            None => false,
+            return uri::is_default_port(None, port) && (port.is_empty() || self.port == Some(port));
         }
+        self.scheme.is_some() && uri::is_default_port(self.scheme, port)
     }
 
     /// Whether the value of `Host`, its default port cut off, is the host of this target.
@@ -113,8 +119,7 @@ fn websocket_key(head: &Head) -> Result<(), ParseError> {
     if !head.has(Known::Upgrade) {
         return Ok(());
     }
-    let says = |name, word: &[u8]| head.values(name).any(|value| value.eq_ignore_ascii_case(word));
-    let handshake = says(b"upgrade", b"websocket") && says(b"connection", b"upgrade");
+    let handshake = says(head, b"upgrade", b"websocket") && says(head, b"connection", b"upgrade");
     let key = head.get(b"sec-websocket-key");
     match handshake && key.is_none_or(|key| key.len() != 24) {
         true => Err(ParseError::new(Fault::Upgrade, head.raw_bytes())),

@@ -182,6 +182,15 @@ impl Head {
         }
     }
 
+    /// Makes `range` of the request target the value of the field at this place; nothing is copied.
+    pub(crate) fn value_from_uri(&mut self, index: usize, range: std::ops::Range<usize>) {
+        let base = self.uri.start as usize;
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.value = Span::new(base + range.start, base + range.end);
+            slot.verbatim = false;
+        }
+    }
+
     /// Takes a copy of the raw head; the spans given afterwards are offsets in it.
     pub(crate) fn load(&mut self, raw: &[u8]) {
         self.clear();

@@ -224,6 +224,11 @@ impl Head {
         self.slots.iter().any(|slot| !slot.removed && slot.known == known)
     }
 
+    /// Whether a field of this known name is or was there.
+    pub(crate) fn had(&self, known: Known) -> bool {
+        self.slots.iter().any(|slot| slot.known == known)
+    }
+
     /// How many field lines have this name (`fhdr_cnt`).
     pub fn count(&self, name: &[u8]) -> usize {
         self.fields_named(name).count()

@@ -148,6 +148,7 @@ fn host_must_be_the_authority_of_the_target() {
     for (target, host, new_target, new_host) in [
         ("http://a:80/x", "a", "http://a/x", "a"),
         ("http://a:80/x", "a:80", "http://a/x", "a"),
+        ("http://u@A:80/x", "a", "http://u@A/x", "A"),
         ("http://a:80/x", "a:", "http://a/x", "a"),
         ("https://a:443/x", "a", "https://a/x", "a"),
         ("http://a:/x", "a", "http://a/x", "a"),
@@ -179,6 +180,9 @@ fn connect_targets() {
         ("a:80", "a", "a"),
         ("a:8080", "a:8080", "a:8080"),
         ("u@a:443", "a", "a"),
+        ("A:80", "a:80", "a"),
+        ("a:443", "a:", "a:"),
+        ("https://a:80/", "a", "a"),
     ] {
         passes(&request(target, host), &request(target, new_host));
     }
@@ -191,6 +195,7 @@ fn connect_targets() {
         ("a:8080", "a"),
         ("a:443", "a:80"),
         ("http://a/", "a"),
+        ("https://a:80/", "b"),
     ] {
         refused(&request(target, host), 400);
     }
@@ -325,12 +330,12 @@ fn framed(raw: &str) -> Result<Framing, Fault> {
 #[test]
 fn the_coding_wins_over_the_length() {
     let framing = framed("POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let chunked_and_close = Framing { body: Body::Chunked, must_close: true };
-    assert_eq!(framing, Ok(chunked_and_close));
+    let closing = |next_must_close| Framing { body: Body::Chunked, must_close: true, next_must_close };
+    assert_eq!(framing, Ok(closing(false)));
     assert_eq!(posted("Content-Length: 2\r\nTransfer-Encoding: chunked"), Ok("Transfer-Encoding: chunked".into()));
     assert_eq!(posted("Content-Length: 2x\r\nTransfer-Encoding: chunked"), Err(400));
     let old = framed("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
-    assert_eq!(old, Ok(chunked_and_close));
+    assert_eq!(old, Ok(closing(true)));
 }
 
 #[test]

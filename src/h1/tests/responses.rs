@@ -84,7 +84,10 @@ fn framing_of_responses() {
         let raw = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         answered(raw.as_bytes(), &get(), &Limits::default()).map(|(framing, _)| framing)
     };
-    let framing = |body, must_close| Ok(Framing { body, must_close });
+    let framing = |body, must_close| {
+        let next_must_close = body == Body::UntilClose;
+        Ok(Framing { body, must_close, next_must_close })
+    };
     assert_eq!(body("Content-Length: 2\r\n"), framing(Body::Length(2), false));
     assert_eq!(body("Content-Length: 2,2\r\n"), framing(Body::Length(2), false));
     assert_eq!(body(""), framing(Body::UntilClose, true));
