@@ -43,6 +43,7 @@ test:
 # The benchmark is an example, so that it and the proxy are built exactly as the release is:
 # the profile of `cargo bench` would change how the proxy panics, and so its code.
 bench: build
+	@bash tests/setup.sh
 	$(CARGO) build --release --example bench
 	target/release/examples/bench --rows '$(ROWS)' --peers '$(PEERS)' \
 		--rounds $(ROUNDS) --seconds $(SECONDS) $(BENCH_FLAGS)

@@ -32,9 +32,10 @@ echo
 for name in "${failed[@]}"; do
     echo "step failed: $name"
 done
-# A step that breaks before its tests run (it does not compile, a lint fires) is a failure too.
-if [[ ${#failed[@]} -gt 0 && $failures -eq 0 ]]; then
-    failures=${#failed[@]}
-fi
+# The runners count their tests; every other step counts as one, and so do tests that never ran.
+for name in "${failed[@]}"; do
+    [[ $name == tests && $failures -gt 0 ]] || others=$((${others:-0} + 1))
+done
+failures=$((failures + ${others:-0}))
 echo "summary: $passed passed, $failures failed, $skipped skipped"
 [[ $failures -eq 0 && $passed -gt 0 ]]
