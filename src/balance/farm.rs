@@ -1,0 +1,112 @@
+//! A backend's servers as the algorithms see them, and who is in charge: primaries or backups.
+
+/// A server's effective weight in sixteenths of a configured one, so that a slow start has steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(pub u32);
+
+/// The highest effective weight a server has.
+pub const WEIGHT_MAX: Weight = Weight(256 * Weight::SCALE);
+
+impl Weight {
+    /// Sixteenths.
+    pub const SCALE: u32 = 16;
+
+    /// The effective weight of a configured `weight` (0 to 256; more counts as 256).
+    pub fn configured(weight: u32) -> Weight {
+        Weight(weight.min(256) * Weight::SCALE)
+    }
+}
+
+/// What an algorithm knows of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Effective weight; a server of weight 0 gets nothing.
+    pub weight: Weight,
+    /// Up, and neither draining nor in maintenance.
+    pub usable: bool,
+    /// `backup`.
+    pub backup: bool,
+}
+
+impl Member {
+    /// Whether it may be picked.
+    pub fn takes_part(&self) -> bool {
+        self.usable && self.weight > Weight(0)
+    }
+}
+
+/// All servers of a backend.
+pub(super) struct Farm {
+    members: Vec<Member>,
+    all_backups: bool,
+    primaries: u32,
+    backups: u32,
+    first_backup: Option<u32>,
+}
+
+impl Farm {
+    pub fn new(members: Vec<Member>, all_backups: bool) -> Farm {
+        let mut farm = Farm { members, all_backups, primaries: 0, backups: 0, first_backup: None };
+        farm.count();
+        farm
+    }
+
+    pub fn set(&mut self, server: u32, member: Member) {
+        self.members[server as usize] = member;
+        self.count();
+    }
+
+    pub fn member(&self, server: u32) -> Member {
+        self.members[server as usize]
+    }
+
+    /// The backup that takes everything alone, if one does.
+    pub fn single_backup(&self) -> Option<u32> {
+        if self.primaries > 0 || self.all_backups { None } else { self.first_backup }
+    }
+
+    /// Whether servers are to be taken from among the backups.
+    pub fn backups_in_charge(&self) -> bool {
+        self.primaries == 0
+    }
+
+    /// Those in charge, with their weights, in the order written.
+    pub fn in_charge(&self) -> impl Iterator<Item = (u32, Weight)> {
+        let single = self.single_backup();
+        let backup = self.backups_in_charge();
+        let all = (0..).zip(&self.members);
+        all.filter(move |(index, member)| match single {
+            Some(single) => *index == single,
+            None => member.takes_part() && member.backup == backup,
+        })
+        .map(|(index, member)| (index, member.weight))
+    }
+
+    pub fn usable_counts(&self) -> (u32, u32) {
+        (self.primaries, self.backups)
+    }
+
+    pub fn total_weight(&self) -> Weight {
+        Weight(self.in_charge().map(|(_, weight)| weight.0).sum())
+    }
+
+    /// The greatest common divisor of all weights, those out of use included; 1 when all are 0.
+    pub fn weight_divisor(&self) -> u32 {
+        let weights = self.members.iter().map(|member| member.weight.0);
+        weights.fold(0, greatest_common_divisor).max(1)
+    }
+
+    fn count(&mut self) {
+        let part = |backup| {
+            let all = (0..).zip(&self.members);
+            all.filter(move |(_, member)| member.takes_part() && member.backup == backup)
+        };
+        self.primaries = part(false).count() as u32;
+        self.backups = part(true).count() as u32;
+        self.first_backup = part(true).next().map(|(index, _)| index);
+    }
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
