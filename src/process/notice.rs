@@ -19,6 +19,8 @@ static EXECUTABLE: OnceLock<String> = OnceLock::new();
 pub fn set_modes(quiet: bool, verbose: bool) {
     QUIET.store(quiet, Relaxed);
     VERBOSE.store(verbose, Relaxed);
+    // Found now, because there is no /proc in a chroot jail.
+    executable();
 }
 
 /// True if messages are shown.
@@ -76,10 +78,14 @@ fn introduce() {
     if !is_shown() || INTRODUCED.swap(true, Relaxed) {
         return;
     }
-    let executable = EXECUTABLE
-        .get_or_init(|| std::env::current_exe().map_or_else(|_| "epoxy".to_owned(), |path| path.display().to_string()));
     print("NOTICE", &format_args!("haproxy version is {VERSION}"));
-    print("NOTICE", &format_args!("path to executable is {executable}"));
+    print("NOTICE", &format_args!("path to executable is {}", executable()));
+}
+
+/// Path of the program.
+fn executable() -> &'static str {
+    EXECUTABLE
+        .get_or_init(|| std::env::current_exe().map_or_else(|_| "epoxy".to_owned(), |path| path.display().to_string()))
 }
 
 fn print(label: &str, text: &dyn Display) {

@@ -51,7 +51,9 @@ fn read_signals() -> Vec<Signal> {
 pub fn hold() -> io::Result<()> {
     signal::ignore(Signal::SIGPIPE)?;
     signal::ignore(Signal::SIGUSR2)?;
-    signal::block(&read_signals()).map(drop)
+    let read = read_signals();
+    signal::block(&read)?;
+    read.into_iter().try_for_each(signal::restore)
 }
 
 impl Signals {
@@ -104,6 +106,7 @@ mod tests {
     #[test]
     fn signals_that_came_during_the_start_are_read_later() {
         let code = in_child(|| {
+            signal::ignore(Signal::SIGUSR1).expect("a parent that ignores it");
             hold().expect("hold");
             for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGTTOU] {
                 raise(signal).expect("raise");

@@ -67,11 +67,18 @@ pub fn ignore(signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// Undoes that a parent process ignored `signal` (nohup does that for SIGHUP): while ignored, it would be
+/// dropped instead of waiting to be read.
+pub fn restore(signal: Signal) -> io::Result<()> {
+    // SAFETY: SIG_DFL installs no code.
+    unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    Ok(())
+}
+
 /// Ends this process by `signal`, so that its parent sees what a process without a handler would show.
 /// Gives the shell's exit code for it if the signal does not end the process, as for pid 1 of a container.
 pub fn die_by(signal: Signal) -> u8 {
-    // SAFETY: SIG_DFL installs no code.
-    let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    let _ = restore(signal);
     let _ = nix::sys::signal::raise(signal);
     let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
     128 + signal as u8
