@@ -120,7 +120,7 @@ pub const LOG: Allowed = Allowed { port: PortRule::Optional, fd: true, transport
 /// Parses one address.
 ///
 /// # Errors
-/// A message in HAProxy's words, to follow `'bind' : `, `'server b/s' : ` and so on.
+/// A message in HAProxy's words (some end with a line feed, as its own do), to follow `'bind' : `, `'server b/s' : ` and so on.
 pub fn parse(text: &str, allowed: Allowed) -> Result<Address, String> {
     if text.is_empty() {
         return Err("'' resolves to an empty address (environment variable missing?)".to_owned());
@@ -153,10 +153,10 @@ pub fn parse(text: &str, allowed: Allowed) -> Result<Address, String> {
     };
     match (allowed.transport, address.transport) {
         (Some(Transport::Stream), Some(Transport::Datagram)) => {
-            Err(format!("dgram-type address not acceptable in '{text}'"))
+            Err(format!("dgram-type address not acceptable in '{text}'\n"))
         }
         (Some(Transport::Datagram), Some(Transport::Stream)) => {
-            Err(format!("stream-type address not acceptable in '{text}'"))
+            Err(format!("stream-type address not acceptable in '{text}'\n"))
         }
         _ => Ok(address),
     }
@@ -231,7 +231,7 @@ fn inet(text: &str, rest: &str, family: Family, allowed: Allowed) -> Result<Targ
     let (host, port_text) = split_port(rest, allowed.port);
     let port = port(text, port_text, allowed.port)?;
     let host =
-        self::host(host, family, allowed.resolve).ok_or_else(|| format!("invalid address: '{host}' in '{text}'"))?;
+        self::host(host, family, allowed.resolve).ok_or_else(|| format!("invalid address: '{host}' in '{text}'\n"))?;
     Ok(Target::Inet { host, port })
 }
 
@@ -362,7 +362,7 @@ mod tests {
             ("fd@x", "file descriptor 'x' is not a valid integer in 'fd@x'"),
             ("", "'' resolves to an empty address (environment variable missing?)"),
         ] {
-            assert_eq!(bind(text), Err(message.to_owned()));
+            assert_eq!(bind(text).map_err(|e| e.trim_end().to_owned()), Err(message.to_owned()));
         }
         assert_eq!(
             parse("fd@99999", BIND),

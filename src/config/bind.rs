@@ -142,7 +142,7 @@ fn new_bind(at: At, text: &str, keyword: &str) -> Result<BindDraft, String> {
     // A trailing comma is harmless.
     let list = text.strip_suffix(',').unwrap_or(text);
     for one in list.split(',') {
-        let address = address::parse(one, address::BIND).map_err(|e| format!("{keyword} : {e}"))?;
+        let address = address::parse(one, address::BIND).map_err(|e| format!("{keyword} : {}", e.trim_end()))?;
         expand(address, &mut addresses).map_err(|e| format!("{keyword} : {e}"))?;
         if addresses.len() > SOCKETS_MAX {
             return Err(format!("{keyword} : too many listening addresses in '{text}'"));

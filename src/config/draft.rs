@@ -277,6 +277,16 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Drops what a backend does not take from `defaults`: remarks about it would make no sense there.
+    pub fn forget_client_side(&mut self) {
+        self.format = Format::Default;
+        self.format_sd = None;
+        self.error_format = None;
+        self.default_backend = None;
+    }
+}
+
 /// Plain options, by name.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "the fields are named after the options of the manual, 4.2")]

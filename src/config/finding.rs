@@ -118,7 +118,8 @@ pub fn excerpt(line: &[u8], offset: usize) -> String {
     if from > 0 {
         out[..3.min(shown.len())].fill(b'.');
     }
-    if shown.len() > SHOWN_BYTES {
+    // As HAProxy does: without dots when the beginning is there.
+    if from > 0 && shown.len() > SHOWN_BYTES {
         out[SHOWN_BYTES - 3..].fill(b'.');
     }
     let text = String::from_utf8_lossy(&out);

@@ -4,14 +4,22 @@ use nix::unistd::{Group, User};
 
 use super::finding::Place;
 use super::scope::{Scope, arg, not_yet};
-use super::unit::{TimeUnit, atoi, atol, os_error, time_ms};
+use super::unit::{TimeUnit, atoi, atol, os_error};
 use super::word::Word;
 use crate::registry::{Keyword, Sections};
 use crate::time::Millis;
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
-    row("daemon", Some(0), |s, _| done(s.global().daemon = true), "run in the background"),
+    row(
+        "daemon",
+        Some(0),
+        |s, _| {
+            s.global().daemon = true;
+            Ok(())
+        },
+        "run in the background",
+    ),
     row("maxconn", Some(1), maxconn, "connections of the whole service"),
     row("ulimit-n", Some(1), ulimit_n, "descriptors of the process"),
     row("user", Some(1), user, "user to become after binding"),
@@ -27,10 +35,18 @@ pub static ROWS: &[Keyword] = &[
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
     row("spread-checks", None, spread_checks, "jitter of check intervals in percent"),
     row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
-    row("nosplice", Some(0), |s, _| done(s.global().nosplice = true), "never use splice"),
+    row(
+        "nosplice",
+        Some(0),
+        |s, _| {
+            s.global().nosplice = true;
+            Ok(())
+        },
+        "never use splice",
+    ),
     row("maxpipes", Some(1), maxpipes, "pipes for splicing"),
-    row("setenv", Some(2), setenv, "set an environment variable"),
-    row("presetenv", Some(2), setenv, "set an environment variable unless it is set"),
+    row("setenv", None, setenv, "set an environment variable"),
+    row("presetenv", None, setenv, "set an environment variable unless it is set"),
     row("unsetenv", None, unsetenv, "remove environment variables"),
     row("resetenv", None, resetenv, "keep only some environment variables"),
     row("set-dumpable", Some(0), satisfied, "allow core dumps"),
@@ -49,7 +65,8 @@ const fn row(
     Keyword { name, sections: Sections::GLOBAL, args_max, parse, help }
 }
 
-fn done((): ()) -> Result<(), String> {
+fn put<T>(field: &mut T, value: T) -> Result<(), String> {
+    *field = value;
     Ok(())
 }
 
@@ -85,7 +102,7 @@ fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     let name = arg(words, 1);
     match User::from_name(name) {
-        Ok(Some(user)) => done(scope.global().uid = Some(user.uid.as_raw())),
+        Ok(Some(user)) => put(&mut scope.global().uid, Some(user.uid.as_raw())),
         other => Err(format!("cannot find user id for '{name}' ({})", lookup_error(other.err()))),
     }
 }
@@ -96,7 +113,7 @@ fn group(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     let name = arg(words, 1);
     match Group::from_name(name) {
-        Ok(Some(group)) => done(scope.global().gid = Some(group.gid.as_raw())),
+        Ok(Some(group)) => put(&mut scope.global().gid, Some(group.gid.as_raw())),
         other => Err(format!("cannot find group id for '{name}' ({})", lookup_error(other.err()))),
     }
 }
@@ -117,7 +134,7 @@ fn uid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return already(scope, "user/uid already specified. Continuing.");
     }
     let id = numeric_id(scope, words, "user")?;
-    done(scope.global().uid = id)
+    put(&mut scope.global().uid, id)
 }
 
 fn gid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
@@ -125,7 +142,7 @@ fn gid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return already(scope, "group/gid was already specified. Continuing.");
     }
     let id = numeric_id(scope, words, "group")?;
-    done(scope.global().gid = id)
+    put(&mut scope.global().gid, id)
 }
 
 fn numeric_id(scope: &mut Scope<'_>, words: &[Word], named: &str) -> Result<Option<u32>, String> {
@@ -149,7 +166,7 @@ fn chroot(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     match arg(words, 1) {
         "" => Err("'chroot' expects a directory as an argument.".into()),
-        path => done(scope.global().chroot = Some(path.into())),
+        path => put(&mut scope.global().chroot, Some(path.into())),
     }
 }
 
@@ -159,7 +176,7 @@ fn pidfile(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     match arg(words, 1) {
         "" => Err("'pidfile' expects a file name as an argument.".into()),
-        path => done(scope.global().pidfile = Some(path.into())),
+        path => put(&mut scope.global().pidfile, Some(path.into())),
     }
 }
 
@@ -191,7 +208,7 @@ fn node(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
                     hyphen(-) or underscode(_)."
             .into());
     }
-    done(scope.global().node = Some(name.to_owned()))
+    put(&mut scope.global().node, Some(name.to_owned()))
 }
 
 /// The words of a description, joined by single blanks.
@@ -205,7 +222,7 @@ pub(super) fn text_of(scope: &mut Scope<'_>, words: &[Word]) -> Result<String, S
 
 fn description(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = text_of(scope, words)?;
-    done(scope.global().description = Some(text))
+    put(&mut scope.global().description, Some(text))
 }
 
 fn localpeer(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
@@ -217,7 +234,7 @@ fn localpeer(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err(format!("'localpeer' argument '{name}' contains an invalid character."));
     }
     scope.draft.env.set("HAPROXY_LOCALPEER", name.as_bytes());
-    done(scope.global().local_peer = Some(name.to_owned()))
+    put(&mut scope.global().local_peer, Some(name.to_owned()))
 }
 
 fn spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
@@ -232,7 +249,7 @@ fn spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     match u32::try_from(atol(text)).ok().filter(|n| *n <= 50) {
         Some(n) => {
             scope.draft.global_extra.spread_checks_given = true;
-            done(scope.global().spread_checks = n)
+            put(&mut scope.global().spread_checks, n)
         }
         None => Err("'spread-checks' needs a positive value in range 0..50.".into()),
     }
@@ -243,14 +260,15 @@ fn hard_stop_after(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
     if text.is_empty() {
         return Err("'hard-stop-after' expects <time> as argument.\n".into());
     }
-    let ms = time_ms(text, TimeUnit::Ms)
+    let ms = scope
+        .time_ms(text, TimeUnit::Ms)
         .map_err(|error| error.argument(text, "<hard-stop-after>", "'hard-stop-after'") + "\n")?;
-    done(scope.global().hard_stop_after = (ms > 0).then_some(Millis(u64::from(ms))))
+    put(&mut scope.global().hard_stop_after, (ms > 0).then_some(Millis(u64::from(ms))))
 }
 
 fn maxpipes(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let n = count(words)?;
-    done(scope.global().maxpipes = u32::try_from(n).ok())
+    put(&mut scope.global().maxpipes, u32::try_from(n).ok())
 }
 
 fn setenv(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

@@ -10,8 +10,8 @@ pub static ROWS: &[Keyword] = &[
     row("log", ANY, log, "where messages go"),
     row("log-tag", ANY, log_tag, "name in the syslog header"),
     row("log-send-hostname", Sections::GLOBAL, log_send_hostname, "name the host in the syslog header"),
-    row("log-format", CLIENTS, log_format, "format of traffic lines"),
-    row("log-format-sd", CLIENTS, log_format_sd, "structured data of RFC 5424 lines"),
+    row("log-format", Sections::ANY_PROXY, log_format, "format of traffic lines"),
+    row("log-format-sd", Sections::ANY_PROXY, log_format_sd, "structured data of RFC 5424 lines"),
     row("error-log-format", CLIENTS, error_log_format, "format of connection errors"),
     row("option httplog", Sections::ANY_PROXY, httplog, "log requests"),
     row("option tcplog", Sections::ANY_PROXY, tcplog, "log connections"),
@@ -59,8 +59,7 @@ fn check(words: &[Word], global: bool) -> Result<(), String> {
         return Ok(());
     }
     if words.len() < 2 {
-        return Err("log : expects <address> and <facility> ".to_owned()
-            + if global { " as arguments" } else { " as arguments" });
+        return Err("log : expects <address> and <facility>  as arguments".into());
     }
     Ok(())
 }
@@ -80,7 +79,6 @@ fn log_tag(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn log_send_hostname(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    no_more_than(words, 1, 1, "log-send-hostname")?;
     let name = arg(words, 1);
     scope.global().log_send_hostname = Some((!name.is_empty()).then(|| name.to_owned()));
     Ok(())
@@ -101,6 +99,9 @@ fn one_format<'a>(words: &'a [Word], keyword: &str) -> Result<&'a Word, String> 
 fn log_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let format = one_format(words, "log-format")?.clone();
     let at = scope.at.clone();
+    if useless(scope, "log-format") {
+        return Ok(());
+    }
     overridden(scope, "log-format");
     scope.settings().format = Format::Custom(format, at);
     Ok(())
@@ -109,6 +110,9 @@ fn log_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn log_format_sd(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let format = one_format(words, "log-format-sd")?.clone();
     let at = scope.at.clone();
+    if useless(scope, "log-format-sd") {
+        return Ok(());
+    }
     scope.settings().format_sd = Some((format, at));
     Ok(())
 }
@@ -140,41 +144,33 @@ fn tcplog(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn choose(scope: &mut Scope<'_>, name: &str, format: Format) -> Result<(), String> {
-    if scope.prefix != Prefix::None {
-        scope.place = super::finding::Place::Reader;
-        let option = name.split(' ').nth(1).unwrap_or(name);
-        return Err(format!("negation/default is not supported for option '{option}'."));
-    }
-    if scope.sections() == Sections::BACKEND {
-        let proxy = scope.proxy().name.clone();
-        scope.warn(format!("backend '{proxy}' : '{name}' directive is ignored in backends."));
-    } else {
+    if !useless(scope, name) {
         overridden(scope, name);
     }
     scope.settings().format = format;
     Ok(())
 }
 
-/// Warns when a proxy chooses a second format; one from its `defaults` may be replaced silently.
+/// Backends log in the format of the frontend.
+fn useless(scope: &mut Scope<'_>, name: &str) -> bool {
+    let backend = scope.sections() == Sections::BACKEND;
+    if backend {
+        let proxy = scope.proxy().name.clone();
+        scope.warn(format!("backend '{proxy}' : '{name}' directive is ignored in backends."));
+    }
+    backend
+}
+
+/// Warns when a `defaults` section chooses a second format.
 fn overridden(scope: &mut Scope<'_>, name: &str) {
-    let own = scope.proxy().at.line;
     let old = match &scope.settings().format {
         Format::Default => return,
-        Format::Tcp(at) => ("option tcplog", at),
-        Format::Http(at) => ("option httplog", at),
-        Format::Clf(at) => ("option httplog clf", at),
-        Format::Custom(_, at) => ("log-format", at),
+        Format::Tcp(_) => "option tcplog",
+        Format::Http(_) => "option httplog",
+        Format::Clf(_) => "option httplog clf",
+        Format::Custom(..) => "log-format",
     };
-    let (old, at) = (old.0, old.1.clone());
-    if at.file != scope.at.file || at.line < own {
-        return;
+    if scope.sections() == Sections::DEFAULTS {
+        scope.warn(format!("'{name}' overrides previous '{old}' in 'defaults' section."));
     }
-    let proxy = scope.proxy();
-    let text = format!(
-        "{} '{}': '{name}' overrides previous '{old}' in '{}' section.",
-        proxy.kind.noun(),
-        proxy.name,
-        proxy.kind.keyword()
-    );
-    scope.warn(text);
 }

@@ -75,11 +75,14 @@ pub fn load(options: &LoadOptions) -> Loaded {
     draft.env.set("HAPROXY_LOCALPEER", peer.as_bytes());
     draft.env.preset("HAPROXY_STARTUP_VERSION", VERSION.as_bytes());
     draft.global.local_peer = options.local_peer.clone();
+    let mut given_up = false;
     for path in &options.files {
         let name = path.to_string_lossy();
         let before = findings.alerts();
         match std::fs::read(path) {
-            Ok(text) => Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text),
+            Ok(text) => {
+                given_up |= !Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text);
+            }
             Err(error) => {
                 let reason = unit::os_error(error.raw_os_error().unwrap_or_default());
                 findings.alert(format!("Could not open configuration file {name} : {reason}"));
@@ -87,6 +90,9 @@ pub fn load(options: &LoadOptions) -> Loaded {
         }
         if findings.alerts() > before {
             findings.alert(format!("Error(s) found in configuration file : {name}"));
+        }
+        if given_up {
+            return Loaded { config: None, findings, env: draft.env };
         }
     }
     finish(draft, findings, options)
@@ -97,9 +103,12 @@ pub fn load(options: &LoadOptions) -> Loaded {
 pub fn load_text(name: &str, text: &str) -> Loaded {
     let mut findings = Findings::default();
     let mut draft = Draft::new(Env::empty());
-    Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
+    let whole = Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
     if findings.fatal() {
         findings.alert(format!("Error(s) found in configuration file : {name}"));
+    }
+    if !whole {
+        return Loaded { config: None, findings, env: draft.env };
     }
     finish(draft, findings, &LoadOptions::default())
 }
@@ -114,4 +123,44 @@ fn finish(mut draft: Draft, mut findings: Findings, options: &LoadOptions) -> Lo
         findings.alert("Fatal errors found in configuration.");
     }
     Loaded { config, findings, env: draft.env }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::{Algorithm, Mode};
+
+    #[test]
+    fn the_two_node_lab_loads_unmodified() {
+        let text = include_str!("../../tests/fixtures/mission/000-two-node-lab.cfg");
+        let loaded = load_text("lab.cfg", text);
+        let messages: Vec<String> = loaded.findings.iter().map(Finding::message).collect();
+        assert!(messages.is_empty(), "{messages:?}");
+        let config = loaded.config.expect("no finding, so a configuration");
+        assert_eq!((config.frontends.len(), config.backends.len(), config.servers.len()), (1, 2, 3));
+        assert!(config.global.daemon);
+        let front = &config.frontends[0];
+        assert_eq!((front.mode, front.uuid, front.default_backend), (Mode::Http, 1, Some(crate::proxy::BackendId(0))));
+        assert_eq!(front.stats.as_ref().map(|page| &page.uri[..]), Some(&b"/haproxy?stats"[..]));
+        let back = &config.backends[1];
+        assert_eq!((back.uuid, back.servers.clone(), back.algorithm), (3, 2..3, Algorithm::RoundRobin));
+        let check = config.servers[2].check.as_ref().expect("checked");
+        assert_eq!((check.inter.0, check.rise, check.fall), (2000, 3, 3));
+    }
+
+    #[test]
+    fn nothing_panics_on_garbage() {
+        for text in [
+            "",
+            "\0",
+            "\n\n",
+            "global\0\nglobal",
+            "listen a :1-65535,:1-65535\n",
+            "\"${",
+            ".if ((((\n",
+            "\u{feff}global\n",
+        ] {
+            let _ = load_text("g.cfg", text);
+        }
+    }
 }

@@ -12,7 +12,10 @@ use crate::proxy::{AddressHeader, ConnectionMode};
 use crate::registry::{self, Keyword, ProxyOption, Sections};
 
 /// Plain options: on, off with `no`, back with `default`.
+/// HAProxy's order shows in the warnings about options that need HTTP mode: these two come first.
 pub static PLAIN: &[ProxyOption] = &[
+    plain("http-ignore-probes", CLIENTS, true, |s| &mut s.flags.http_ignore_probes),
+    plain("prefer-last-server", SERVERS, true, |s| &mut s.flags.prefer_last_server),
     plain("abortonclose", SERVERS, false, |s| &mut s.flags.abortonclose),
     plain("accept-invalid-http-request", CLIENTS, true, |s| &mut s.flags.accept_invalid_http_request),
     plain("accept-invalid-http-response", SERVERS, true, |s| &mut s.flags.accept_invalid_http_response),
@@ -21,13 +24,11 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("contstats", CLIENTS, false, |s| &mut s.flags.contstats),
     plain("dontlog-normal", CLIENTS, false, |s| &mut s.flags.dontlog_normal),
     plain("dontlognull", CLIENTS, false, |s| &mut s.flags.dontlognull),
-    plain("http-ignore-probes", CLIENTS, true, |s| &mut s.flags.http_ignore_probes),
     plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
     plain("log-health-checks", SERVERS, false, |s| &mut s.flags.log_health_checks),
     plain("log-separate-errors", CLIENTS, false, |s| &mut s.flags.log_separate_errors),
     plain("logasap", CLIENTS, false, |s| &mut s.flags.logasap),
     plain("nolinger", BOTH, false, |s| &mut s.flags.nolinger),
-    plain("prefer-last-server", SERVERS, true, |s| &mut s.flags.prefer_last_server),
     plain("socket-stats", CLIENTS, false, |s| &mut s.flags.socket_stats),
     plain("splice-auto", BOTH, false, |s| &mut s.flags.splice_auto),
     plain("splice-request", BOTH, false, |s| &mut s.flags.splice_request),
@@ -119,12 +120,12 @@ fn option(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let Some(row) = registry::option(name) else {
         return unknown(scope, name);
     };
+    no_more_than(words, 2, 0, &format!("option {name}"))?;
     if !row.sections.intersects(scope.sections()) {
         let text = reader::ignored(scope, name) + ".";
         scope.warn(text);
         return Ok(());
     }
-    no_more_than(words, 2, 0, &format!("option {name}"))?;
     *(row.field)(scope.settings()) = scope.prefix == Prefix::None;
     Ok(())
 }
@@ -194,7 +195,6 @@ fn redispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn forwardfor(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    negatable(scope, "forwardfor")?;
     let mut header = AddressHeader { name: "X-Forwarded-For".into(), except: None, if_none: false };
     let mut at = 2;
     while at < words.len() {
@@ -219,7 +219,6 @@ fn forwardfor(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn originalto(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    negatable(scope, "originalto")?;
     let mut header = AddressHeader { name: "X-Original-To".into(), except: None, if_none: false };
     let mut at = 2;
     while at < words.len() {
@@ -274,7 +273,6 @@ pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
 
 /// `option tcpka` is `clitcpka` and `srvtcpka`, as far as the section has the sides.
 fn tcpka(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    negatable(scope, "tcpka")?;
     no_more_than(words, 2, 0, "option tcpka")?;
     let section = scope.sections();
     let flags = &mut scope.settings().flags;

@@ -2,7 +2,7 @@
 
 use super::global::{count, text_of};
 use super::scope::{Scope, Section, arg, no_more_than};
-use super::unit::{TimeUnit, atoi, atol, time_ms};
+use super::unit::{TimeUnit, atoi, atol};
 use super::word::Word;
 use crate::proxy::Mode;
 use crate::proxy::backend::{Redispatch, Reuse};
@@ -126,12 +126,13 @@ fn id(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err("'id' expects an integer argument.".into());
     }
     let Some(id) = u32::try_from(atol(text)).ok().filter(|id| *id > 0) else {
+        scope.place = super::finding::Place::Reader;
         return Err("custom id has to be > 0.".into());
     };
     let Section::Proxy(own) = scope.section else { return Ok(()) };
     let proxies = &scope.draft.proxies;
-    let other = proxies.iter().enumerate().find(|(index, proxy)| *index != own && proxy.id == Some(id));
-    if let Some((_, other)) = other {
+    let other = proxies.iter().find(|proxy| proxy.id == Some(id));
+    if let Some(other) = other {
         let this = &proxies[own];
         let text = format!(
             "{} {} reuses same custom id as {} {} (declared at {}).",
@@ -165,7 +166,7 @@ fn old_timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     if value.is_empty() {
         return Err(format!("'{keyword}' expects an integer value (in milliseconds)"));
     }
-    let ms = time_ms(value, TimeUnit::Ms).map_err(|error| error.timer(value, &format!("'{keyword}'")))?;
+    let ms = scope.time_ms(value, TimeUnit::Ms).map_err(|error| error.timer(value, &format!("'{keyword}'")))?;
     no_more_than(words, 2, 0, &keyword)?;
     scope.warn(format!(
         "the '{keyword}' directive is now deprecated in favor of '{modern}', and will not be supported in future \

@@ -12,9 +12,15 @@ use crate::registry::{self, Sections};
 
 /// Deepest nesting of `.if` blocks.
 const NESTING_MAX: usize = 1000;
+/// Said of a conditional block that does not end.
+const OPEN_BLOCK: &str = "non-terminated '.if' block.";
 /// Keywords that `no` and `default` may precede.
 const NEGATABLE: &[&str] =
     &["option", "log", "busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping"];
+
+/// Rows of options that `no option` and `default option` may name; plain options are all such.
+const NEGATABLE_OPTIONS: &[&str] =
+    &["option", "option http-keep-alive", "option http-server-close", "option httpclose", "option redispatch"];
 
 /// A conditional block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +58,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the text of one file. Sections do not go on in the next file.
-    pub fn file(&mut self, name: &str, text: &[u8]) {
+    /// Reads the text of one file; `false` when it had to be given up. Sections do not go on in the next file.
+    pub fn file(&mut self, name: &str, text: &[u8]) -> bool {
         self.file = Rc::from(name);
         self.section = Section::None;
         self.section_name.clear();
@@ -79,12 +85,14 @@ impl<'a> Reader<'a> {
                 self.say(number, Severity::Alert, text);
             }
             if !going {
-                return;
+                return false;
             }
         }
         if !self.blocks.is_empty() {
-            self.say(number, Severity::Alert, "non-terminated '.if' block.".into());
+            self.say(number, Severity::Alert, OPEN_BLOCK.into());
+            return false;
         }
+        true
     }
 
     /// Reads one line; `false` gives the file up.
@@ -101,10 +109,8 @@ impl<'a> Reader<'a> {
             }
         };
         let Some(first) = words.first() else { return true };
-        if first.text.starts_with('.') {
-            if let Some(going) = self.directive(number, &words) {
-                return going;
-            }
+        if let Some(going) = self.directive(number, &words) {
+            return going;
         }
         if self.skipping() {
             return true;
@@ -121,14 +127,18 @@ impl<'a> Reader<'a> {
         let offset = error.offset();
         let text = match error {
             WordError::TooMany(_) => {
-                let rest = String::from_utf8_lossy(&line[offset..]).into_owned();
-                format!("too many words, truncating after word {}, position {}: <{rest}>.", word::WORDS_MAX, offset)
+                // The position counts single blanks between words.
+                let words = word::split(&line[..offset], &self.draft.env).unwrap_or_default();
+                let before: usize = words.iter().rev().skip(1).map(|word| word.bytes().len() + 1).sum();
+                let last = words.last().map_or("", |word| word.text.as_str());
+                let max = word::WORDS_MAX;
+                format!("too many words, truncating after word {max}, position {}: <{last}>.", before + 1)
             }
             _ => {
                 let end = line.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |n| n + 1);
                 let begin = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
                 let shown = excerpt(&line[begin..end], offset - begin);
-                format!("{} at position {}:\n{shown}", error.what(), offset - begin + 1)
+                format!("{} at position {}:\n{shown}", error.what(), offset + 1)
             }
         };
         self.say(number, Severity::Alert, text);
@@ -188,10 +198,11 @@ impl<'a> Reader<'a> {
 
     fn move_block(&mut self, number: u32, words: &[Word]) -> bool {
         let name = arg(words, 0);
-        if name != ".elif" && words.len() > 1 && name == ".else" {
+        if name != ".elif" && words.len() > 1 {
             let text = format!("Unexpected argument '{}' for '{name}'.", arg(words, 1));
             self.say(number, Severity::Alert, text);
-            return true;
+            self.say(number, Severity::Alert, OPEN_BLOCK.into());
+            return false;
         }
         let Some(block) = self.blocks.pop() else {
             self.say(number, Severity::Alert, format!("lone '{name}' with no matching '.if'."));
@@ -300,7 +311,7 @@ impl<'a> Reader<'a> {
 fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
     let section = scope.sections();
     let first = arg(words, 0).to_owned();
-    let Some(row) = registry::keyword(words, section).filter(|row| belongs(row.sections, section)) else {
+    let Some(row) = registry::keyword(words, section) else {
         if later::knows(&first, section) {
             later::refuse(scope, words);
             return;
@@ -314,6 +325,11 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         scope.report(Severity::Alert, text, suggestion.map(str::to_owned));
         return;
     };
+    if scope.prefix != Prefix::None && first == "option" && !NEGATABLE_OPTIONS.contains(&row.name) {
+        scope.place = Place::Reader;
+        scope.alert(format!("negation/default is not supported for option '{}'.", arg(words, 1)));
+        return;
+    }
     if !row.sections.intersects(section) {
         misplaced(scope, row);
         return;
@@ -328,11 +344,6 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
     if let Err(text) = (row.parse)(scope, words) {
         scope.alert(text);
     }
-}
-
-/// Whether a row of other sections is of the same family, so that it is misplaced rather than unknown.
-fn belongs(row: Sections, section: Sections) -> bool {
-    row.intersects(section) || (row.intersects(Sections::ANY_PROXY) && section.intersects(Sections::ANY_PROXY))
 }
 
 fn section_keyword(section: Sections) -> &'static str {
@@ -352,7 +363,11 @@ fn section_keyword(section: Sections) -> &'static str {
 /// A keyword of another kind of proxy: an error in `defaults`, else ignored with a warning.
 fn misplaced(scope: &mut Scope<'_>, row: &registry::Keyword) {
     let section = scope.sections();
-    let name = row.name.strip_prefix("option ").unwrap_or(row.name);
+    let name = match row.name.split_once(' ') {
+        Some(("option", option)) => option,
+        Some(("timeout", _)) | None => row.name,
+        Some((first, _)) => first,
+    };
     if section.intersects(Sections::DEFAULTS) {
         scope.alert(format!("'{name}' not allowed in 'defaults' section."));
         return;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::draft::{At, Draft, ProxyDraft, Settings};
 use super::finding::{Finding, Findings, Place, Severity};
+use super::unit::{self, TimeUnit, UnitError};
 use super::word::Word;
 use crate::proxy::Global;
 use crate::registry::Sections;
@@ -100,6 +101,21 @@ impl Scope<'_> {
     /// Points the next findings at `word`.
     pub fn point_at(&mut self, word: &Word) {
         self.column = word.column;
+    }
+
+    /// A time in milliseconds; what follows its unit is ignored with HAProxy's warning.
+    ///
+    /// # Errors
+    /// As [`unit::time_ms`].
+    pub fn time_ms(&mut self, text: &str, default: TimeUnit) -> Result<u32, UnitError> {
+        let ms = unit::time_ms(text, default)?;
+        if let Some(c) = unit::after_time(text) {
+            self.findings.warning(format!(
+                "unexpected character '{c}' after the timer value '{text}', only (us=microseconds,ms=milliseconds,\
+                 s=seconds,m=minutes,h=hours,d=days) are supported. This will be reported as an error in next versions."
+            ));
+        }
+        Ok(ms)
     }
 
     /// Reports anything, with what was probably meant.

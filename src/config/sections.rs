@@ -48,7 +48,10 @@ pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
 
 fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, String> {
     let line = Line::parse(words, kind)?;
-    let settings = inherited(scope, kind, &line)?;
+    let mut settings = inherited(scope, kind, &line)?;
+    if kind == Kind::Backend {
+        settings.forget_client_side();
+    }
     if kind != Kind::Defaults {
         unique_name(scope, kind, line.name);
     }

@@ -32,14 +32,14 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("check", 0, |s, _| put(&mut s.check, true)),
     ServerKeyword { in_default: false, ..row("cookie", 1, cookie) },
     row("disabled", 0, |s, _| put(&mut s.disabled, true)),
-    row("downinter", 1, |s, w| Ok(s.settings.downinter = Some(delay(s, w)?))),
+    row("downinter", 1, |s, w| delay(s, w).map(|ms| s.settings.downinter = Some(ms))),
     row("enabled", 0, |s, _| put(&mut s.disabled, false)),
-    row("fall", 1, |s, w| Ok(s.settings.fall = at_least_one(w)?)),
-    row("fastinter", 1, |s, w| Ok(s.settings.fastinter = Some(delay(s, w)?))),
+    row("fall", 1, |s, w| put(&mut s.settings.fall, at_least_one(w)?)),
+    row("fastinter", 1, |s, w| delay(s, w).map(|ms| s.settings.fastinter = Some(ms))),
     ServerKeyword { in_default: false, ..row("id", 1, id) },
-    row("inter", 1, |s, w| Ok(s.settings.inter = delay(s, w)?)),
-    row("maxconn", 1, |s, w| Ok(s.maxconn = limit(w)?)),
-    row("maxqueue", 1, |s, w| Ok(s.maxqueue = limit(w)?)),
+    row("inter", 1, |s, w| delay(s, w).map(|ms| s.settings.inter = ms)),
+    row("maxconn", 1, |s, w| put(&mut s.maxconn, limit(w))),
+    row("maxqueue", 1, |s, w| put(&mut s.maxqueue, limit(w))),
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
     row("no-ssl", 0, |_, _| Ok(())),
@@ -47,7 +47,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("pool-max-conn", 1, pool_max_conn),
     row("pool-purge-delay", 1, pool_purge_delay),
     row("port", 1, port),
-    row("rise", 1, |s, w| Ok(s.settings.rise = at_least_one(w)?)),
+    row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
     row("weight", 1, weight),
 ];
 
@@ -235,9 +235,8 @@ fn delay(draft: &ServerDraft, words: &[Word]) -> Result<Millis, String> {
     let of = subject(draft);
     let ms = time_ms(text, TimeUnit::Ms).map_err(|error| match error {
         UnitError::Unexpected(c) => {
-            // HAProxy's message for 'inter' names the agent's.
-            let named = if keyword == "inter" { "agent-inter" } else { keyword };
-            format!("unexpected character '{c}' in '{named}' argument of {of}.")
+            // HAProxy names the agent's interval here, whichever it is.
+            format!("unexpected character '{c}' in 'agent-inter' argument of {of}.")
         }
         _ => format!(
             "timer overflow in argument <{text}> to <{keyword}> of {of}, maximum value is 2147483647 ms (~24.8 days)."
@@ -260,12 +259,9 @@ fn at_least_one(words: &[Word]) -> Result<u32, String> {
     }
 }
 
-fn limit(words: &[Word]) -> Result<Option<u32>, String> {
-    let (keyword, text) = (arg(words, 0), arg(words, 1));
-    if text.is_empty() {
-        return Err(format!("'{keyword}' expects an integer argument."));
-    }
-    Ok(u32::try_from(atoi(text)).ok().filter(|n| *n > 0))
+/// A limit; none when it is zero or not written.
+fn limit(words: &[Word]) -> Option<u32> {
+    u32::try_from(atoi(arg(words, 1))).ok().filter(|n| *n > 0)
 }
 
 fn addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
@@ -274,7 +270,7 @@ fn addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
         return Err("'addr' expects <ipv4|ipv6> as argument.".into());
     }
     let allowed = address::Allowed { resolve: true, ..address::SERVER };
-    let parsed = address::parse(text, allowed).map_err(|e| format!("'addr' : {e}"))?;
+    let parsed = address::parse(text, allowed).map_err(|e| format!("'addr' : {}", e.trim_end()))?;
     let Target::Inet { host: Host::Ip(ip), port } = parsed.target else {
         return Err(not_yet("addr of another kind than IPv4 or IPv6"));
     };
@@ -310,7 +306,8 @@ fn pool_low_conn(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> 
     }
     match u32::try_from(atoi(text)) {
         Ok(n) => put(&mut draft.pool_low_conn, n),
-        Err(_) => Err("'pool-low-conn' must be >= 0".into()),
+        // Negative numbers stand for none.
+        Err(_) => put(&mut draft.pool_low_conn, 0),
     }
 }
 

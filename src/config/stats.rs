@@ -2,7 +2,7 @@
 
 use super::finding::Place;
 use super::scope::{Scope, arg, not_yet};
-use super::unit::{TimeUnit, atoi, time_ms};
+use super::unit::{TimeUnit, atoi};
 use super::word::Word;
 use crate::proxy::StatsPage;
 use crate::registry::{Keyword, Sections};
@@ -89,7 +89,7 @@ fn auth(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 fn refresh(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 2);
-    let ms = time_ms(text, TimeUnit::S).map_err(|error| {
+    let ms = scope.time_ms(text, TimeUnit::S).map_err(|error| {
         scope.place = Place::Reader;
         error.argument(text, "stats refresh interval", "stats refresh interval")
     })?;
@@ -122,7 +122,7 @@ fn admin(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 fn timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 2);
-    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+    let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
         super::unit::UnitError::Unexpected(c) => format!("'stats timeout' : unexpected character '{c}'"),
         other => other.argument(text, "'stats timeout'", "'stats timeout'"),
     })?;

@@ -8,7 +8,7 @@ fn distance(a: &str, b: &str) -> usize {
     let mut pairs: Vec<([u8; 2], i32)> = Vec::new();
     for (word, sign) in [(a, 1), (b, -1)] {
         let mut previous = 0;
-        for byte in word.bytes().map(|b| b.to_ascii_lowercase()).chain([0]) {
+        for byte in word.bytes().map(class).chain([0]) {
             let pair = [previous, byte];
             match pairs.iter_mut().find(|(known, _)| *known == pair) {
                 Some((_, count)) => *count += sign,
@@ -18,6 +18,15 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     pairs.iter().map(|(_, count)| count.unsigned_abs().pow(2) as usize).sum()
+}
+
+/// Letters stand for themselves in either case; all digits are alike, and so is all the rest.
+fn class(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        b'0'..=b'9' => b'0',
+        _ => b'-',
+    }
 }
 
 /// The candidate nearest to `word`, unless all are too far away to be a slip of the pen.

@@ -2,7 +2,7 @@
 
 use super::draft::Settings;
 use super::scope::{Scope, arg};
-use super::unit::{TimeUnit, time_ms};
+use super::unit::TimeUnit;
 use super::word::Word;
 use crate::registry::{Keyword, Sections};
 use crate::time::Millis;
@@ -49,7 +49,7 @@ fn set(scope: &mut Scope<'_>, words: &[Word], field: Field) -> Result<(), String
     if value.is_empty() {
         return Err(format!("{name} expects an integer value (in milliseconds)"));
     }
-    let ms = time_ms(value, TimeUnit::Ms).map_err(|error| error.timer(value, &name))?;
+    let ms = scope.time_ms(value, TimeUnit::Ms).map_err(|error| error.timer(value, &name))?;
     if let Some(extra) = words.get(3) {
         return Err(format!("{name} : unexpected extra argument '{}' after value '{value}'.", extra.text));
     }
@@ -61,7 +61,7 @@ fn set(scope: &mut Scope<'_>, words: &[Word], field: Field) -> Result<(), String
 fn unknown(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let name = arg(words, 1);
     let modern = match name {
-        "clitimeout" | "client" => "client",
+        "clitimeout" => "client",
         "srvtimeout" => "server",
         "contimeout" => "connect",
         _ => "",

@@ -82,6 +82,14 @@ pub fn time_s(text: &str, default: TimeUnit) -> Result<u32, UnitError> {
     u32::try_from(s).ok().filter(|s| *s <= i32::MAX as u32).ok_or(UnitError::Overflow)
 }
 
+/// The character that follows a time's unit, where one does.
+#[must_use]
+pub fn after_time(text: &str) -> Option<char> {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let rest = ["us", "ms"].iter().find_map(|unit| rest.strip_prefix(unit)).or_else(|| rest.get(1..))?;
+    rest.chars().next()
+}
+
 fn time_us(text: &str, default: TimeUnit) -> Result<u128, UnitError> {
     let (value, rest) = leading_digits(text)?;
     let scale: u128 = match rest.as_bytes() {

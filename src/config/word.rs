@@ -220,12 +220,12 @@ impl Cutter<'_> {
                 at += 3;
             }
             if self.line.get(at) == Some(&b'-') {
-                let end = memchr::memchr(b'}', &self.line[at..]).map(|n| at + n).ok_or(WordError::Brace(name_at))?;
+                let end = memchr::memchr(b'}', &self.line[at..]).map(|n| at + n).ok_or(WordError::Brace(begin + 1))?;
                 value = value.or_else(|| Some(self.line[at + 1..end].to_vec()));
                 at = end;
             }
             if self.line.get(at) != Some(&b'}') {
-                return Err(WordError::Brace(name_at));
+                return Err(WordError::Brace(begin + 1));
             }
             at += 1;
         }
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(cut(r#""1${A[*]}2" b"#).unwrap(), ["1x", "y", "z2", "b"]);
         assert_eq!(cut(r#""${N-d e}${E-x}""#).unwrap(), ["d e"]);
         assert_eq!(cut(r#""$N""#).unwrap(), [""]);
-        assert_eq!(cut(r#""${A"#), Err(WordError::Brace(3)));
+        assert_eq!(cut(r#""${A"#), Err(WordError::Brace(2)));
         assert_eq!(cut(r#""$1""#), Err(WordError::VariableName(2)));
         assert_eq!(cut(r#""${}""#), Err(WordError::VariableName(3)));
         assert_eq!(cut(r#""${A[x]}""#), Err(WordError::Expansion(4)));

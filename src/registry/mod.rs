@@ -116,13 +116,14 @@ pub static SERVER_KEYWORDS: &[&[ServerKeyword]] = &[crate::config::server::PARAM
 /// Plain options.
 pub static OPTIONS: &[&[ProxyOption]] = &[crate::config::options::PLAIN];
 
-/// The row for a line in a section: the one with the longest name that the words begin with,
-/// preferring rows for this section over rows for others.
+/// The row for a line: the one with the longest name that the words begin with. In a proxy, rows of other
+/// kinds of proxies are found as well, so that a keyword can be told to be misplaced.
 #[must_use]
 pub fn keyword(words: &[Word], section: Sections) -> Option<&'static Keyword> {
+    let family = if section.intersects(Sections::ANY_PROXY) { Sections::ANY_PROXY } else { section };
     let rows = KEYWORDS.iter().copied().flatten();
-    rows.filter(|row| begins_with(words, row.name))
-        .max_by_key(|row| (row.sections.intersects(section), row.name.split(' ').count()))
+    rows.filter(|row| row.sections.intersects(family) && begins_with(words, row.name))
+        .max_by_key(|row| row.name.split(' ').count())
 }
 
 fn begins_with(words: &[Word], name: &str) -> bool {
