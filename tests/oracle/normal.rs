@@ -27,10 +27,6 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // The date of RFC 3164, then that of RFC 5424.
         (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\b", "STAMP"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "STAMP$2"),
-        // Process ids, in log headers and in messages.
-        (r"haproxy\[\d+\]", "haproxy[PID]"),
-        (r"haproxy \d+ ", "haproxy PID "),
-        (r"^(\[(?:ALERT|WARNING|NOTICE)\] +)\(\d+\)", "$1(PID)"),
         (r"check duration: \d+ms", "check duration: #ms"),
         (r"[Ee]poxy", "haproxy"),
     ];

@@ -75,9 +75,15 @@ pub fn text(bytes: &[u8]) -> Vec<String> {
     lines.map(line).collect()
 }
 
+/// Unprintable bytes as escapes; quotes as they are.
+pub fn readable(bytes: &[u8]) -> String {
+    let escaped = bytes.escape_ascii().to_string();
+    escaped.replace("\\\"", "\"").replace("\\'", "'")
+}
+
 fn line(bytes: &[u8]) -> String {
     if bytes.len() <= LINE_BYTES_MAX {
-        return bytes.escape_ascii().to_string();
+        return readable(bytes);
     }
     let sum = bytes
         .iter()

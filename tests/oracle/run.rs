@@ -85,22 +85,28 @@ pub fn run(script: &Script, place: &Place, manner: &Manner<'_>) -> Result<Transc
         fs::write(place.path(name), content).map_err(|error| error.to_string())?;
     }
     fs::write(place.path("test.cfg"), &script.config).map_err(|error| error.to_string())?;
-    let mut transcript = match &script.verdict {
+    let (pid, mut transcript) = match &script.verdict {
         Some(args) => verdict(args, place, manner)?,
         None => {
             let mut stage = Stage::set(script, place, manner)?;
             stage.play(&script.talk)?;
-            stage.finish()
+            (stage.process.pid(), stage.finish())
         }
     };
     let _ = fs::remove_file(place.path("sock"));
     let _ = fs::remove_file(place.path("log.sock"));
-    let replace = [(place.address.to_string(), "{ip}"), (place.dir.path().display().to_string(), "{tmp}")];
+    let replace = [
+        (place.address.to_string(), "{ip}"),
+        (place.dir.path().display().to_string(), "{tmp}"),
+        (format!("[{pid}]"), "[PID]"),
+        (format!("({pid})"), "(PID)"),
+        (format!(" {pid} "), " PID "),
+    ];
     normal::normalise(&mut transcript, &replace, &script.allow);
     Ok(transcript)
 }
 
-fn verdict(args: &[String], place: &Place, manner: &Manner<'_>) -> Result<Transcript, String> {
+fn verdict(args: &[String], place: &Place, manner: &Manner<'_>) -> Result<(u32, Transcript), String> {
     let mut process =
         Running::start(manner.program, "haproxy", args, place.dir.path()).map_err(|error| error.to_string())?;
     let status = process.wait(PATIENCE);
@@ -109,11 +115,12 @@ fn verdict(args: &[String], place: &Place, manner: &Manner<'_>) -> Result<Transc
         Some(status) => status.to_string(),
         None => "still running".to_owned(),
     };
-    Ok(vec![
+    let transcript = vec![
         ("exit".to_owned(), vec![exit]),
         ("stderr".to_owned(), lines(&process.stderr())),
         ("stdout".to_owned(), lines(&process.stdout())),
-    ])
+    ];
+    Ok((process.pid(), transcript))
 }
 
 /// A running proxy and everybody around it.
@@ -326,7 +333,7 @@ impl<'a> Stage<'a> {
         self.settle();
         for (name, receiver) in &self.logs {
             let received = receiver.lines();
-            let escaped = received.iter().map(|line| line.as_bytes().escape_ascii().to_string());
+            let escaped = received.iter().map(|line| render::readable(line.as_bytes()));
             transcript.push((log_section(name), escaped.collect()));
         }
         transcript.append(&mut self.notes);
