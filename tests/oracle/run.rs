@@ -46,6 +46,7 @@ impl Place {
             values.insert(name, format!("{address}:{port}"));
         }
         values.insert("ip", address.to_string());
+        values.insert("fixtures", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures").to_owned());
         let paths = [("tmp", ""), ("cfg", "test.cfg"), ("sock", "sock"), ("logsock", "log.sock")];
         for (name, file) in paths {
             let path = if file.is_empty() { dir.path().to_owned() } else { dir.path().join(file) };
@@ -98,6 +99,7 @@ pub fn run(script: &Script, place: &Place, manner: &Manner<'_>) -> Result<Transc
     let replace = [
         (place.address.to_string(), "{ip}"),
         (place.dir.path().display().to_string(), "{tmp}"),
+        (place.values["fixtures"].clone(), "{fixtures}"),
         (format!("[{pid}]"), "[PID]"),
         (format!("({pid})"), "(PID)"),
         (format!(" {pid} "), " PID "),
