@@ -125,3 +125,93 @@ fn servers_are_picked_in_the_order_of_haproxy() {
     }
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
+
+/// Addresses and where HAProxy sent them; the second half of a record is with server b down.
+const SOURCES: &str = "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 10.0.0.8 10.0.0.9 10.0.0.10 \
+    10.0.0.11 160.66.190.92 204.177.242.216 190.167.237.136 8.216.120.199 242.64.167.14 231.41.29.96 121.223.64.98 \
+    140.27.147.64 4.188.56.105 72.47.235.223 197.100.41.196 205.19.36.159 159.114.33.34 1.249.224.2 54.199.56.246 \
+    43.224.43.75 81.247.51.139 225.174.161.53 47.241.248.177 51.248.248.229 2001:db8::1 2001:db8::2 2001:db8::3 \
+    2001:db8::4 2001:db8::5 2001:db8::6 2001:db8::7 2001:db8::8 2001:db8::9 c498:bb8:d454:4a87:21a9:9a01:ad21:9eb5 \
+    9cf6:a15e:f6f1:5a1d:830b:b7ce:9d6:bbc0 4e7:175c:643c:7dec:b0b5:80ec:37bc:9712 \
+    dd2e:6aae:b94b:ae8d:2f9f:a29c:5a28:4c9e f752:1829:cf10:79b0:80e9:d74a:1c10:fcab \
+    6a42:43d3:3656:debe:4c1e:d796:48e8:56e8 f9a2:f58c:95f0:ce4b:39c1:5bff:ad5c:2dfb \
+    8bb8:20b6:119c:ba8f:f887:96ae:5b05:f280 a68c:ed93:b6b2:8cb0:d1b3:58e6:baab:4855 \
+    65b9:f490:28d5:57d7:9a8a:e64:51e1:5c70 5c15:f173:541b:4438:a25c:f763:12d4:eeb3 \
+    c224:6879:bf00:b3cf:8ed1:3abf:129a:3097";
+
+#[test]
+fn a_source_address_points_at_haproxys_server() {
+    let recorded = [
+        (
+            "1 1 1",
+            false,
+            "cabcabcabcabcbabbcacbacbcabcbccabcabcaababcccbbcbaab \
+         cacacacacacaaacaaaaccacaaaccccccacacacacccacacccacca",
+        ),
+        (
+            "1 2 5 3",
+            false,
+            "dccdabcdcbcdcaccccdbccadbacbcdcccdabcddaacaaddcbdddb \
+         dccdccdacdccdccccdadccdcdacdcddccdacdcccccdddccdcccc",
+        ),
+        (
+            "1 1 1",
+            true,
+            "accaabcbcbcccbccacbccaaabaaaccaacccababacaaabcabcbca \
+         aaacaccacaaacccaccaccaaaaaaaaccaaccaacccaccaaaacacac",
+        ),
+        (
+            "1 2 5 3",
+            true,
+            "bccdcbcdcaacbacbddcccccbdacdccccbcbddcbbcccbcdcbbcbd \
+         cddcccdcdcdddcddcdcddaaccaccddacdddccaccdcaacdccdcdc",
+        ),
+    ];
+    for (servers, avalanche, expected) in recorded {
+        let mut player = Player::new("source", servers);
+        let all = |player: &mut Player| -> String {
+            let hash = |address: &str| source_hash(address.parse().unwrap(), HashType { avalanche });
+            let wishes = SOURCES.split_whitespace().map(|address| Wish { hash: Some(hash(address)), avoid: None });
+            wishes.map(|wish| letter(player.balancer.pick(wish, |_| true))).collect()
+        };
+        let whole = all(&mut player);
+        player.change(1, None, Some(false));
+        assert_eq!(whole + " " + &all(&mut player), expected, "{servers}");
+    }
+}
+
+#[test]
+fn the_server_to_avoid_comes_only_when_alone() {
+    for algorithm in ["roundrobin", "static-rr", "leastconn"] {
+        let mut player = Player::new(algorithm, "1 1");
+        let wish = Wish { hash: None, avoid: Some(0) };
+        assert_eq!(player.balancer.pick(wish, |_| true), Some(1), "{algorithm}");
+        assert_eq!(player.balancer.pick(wish, |_| true), Some(1), "{algorithm}");
+        assert_eq!(player.balancer.pick(wish, |server| server == 0), Some(0), "{algorithm}");
+        assert_eq!(player.balancer.pick(wish, |_| false), None, "{algorithm}");
+        assert!(player.balancer.pick(Wish::default(), |_| true).is_some(), "{algorithm}");
+    }
+}
+
+#[test]
+fn a_hash_and_a_single_backup_have_one_answer_even_without_room() {
+    let mut hash = Player::new("source", "1 1");
+    assert_eq!(hash.balancer.pick(Wish { hash: Some(3), avoid: None }, |_| false), Some(1));
+    for algorithm in ["roundrobin", "leastconn"] {
+        let mut backups = Player::new(algorithm, "1x b1 b1");
+        assert_eq!(backups.balancer.pick(Wish::default(), |_| false), Some(1), "{algorithm}");
+    }
+}
+
+#[test]
+fn two_thousand_servers_share_by_weight() {
+    let weights: Vec<String> = (0..2000).map(|n| (n % 4 + 1).to_string()).collect();
+    for algorithm in ["roundrobin", "static-rr"] {
+        let mut player = Player::new(algorithm, &weights.join(" "));
+        let mut picks = vec![0u32; 2000];
+        for _ in 0..5000 * 16 {
+            picks[player.pick().unwrap() as usize] += 1;
+        }
+        assert!(picks.iter().enumerate().all(|(n, &count)| count == (n as u32 % 4 + 1) * 16), "{algorithm}");
+    }
+}
