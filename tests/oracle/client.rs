@@ -153,6 +153,8 @@ impl Client {
             if reset {
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
+            // What it has not asked for it did not want to see.
+            self.pending.clear();
             self.notes.push("[closed by the client]".to_owned());
         }
     }
