@@ -103,10 +103,11 @@ pub fn request(head: &mut Head) -> Result<Framing, ParseError> {
 /// Length fields that HAProxy refuses, and a 101 that was not asked for: answer 502.
 pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
     let length = content_length(head)?;
-    let chunked = transfer_coding(head)? == Coding::Chunked;
+    let coding = transfer_coding(head)?;
+    let chunked = coding == Coding::Chunked;
     keep_te_trailers(head);
     let status = head.status();
-    if chunked {
+    if coding != Coding::Absent {
         head.remove_known(Known::ContentLength);
     }
     if asked.method == Method::Connect && (200..300).contains(&status) {
@@ -125,10 +126,11 @@ pub fn response(head: &mut Head, asked: &Asked) -> Result<Framing, ParseError> {
     let body = match length {
         _ if asked.method == Method::Head || status == 304 => Body::None,
         _ if chunked => Body::Chunked,
-        Some(length) => Body::Length(length),
-        None => return Ok(until_the_end(Body::UntilClose)),
+        Some(length) if coding == Coding::Absent => Body::Length(length),
+        _ => return Ok(until_the_end(Body::UntilClose)),
     };
-    Ok(Framing { body, must_close: chunked && (old || length.is_some()), next_must_close: chunked && old })
+    let coded = coding != Coding::Absent;
+    Ok(Framing { body, must_close: coded && (old || length.is_some()), next_must_close: coded && old })
 }
 
 /// Whether a 101 says that the connection is upgraded; to WebSocket, with the proof (RFC 6455 4.2.2).
@@ -189,7 +191,7 @@ fn digits(text: &[u8]) -> Option<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Absent,
-    /// Only empty values: nothing for a response, an error in a request.
+    /// Only empty values: an error in a request; a response then lasts until close.
     Empty,
     Chunked,
 }

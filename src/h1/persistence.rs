@@ -9,9 +9,11 @@
 //!   the version says anyway. To a server: `close` in a 1.1 request, `keep-alive` in an older one. To
 //!   a client: `close` in a 1.1 response; `keep-alive` if the client's or the response's version is
 //!   older.
+//! - A message whose `Connection` still says `upgrade` gets none of these.
 //! - In keep-alive mode (the default) the server's connection is kept even when the client's closes.
 //!   `option http-server-close` closes the server's, `option httpclose` both.
 
+use super::framing::says;
 use crate::http::{Head, Known, Values, Version};
 
 /// What a peer said in its `Connection` fields.
@@ -41,20 +43,26 @@ pub fn take(head: &mut Head) -> Asked {
     let mut asked = Asked::default();
     let mut from = 0;
     while let Some(index) = head.find_known(Known::Connection, from) {
-        let (mut tokens, mut ours) = (0, 0);
-        for token in Values::new(head.value_at(index)) {
-            let close = token.eq_ignore_ascii_case(b"close");
-            let keep_alive = token.eq_ignore_ascii_case(b"keep-alive");
-            asked.close |= close;
-            asked.keep_alive |= keep_alive;
+        let value = head.value_at(index);
+        // How far the value goes without empty tokens at its end.
+        let mut kept_bytes = 0;
+        let mut ours = false;
+        for token in Values::new(value) {
+            asked.close |= token.eq_ignore_ascii_case(b"close");
+            asked.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
             asked.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
-            ours += usize::from(close || keep_alive);
-            tokens += usize::from(!token.is_empty());
+            ours |= is_ours(token);
+            if !token.is_empty() {
+                kept_bytes = token.as_ptr() as usize - value.as_ptr() as usize + token.len();
+            }
         }
-        if tokens == ours {
-            head.remove_at(index);
-        } else if ours > 0 {
+        if ours {
             cut_tokens(head, index);
+        } else if kept_bytes < value.len() {
+            head.shrink_value(index, 0..kept_bytes);
+        }
+        if !ours && kept_bytes == 0 {
+            head.remove_at(index);
         }
         from = index + 1;
     }
@@ -65,7 +73,7 @@ pub fn take(head: &mut Head) -> Asked {
 }
 
 /// Leaves in a `Connection` field the tokens that are not for us: what stands before the first of
-/// ours as it is, the rest joined by commas. Rare enough to allocate.
+/// ours as it is, the rest joined by commas. Only a field with other tokens allocates.
 fn cut_tokens(head: &mut Head, index: usize) {
     let value = head.value_at(index);
     let mut rest = Vec::with_capacity(value.len());
@@ -86,17 +94,21 @@ fn cut_tokens(head: &mut Head, index: usize) {
     while rest.last() == Some(&b',') {
         rest.pop();
     }
-    head.set_value(index, &rest);
+    match rest.is_empty() {
+        true => head.remove_at(index),
+        false => head.set_value(index, &rest),
+    }
 }
 
 fn is_ours(token: &[u8]) -> bool {
     token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive")
 }
 
-/// Adds the `Connection` field to a request for a server whose connection shall live on (`keep`). Not
-/// for a request that asks for an upgrade: there only what the client said goes out.
+/// Adds the `Connection` field to a request for a server whose connection shall live on (`keep`). A
+/// request that asks for an upgrade goes out with what the client said.
 pub fn to_server(head: &mut Head, keep: bool) {
     match (head.version(), keep) {
+        _ if upgrades(head) => {}
         (Version::Http11, false) => add(head, b"close"),
         (Version::Http10, true) => add(head, b"keep-alive"),
         _ => {}
@@ -104,13 +116,18 @@ pub fn to_server(head: &mut Head, keep: bool) {
 }
 
 /// Adds the `Connection` field to a final response for a client of version `client` whose connection
-/// shall live on (`keep`). Not for 1xx, nor when a tunnel begins.
+/// shall live on (`keep`), unless it speaks of an upgrade. Not for 1xx, nor when a tunnel begins.
 pub fn to_client(head: &mut Head, keep: bool, client: Version) {
     match (head.version(), keep) {
+        _ if upgrades(head) => {}
         (Version::Http11, false) => add(head, b"close"),
         (version, true) if version == Version::Http10 || client == Version::Http10 => add(head, b"keep-alive"),
         _ => {}
     }
+}
+
+fn upgrades(head: &Head) -> bool {
+    head.has(Known::Connection) && says(head, b"connection", b"upgrade")
 }
 
 fn add(head: &mut Head, token: &[u8]) {

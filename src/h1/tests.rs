@@ -23,10 +23,8 @@ fn forwarded(raw: &str, limits: &Limits) -> Result<String, u16> {
         Parsed::Complete { .. } => {}
     }
     framing::request(&mut head).map_err(answer)?;
-    let asked = persistence::take(&mut head);
-    if !asked.upgrade {
-        persistence::to_server(&mut head, true);
-    }
+    persistence::take(&mut head);
+    persistence::to_server(&mut head, true);
     let mut out = Vec::new();
     head.write_request_to(&mut out);
     assert_eq!(out.len(), head.wire_bytes());
@@ -44,8 +42,7 @@ fn answered(raw: &[u8], asked: &framing::Asked, limits: &Limits) -> Result<(Fram
     let framing = framing::response(&mut head, asked).map_err(fault)?;
     persistence::take(&mut head);
     if head.status() >= 200 && framing.body != Body::Tunnel {
-        let keep = framing.body != Body::UntilClose;
-        persistence::to_client(&mut head, keep, Version::Http11);
+        persistence::to_client(&mut head, !framing.next_must_close, Version::Http11);
     }
     let mut out = Vec::new();
     head.write_response_to(&mut out);

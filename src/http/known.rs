@@ -8,6 +8,7 @@ pub enum Known {
     #[default]
     Other,
     Accept,
+    AcceptEncoding,
     Age,
     Authorization,
     CacheControl,
@@ -41,63 +42,52 @@ pub enum Known {
     XForwardedFor,
     XForwardedProto,
     XOriginalTo,
-    AcceptEncoding,
 }
 
 impl Known {
     /// Classifies a field name, without regard to case.
     pub fn classify(name: &[u8]) -> Known {
-        // By length first: most names are rejected after one or two comparisons.
-        let candidates: &[(&[u8], Known)] = match name.len() {
-            2 => &[(b"te", Known::Te)],
-            3 => &[(b"age", Known::Age)],
-            4 => &[(b"host", Known::Host), (b"date", Known::Date), (b"vary", Known::Vary)],
-            6 => &[
-                (b"cookie", Known::Cookie),
-                (b"accept", Known::Accept),
-                (b"server", Known::Server),
-                (b"expect", Known::Expect),
-                (b"origin", Known::Origin),
-                (b"pragma", Known::Pragma),
-            ],
-            7 => &[
-                (b"upgrade", Known::Upgrade),
-                (b"referer", Known::Referer),
-                (b"trailer", Known::Trailer),
-                (b"expires", Known::Expires),
-            ],
-            8 => &[(b"location", Known::Location)],
-            9 => &[(b"forwarded", Known::Forwarded)],
-            10 => &[
-                (b"connection", Known::Connection),
-                (b"user-agent", Known::UserAgent),
-                (b"set-cookie", Known::SetCookie),
-                (b"keep-alive", Known::KeepAlive),
-            ],
-            12 => &[(b"content-type", Known::ContentType)],
-            13 => &[
-                (b"cache-control", Known::CacheControl),
-                (b"authorization", Known::Authorization),
-                (b"x-original-to", Known::XOriginalTo),
-            ],
-            14 => &[(b"content-length", Known::ContentLength)],
-            15 => &[(b"x-forwarded-for", Known::XForwardedFor), (b"accept-encoding", Known::AcceptEncoding)],
-            16 => &[
-                (b"proxy-connection", Known::ProxyConnection),
-                (b"content-encoding", Known::ContentEncoding),
-                (b"www-authenticate", Known::WwwAuthenticate),
-            ],
-            17 => &[(b"transfer-encoding", Known::TransferEncoding), (b"x-forwarded-proto", Known::XForwardedProto)],
-            18 => &[(b"proxy-authenticate", Known::ProxyAuthenticate)],
-            19 => &[(b"proxy-authorization", Known::ProxyAuthorization)],
-            _ => &[],
+        // Length and first letter leave one candidate, so each name is compared once at most.
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        let (text, known): (&[u8], Known) = match (name.len(), first) {
+            (2, b't') => (b"te", Known::Te),
+            (3, b'a') => (b"age", Known::Age),
+            (4, b'd') => (b"date", Known::Date),
+            (4, b'h') => (b"host", Known::Host),
+            (4, b'v') => (b"vary", Known::Vary),
+            (6, b'a') => (b"accept", Known::Accept),
+            (6, b'c') => (b"cookie", Known::Cookie),
+            (6, b'e') => (b"expect", Known::Expect),
+            (6, b'o') => (b"origin", Known::Origin),
+            (6, b'p') => (b"pragma", Known::Pragma),
+            (6, b's') => (b"server", Known::Server),
+            (7, b'e') => (b"expires", Known::Expires),
+            (7, b'r') => (b"referer", Known::Referer),
+            (7, b't') => (b"trailer", Known::Trailer),
+            (7, b'u') => (b"upgrade", Known::Upgrade),
+            (8, b'l') => (b"location", Known::Location),
+            (9, b'f') => (b"forwarded", Known::Forwarded),
+            (10, b'c') => (b"connection", Known::Connection),
+            (10, b'k') => (b"keep-alive", Known::KeepAlive),
+            (10, b's') => (b"set-cookie", Known::SetCookie),
+            (10, b'u') => (b"user-agent", Known::UserAgent),
+            (12, b'c') => (b"content-type", Known::ContentType),
+            (13, b'a') => (b"authorization", Known::Authorization),
+            (13, b'c') => (b"cache-control", Known::CacheControl),
+            (13, b'x') => (b"x-original-to", Known::XOriginalTo),
+            (14, b'c') => (b"content-length", Known::ContentLength),
+            (15, b'a') => (b"accept-encoding", Known::AcceptEncoding),
+            (15, b'x') => (b"x-forwarded-for", Known::XForwardedFor),
+            (16, b'c') => (b"content-encoding", Known::ContentEncoding),
+            (16, b'p') => (b"proxy-connection", Known::ProxyConnection),
+            (16, b'w') => (b"www-authenticate", Known::WwwAuthenticate),
+            (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+            (17, b'x') => (b"x-forwarded-proto", Known::XForwardedProto),
+            (18, b'p') => (b"proxy-authenticate", Known::ProxyAuthenticate),
+            (19, b'p') => (b"proxy-authorization", Known::ProxyAuthorization),
+            _ => return Known::Other,
         };
-        for (text, known) in candidates {
-            if name.eq_ignore_ascii_case(text) {
-                return *known;
-            }
-        }
-        Known::Other
+        if name.eq_ignore_ascii_case(text) { known } else { Known::Other }
     }
 }
 

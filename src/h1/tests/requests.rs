@@ -372,6 +372,7 @@ fn connection_tokens_for_us_are_cut_out() {
         ("close, x , y,  \"a,close,b\" , z  w", "x,y,\"a,close,b\",z  w"),
         ("x,,close,y,", "x,,y"),
         (", x ,, CLOSE ;,y", ", x ,, CLOSE ;,y"),
+        ("x, y, ,", "x, y"),
     ] {
         passes(&request(value), &request(kept));
     }

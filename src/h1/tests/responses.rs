@@ -110,6 +110,21 @@ fn framing_of_responses() {
 }
 
 #[test]
+fn an_empty_coding_takes_the_length_away() {
+    let framing = passes(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding:\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: \r\nconnection: close\r\n\r\n",
+    );
+    assert_eq!(framing.body, Body::UntilClose);
+}
+
+#[test]
+fn an_answer_that_speaks_of_an_upgrade_is_left_alone() {
+    let raw = "HTTP/1.1 200 OK\r\nConnection: upgrade\r\n\r\n";
+    passes(raw, raw);
+}
+
+#[test]
 fn responses_without_body() {
     let none = Framing::default();
     let lengths = "Content-Length: 2\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
