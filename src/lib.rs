@@ -48,15 +48,19 @@ fn start(invocation: &Invocation) -> ExitCode {
         files: invocation.files.clone(),
         local_peer: args.local_peer.clone(),
         env: config::env::Env::of_process(),
-        ..LoadOptions::default()
+        diagnostics: args.diagnostics,
     };
     let loaded = config::load(&options);
     loaded.findings.print(std::io::stderr().is_terminal(), &mut |severity, text| match severity {
         Severity::Alert => notice::alert(text),
         Severity::Warning => notice::warning(text),
+        Severity::Diag => notice::diagnostic(text),
         _ => notice::notice(text),
     });
     let Some(config) = loaded.config else { return ExitCode::FAILURE };
+    if let Some(classes) = &args.keyword_classes {
+        print!("{}", registry::dump::dump(classes));
+    }
     let plan = StartPlan::new(&invocation.program, args, &config);
     if let Some(code) = process::after_config(args, !plan.listeners.is_empty()) {
         return code;

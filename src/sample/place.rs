@@ -52,6 +52,32 @@ pub enum Place {
 }
 
 impl Place {
+    /// Every place, in order.
+    pub const ALL: [Place; 22] = [
+        Place::FrontConnection,
+        Place::FrontSession,
+        Place::FrontContent,
+        Place::FrontRequest,
+        Place::FrontRequestBody,
+        Place::FrontSwitch,
+        Place::BackContent,
+        Place::BackRequest,
+        Place::BackRequestBody,
+        Place::BackServer,
+        Place::ServerSource,
+        Place::BackAnswerContent,
+        Place::BackAnswer,
+        Place::BackAnswerBody,
+        Place::BackStore,
+        Place::FrontAnswerContent,
+        Place::FrontAnswer,
+        Place::FrontAnswerBody,
+        Place::Log,
+        Place::Check,
+        Place::Config,
+        Place::Command,
+    ];
+
     const NAMES: [&'static str; 22] = [
         "frontend tcp-request connection rule",
         "frontend tcp-request session rule",

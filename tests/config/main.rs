@@ -38,7 +38,23 @@ fn main() {
             trials.push(Trial::test(name, move || run(&case)).with_ignored_flag(ignored));
         }
     }
+    trials.push(Trial::test("the dump of keywords", the_dump_has_haproxys_lines).with_ignored_flag(!oracle));
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Listed in epoxy by what they do, where HAProxy's table is less exact.
+const APART: &[&str] =
+    &["be2dec(", "be2hex(", "concat(", "ipmask(", "regsub(", "url_enc(", " bc_dst:", " bc_src:", " capture.res.ver:"];
+
+/// Every fetch and converter that epoxy has is listed with HAProxy's arguments, types and places.
+fn the_dump_has_haproxys_lines() -> Result<(), Failed> {
+    let output = Command::new("haproxy").args(["-dKcnv,smp", "-c", "-f", "/dev/null"]).output();
+    let theirs = String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();
+    let ours = epoxy::registry::dump::dump("cnv,smp");
+    let theirs: std::collections::HashSet<&str> = theirs.lines().collect();
+    let told_apart = |line: &str| APART.iter().any(|name| line.contains(name));
+    let strange: Vec<&str> = ours.lines().filter(|line| !theirs.contains(line) && !told_apart(line)).collect();
+    if strange.is_empty() { Ok(()) } else { Err(strange.join("\n").into()) }
 }
 
 fn cases(text: &str) -> Vec<Case> {
