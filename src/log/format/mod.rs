@@ -120,11 +120,8 @@ impl Default for Format {
         let var = |var| Node::Var(var, Flags::MANDATORY);
         Format {
             nodes: Box::new([
-                text("Connect from "),
-                var(Var::ClientIp),
-                text(":"),
-                var(Var::ClientPort),
-                text(" to "),
+                var(Var::ConnectFrom),
+                text(" "),
                 var(Var::FrontendIp),
                 text(":"),
                 var(Var::FrontendPort),

@@ -133,6 +133,8 @@ pub enum Var {
     Termination,
     /// `%tsc`
     TerminationCookie,
+    /// `Connect from` and the client's address, or just `Connect` for a UNIX socket; only in the default format.
+    ConnectFrom,
     /// The mode of the frontend, in capitals; only in the default format.
     FrontendMode,
 }

@@ -62,7 +62,7 @@ fn variable(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
         Var::RequestCapturesClf => return captures_clf(&facts.request_captures, flags, out),
         Var::ResponseCapturesClf => return captures_clf(&facts.response_captures, flags, out),
         Var::BytesOut => grown(out, facts, facts.bytes_out as i64),
-        Var::BytesIn => grown(out, facts, facts.bytes_in as i64),
+        Var::BytesIn => number(out, facts.bytes_in),
         Var::RequestCookie => text(out, flags, &facts.request_cookie),
         Var::ResponseCookie => text(out, flags, &facts.response_cookie),
         Var::Hostname => text(out, flags, host_name().as_bytes()),
@@ -107,10 +107,18 @@ fn variable(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
         }
         Var::ServerName => text(out, flags, server_name(ctx)),
         Var::FrontendName | Var::FrontendTransport => text(out, flags, frontend.name.as_bytes()),
-        Var::ClientIp => peer_ip(out, flags, ctx.client.source),
-        Var::ClientPort => peer_port(out, flags, ctx, ctx.client.source),
-        Var::FrontendIp => peer_ip(out, flags, ctx.client.destination),
-        Var::FrontendPort => peer_port(out, flags, ctx, ctx.client.destination),
+        Var::ClientIp => return peer_ip(out, flags, ctx.client.source),
+        Var::ClientPort => return peer_port(out, flags, ctx, ctx.client.source),
+        Var::FrontendIp => return peer_ip(out, flags, ctx.client.destination),
+        Var::FrontendPort => return peer_port(out, flags, ctx, ctx.client.destination),
+        Var::ConnectFrom if ctx.client.source.is_none() => out.extend_from_slice(b"Connect to"),
+        Var::ConnectFrom => {
+            out.extend_from_slice(b"Connect from ");
+            address(out, flags, ctx.client.source);
+            out.push(b':');
+            port(out, flags, ctx.client.source);
+            out.extend_from_slice(b" to");
+        }
         Var::UpstreamSourceIp => address(out, flags, facts.upstream_local),
         Var::UpstreamSourcePort => port(out, flags, facts.upstream_local),
         Var::ServerIp => address(out, flags, facts.upstream_peer),
@@ -212,11 +220,7 @@ fn timer(var: Var, ctx: &Ctx<'_>) -> i64 {
         Var::ResponseTime => span(facts.connected, facts.response_received),
         Var::DataTime => match ctx.config[ctx.client.frontend].mode {
             Mode::Tcp => span(facts.connected, Some(ended)),
-            Mode::Http if facts.status.is_none() => -1,
-            Mode::Http => {
-                let last = facts.response_received.or(facts.connected).or(facts.queue_left);
-                ended.ms_since(last.or(facts.request_received).unwrap_or(first)) as i64
-            }
+            Mode::Http => span(facts.response_received, Some(ended)),
         },
         Var::ActiveTime => ended.ms_since(first) as i64,
         Var::UserTime => (ended.ms_since(start) as i64 - idle).max(0),
@@ -283,21 +287,25 @@ fn captures_clf(list: &[Vec<u8>], flags: Flags, out: &mut Vec<u8>) -> bool {
     !list.is_empty()
 }
 
-/// The client's side: `unix` stands for peers that have no address.
-fn peer_ip(out: &mut Vec<u8>, flags: Flags, peer: Option<SocketAddr>) {
+/// The client's side: `unix` stands for peers that have no address, nothing does in hexadecimal.
+fn peer_ip(out: &mut Vec<u8>, flags: Flags, peer: Option<SocketAddr>) -> bool {
     match peer {
         Some(_) => address(out, flags, peer),
+        None if flags.contains(Flags::HEX) => return false,
         None => text(out, flags, b"unix"),
     }
+    true
 }
 
 /// The client's side: the listener's id stands for the port of a UNIX socket (manual 8.2.2).
-fn peer_port(out: &mut Vec<u8>, flags: Flags, ctx: &Ctx<'_>, peer: Option<SocketAddr>) {
-    let listener = || ctx.config[ctx.client.frontend].binds.get(ctx.client.bind).map_or(0, |bind| bind.uuid);
+fn peer_port(out: &mut Vec<u8>, flags: Flags, ctx: &Ctx<'_>, peer: Option<SocketAddr>) -> bool {
+    let binds = &ctx.config[ctx.client.frontend].binds;
     match peer {
-        Some(peer) => wide(out, flags, u64::from(peer.port()), 4),
-        None => wide(out, flags, u64::from(listener()), 4),
+        Some(_) => port(out, flags, peer),
+        None if flags.contains(Flags::HEX) => return false,
+        None => number(out, binds.get(ctx.client.bind).map_or(0, |bind| bind.uuid)),
     }
+    true
 }
 
 fn address(out: &mut Vec<u8>, flags: Flags, of: Option<SocketAddr>) {
