@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(second.syslog, b"Jul  5 03:02:03");
         assert_eq!(second.iso, b"2026-07-05T03:02:03");
         assert_eq!(second.iso_zone, b"+02:00");
-        second.set(1_783_213_323, &TimeZone::posix("X3:30").expect("zone"));
+        second.set(1_783_213_323, &TimeZone::posix("NST3:30").expect("zone"));
         assert_eq!(second.local_zone, b"04/Jul/2026:21:32:03 -0330");
         assert_eq!(second.iso_zone, b"-03:30");
     }

@@ -142,6 +142,13 @@ fn destination(text: &str) -> Result<Destination, String> {
         }
         _ => {}
     }
+    // Any descriptor will do here, whereas the general address asks for a socket.
+    if let Some(number) = text.strip_prefix("fd@") {
+        return match number.parse() {
+            Ok(number) if number >= 0 => Ok(Destination::Fd(number)),
+            _ => Err(format!("file descriptor '{number}' is not a valid integer in '{text}'\n")),
+        };
+    }
     let address = address::parse(text, address::LOG)?;
     if address.transport == Some(Transport::Stream) {
         return Err(format!("stream log targets are not supported yet in '{text}'"));
@@ -251,10 +258,7 @@ mod tests {
             parse(&["global"], false, true).err().as_deref(),
             Some("log : 'global' is not supported for a global syslog server")
         );
-        assert_eq!(
-            parse(&["x"], true, false).err().as_deref(),
-            Some("log : 'no log' does not expect arguments")
-        );
+        assert_eq!(parse(&["x"], true, false).err().as_deref(), Some("log : 'no log' does not expect arguments"));
         assert_eq!(
             parse(&["127.0.0.1"], false, true).err().as_deref(),
             Some("log : expects <address> and <facility>  as arguments")

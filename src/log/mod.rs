@@ -1,36 +1,28 @@
 //! Logging: formats, targets and the lines themselves (manual, chapter 8).
+//!
+//! A [`Logger`] is what a worker calls: [`Logger::exchange`] for traffic, [`Logger::message`] for what happens
+//! to proxies and servers. It is told what to do by [`LogSettings`], whose [`Format`] and [`LogTarget`]s were
+//! parsed from the configuration. Nothing here waits, and nothing fails visibly: a message that a target does
+//! not take is counted and forgotten.
 
 pub mod date;
 pub mod format;
+pub mod line;
+pub mod logger;
+mod settings;
+pub mod syslog;
+pub mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 
-pub use format::{Format, Moment};
-
-/// One `log` line: where messages go and which of them (manual 3.1 and 4.2, `log`).
-#[derive(Clone, Debug, Default)]
-pub struct LogTarget {}
-
-/// Logging settings of one proxy.
-#[derive(Clone, Debug, Default)]
-pub struct LogSettings {
-    /// Where to; `log global` copies the global section's.
-    pub targets: Vec<LogTarget>,
-    /// `log-format`, `option httplog`, `option tcplog`; the default format when none is written.
-    pub format: Format,
-    /// `log-format-sd`: the structured data of RFC 5424 lines.
-    pub structured_data: Option<Format>,
-    /// `log-tag`; the global one when absent.
-    pub tag: Option<String>,
-    /// `option dontlognull`.
-    pub dontlognull: bool,
-    /// `option dontlog-normal`.
-    pub dontlog_normal: bool,
-    /// `option log-separate-errors`.
-    pub separate_errors: bool,
-    /// `option logasap`.
-    pub logasap: bool,
-}
+pub use format::{Format, Moment, Purpose};
+pub use line::LogLine;
+pub use logger::Logger;
+pub use settings::LogSettings;
+pub use syslog::Level;
+pub use target::LogTarget;
 
 /// The machine's name, read at the first call.
 pub fn host_name() -> &'static str {

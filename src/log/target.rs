@@ -82,6 +82,15 @@ impl LogTarget {
         }
         Some(level.max(self.min_level))
     }
+
+    /// Bytes of a line, its header included and its line feed not: HAProxy sends the line feed of a datagram
+    /// beyond `len`, that of a descriptor within.
+    pub(super) fn text_bytes_max(&self) -> usize {
+        match self.destination {
+            Destination::Datagram(_) => self.bytes_max,
+            Destination::Fd(_) => self.bytes_max.saturating_sub(1),
+        }
+    }
 }
 
 /// The sockets of one worker: one per family, made at the first message, never connected, so that a server
