@@ -1,1 +1,63 @@
-//! Placeholder.
+//! Rules: what to do with requests and responses, and when (manual 4.2, `http-request`, `http-response`,
+//! `redirect`, `use_backend`, `acl`).
+//!
+//! Text becomes [`Rules`] by [`parse::Parser`], line by line. The session layer calls
+//! [`Rules::on_request`], [`Rules::redirect`], [`Rules::backend`] and [`Rules::on_response`].
+
+pub mod acl;
+pub mod condition;
+pub mod edit;
+pub mod parse;
+mod predefined;
+pub mod redirect;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod switching;
+
+use std::sync::Arc;
+
+pub use acl::Acls;
+pub use condition::Condition;
+pub use reply::{Body, Ending, Reply};
+pub use request::Verdict;
+
+use crate::sample::Ctx;
+
+/// An action with its condition.
+#[derive(Clone, Debug)]
+pub struct Rule<A> {
+    /// What to do.
+    pub action: A,
+    /// When; always without one.
+    pub condition: Option<Condition>,
+    /// The file that the rule stands in.
+    pub file: Arc<str>,
+    /// Its line there.
+    pub line: u32,
+}
+
+impl<A> Rule<A> {
+    /// Whether the rule applies now.
+    pub fn applies<'a>(&'a self, acls: &'a Acls, ctx: &Ctx<'a>) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(acls, ctx))
+    }
+}
+
+/// All rules of one proxy.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The access lists that the conditions name.
+    pub acls: Acls,
+    /// `http-request`
+    pub request: Vec<Rule<request::Action>>,
+    /// `redirect`
+    pub redirects: Vec<Rule<redirect::Redirect>>,
+    /// `use_backend`
+    pub switching: Vec<Rule<switching::Target>>,
+    /// `http-response`
+    pub response: Vec<Rule<response::Action>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -21,14 +21,24 @@ pub struct Scope {
     pub references: Vec<Reference>,
     /// Warnings about the line.
     pub warnings: Vec<String>,
-    /// How a reference names the keyword that made it: `ACL keyword`, `sample fetch keyword`.
-    pub(crate) user: &'static str,
+    /// Warnings that HAProxy prints without the line.
+    pub general_warnings: Vec<String>,
+    /// What the line's expressions are for, as errors about names say it: `http-request expression`.
+    pub purpose: &'static str,
 }
 
 impl Scope {
     /// The scope of one line.
     pub fn new(places: Places, file: Rc<str>, line: u32) -> Scope {
-        Scope { places, file, line, references: Vec::new(), warnings: Vec::new(), user: "sample fetch keyword" }
+        Scope {
+            places,
+            file,
+            line,
+            references: Vec::new(),
+            warnings: Vec::new(),
+            general_warnings: Vec::new(),
+            purpose: "log-format string",
+        }
     }
 }
 
@@ -70,7 +80,7 @@ impl Expr {
         }
         let fetch = fetch::find(name).ok_or_else(|| format!("unknown fetch method '{name}'"))?;
         let rest = &text[name.len()..];
-        let (args, used) = fetch_args(fetch, name, rest, scope).map_err(|e| e.words("fetch method", name))?;
+        let (args, used) = fetch_args(fetch, name, rest, false, scope).map_err(|e| e.words("fetch method", name))?;
         let (converters, more) = converters(&rest[used..], fetch.output, scope)?;
         Ok((Expr { fetch, args, converters }, name.len() + used + more))
     }
@@ -78,7 +88,7 @@ impl Expr {
     /// Parses an ACL's criterion whose keyword stands for `fetch`, such as `hdr_beg` for `req.hdr`.
     pub(crate) fn parse_for(fetch: &'static Fetch, name: &str, rest: &str, scope: &mut Scope) -> Result<Expr, String> {
         // HAProxy words these errors with a full stop of its own where they come from what follows the arguments.
-        let (args, used) = fetch_args(fetch, name, rest, scope).map_err(|e| e.words("ACL keyword", name))?;
+        let (args, used) = fetch_args(fetch, name, rest, true, scope).map_err(|e| e.words("ACL keyword", name))?;
         let tail = &rest[used..];
         let dotted = |e: String| format!("ACL keyword '{name}' : {e}.");
         let (converters, more) = converters(tail, fetch.output, scope).map_err(dotted)?;
@@ -154,19 +164,29 @@ impl ArgError {
     }
 }
 
-fn fetch_args(fetch: &Fetch, name: &str, rest: &str, scope: &mut Scope) -> Result<(Box<[Arg]>, usize), ArgError> {
+fn fetch_args(
+    fetch: &Fetch,
+    name: &str,
+    rest: &str,
+    in_acl: bool,
+    scope: &mut Scope,
+) -> Result<(Box<[Arg]>, usize), ArgError> {
     let mut parsed = arg::parse(rest, fetch.args, fetch.required).map_err(|(_, e)| ArgError::Syntax(e))?;
     if let Some(check) = fetch.check {
         check(&mut parsed.args).map_err(ArgError::Meaning)?;
     }
-    let user = scope.user;
-    refer(std::mem::take(&mut parsed.names), user, name, scope);
+    let user = if in_acl || scope.purpose.is_empty() {
+        format!("ACL keyword '{name}'")
+    } else {
+        format!("sample fetch keyword '{name}' in {}", scope.purpose)
+    };
+    refer(std::mem::take(&mut parsed.names), &user, scope);
     Ok((parsed.args.into(), parsed.used))
 }
 
-fn refer(names: Vec<(usize, Kind, String, arg::Slot)>, what: &str, keyword: &str, scope: &mut Scope) {
+fn refer(names: Vec<(usize, Kind, String, arg::Slot)>, keyword: &str, scope: &mut Scope) {
     for (index, kind, name, slot) in names {
-        let user = format!("arg {} of {what} '{keyword}'", index + 1);
+        let user = format!("arg {} of {keyword}", index + 1);
         let (file, line) = (scope.file.clone(), scope.line);
         scope.references.push(Reference { kind, name, slot, user, file, line });
     }
@@ -194,7 +214,7 @@ fn converters(text: &str, mut from: Type, scope: &mut Scope) -> Result<(Box<[Ste
         if let Some(check) = converter.check {
             check(&mut parsed.args).map_err(|e| format!("invalid args in converter '{name}' : {e}"))?;
         }
-        refer(std::mem::take(&mut parsed.names), "sample converter", name, scope);
+        refer(std::mem::take(&mut parsed.names), &format!("sample converter '{name}'"), scope);
         if converter.output != Type::Any {
             from = converter.output;
         }

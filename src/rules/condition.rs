@@ -1,0 +1,74 @@
+//! Conditions of rules: access lists joined by and, or and not (manual 7.2).
+
+use super::acl::{AclId, Acls};
+use crate::config::Word;
+use crate::sample::{Ctx, Scope};
+
+/// What stands after `if` or `unless`.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    unless: bool,
+    /// One of these groups must hold; a group holds when all its terms do.
+    any: Vec<Vec<Term>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Term {
+    negated: bool,
+    acl: AclId,
+}
+
+impl Condition {
+    /// Parses the words from `if` or `unless` on.
+    ///
+    /// # Errors
+    /// HAProxy's words, to follow `error detected while parsing … condition : `.
+    pub fn parse(words: &[Word], acls: &mut Acls, scope: &mut Scope) -> Result<Condition, String> {
+        let (first, mut rest) = words.split_first().ok_or("missing condition")?;
+        let mut condition = Condition { unless: first.text == "unless", any: Vec::new() };
+        let (mut starts_group, mut negated) = (true, false);
+        while let Some((word, after)) = rest.split_first() {
+            rest = after;
+            if word.text == "or" || word.text == "||" {
+                (starts_group, negated) = (true, false);
+                continue;
+            }
+            let name = word.text.trim_start_matches('!');
+            negated ^= (word.text.len() - name.len()) % 2 == 1;
+            let acl = match name {
+                "" => continue,
+                "{" => {
+                    let close = after.iter().position(|word| word.text == "}");
+                    let close = close.ok_or("missing closing '}' in condition")?;
+                    rest = &after[close + 1..];
+                    acls.anonymous(&after[..close], scope)?
+                }
+                name => acls.find(name, scope)?,
+            };
+            if starts_group {
+                condition.any.push(Vec::new());
+            }
+            if let Some(group) = condition.any.last_mut() {
+                group.push(Term { negated, acl });
+            }
+            (starts_group, negated) = (false, false);
+        }
+        Ok(condition)
+    }
+
+    /// Warns in `scope` of the first access list that can never match at its places, or else of the first
+    /// that can only in part.
+    pub(super) fn warn(&self, acls: &Acls, scope: &mut Scope) {
+        let lists = || self.any.iter().flatten().map(|term| term.acl);
+        let never = lists().find_map(|acl| acls.never(acl, scope.places));
+        let warning = never.or_else(|| lists().find_map(|acl| acls.partly(acl, scope.places)));
+        scope.warnings.extend(warning);
+    }
+
+    /// Whether the rule applies. Terms are looked at from left to right, no more of them than needed.
+    pub fn holds<'a>(&'a self, acls: &'a Acls, ctx: &Ctx<'a>) -> bool {
+        let true_here = |term: &Term| acls.matches(term.acl, ctx) != term.negated;
+        let found = self.any.iter().any(|group| group.iter().all(true_here));
+        found != self.unless
+    }
+}

@@ -1,0 +1,169 @@
+//! `http-request` rules and `redirect` rules at work (manual 4.2).
+
+use regex::bytes::Regex;
+
+use super::Rules;
+use super::edit::Edit;
+use super::redirect::Redirect;
+use super::reply::{Reply, ReplySpec};
+use crate::http::{Head, uri};
+use crate::log::format::Format;
+use crate::pattern;
+use crate::sample::Ctx;
+
+/// What an `http-request` rule does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `allow`: no further rules of this section.
+    Allow,
+    /// `deny`
+    Deny(Box<ReplySpec>),
+    /// `tarpit`
+    Tarpit(Box<ReplySpec>),
+    /// `return`
+    Return(Box<ReplySpec>),
+    /// `redirect`
+    Redirect(Box<Redirect>),
+    /// `reject`: closes without an answer.
+    Reject,
+    /// Changes header fields.
+    Edit(Box<Edit>),
+    /// `set-method`
+    SetMethod(Format),
+    /// `set-path` and others
+    SetUri(UriPart, Format),
+    /// `replace-path` and others
+    ReplaceUri(UriPart, Box<Regex>, Format),
+}
+
+/// A part of the request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriPart {
+    /// All of it.
+    Whole,
+    /// The path.
+    Path,
+    /// The path with the query.
+    PathAndQuery,
+    /// The query, without its question mark.
+    Query,
+}
+
+impl Action {
+    /// Whether no further rule is looked at after it.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Action::Allow
+                | Action::Deny(_)
+                | Action::Tarpit(_)
+                | Action::Return(_)
+                | Action::Redirect(_)
+                | Action::Reject
+        )
+    }
+}
+
+/// What rules decided about a message.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It goes on.
+    Continue,
+    /// Refused with this answer: counted as denied, logged as `PR`.
+    Deny(Box<Reply>),
+    /// As denied, but only after `timeout tarpit`: logged as `PT`.
+    Tarpit(Box<Reply>),
+    /// Answered here: logged as `LR`.
+    Answer(Box<Reply>),
+    /// Closed without an answer: counted as denied, logged as `PR`.
+    Reject,
+}
+
+impl Rules {
+    /// Runs the `http-request` rules. `base` shows the exchange without the request, which is `head`;
+    /// `scratch` is space for texts.
+    pub fn on_request(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        for rule in &self.request {
+            let ctx = Ctx { request: Some(&*head), ..*base };
+            if !rule.applies(&self.acls, &ctx) {
+                continue;
+            }
+            match &rule.action {
+                Action::Allow => break,
+                Action::Deny(spec) => return Verdict::Deny(Box::new(spec.render(&ctx))),
+                Action::Tarpit(spec) => return Verdict::Tarpit(Box::new(spec.render(&ctx))),
+                Action::Return(spec) => return Verdict::Answer(Box::new(spec.render(&ctx))),
+                Action::Redirect(redirect) => {
+                    if let Some(reply) = redirect.render(&ctx) {
+                        return Verdict::Answer(Box::new(reply));
+                    }
+                }
+                Action::Reject => return Verdict::Reject,
+                Action::Edit(edit) => {
+                    edit.prepare(&ctx, scratch);
+                    edit.apply(head, scratch);
+                }
+                Action::SetMethod(format) => {
+                    scratch.clear();
+                    format.write(&ctx, scratch);
+                    head.set_method(scratch);
+                }
+                Action::SetUri(part, format) => {
+                    scratch.clear();
+                    format.write(&ctx, scratch);
+                    set_uri(head, *part, scratch);
+                }
+                Action::ReplaceUri(part, regex, format) => {
+                    scratch.clear();
+                    format.write(&ctx, scratch);
+                    replace_uri(head, *part, regex, scratch);
+                }
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// The answer of the first `redirect` rule that applies; they come after the `http-request` rules and
+    /// after the statistics page.
+    pub fn redirect(&self, ctx: &Ctx<'_>) -> Option<Box<Reply>> {
+        let mut applying = self.redirects.iter().filter(|rule| rule.applies(&self.acls, ctx));
+        applying.find_map(|rule| rule.action.render(ctx)).map(Box::new)
+    }
+}
+
+/// The byte range of a part in the request target.
+fn part_range(target: &[u8], part: UriPart) -> std::ops::Range<usize> {
+    let both = uri::path_and_query(target);
+    let start = target.len() - both.len();
+    let mark = start + memchr::memchr(b'?', both).unwrap_or(both.len());
+    match part {
+        UriPart::Whole => 0..target.len(),
+        // A target without a path, such as `*`, is replaced as a whole.
+        UriPart::Path | UriPart::PathAndQuery if both.is_empty() => 0..target.len(),
+        UriPart::Path => start..mark,
+        UriPart::PathAndQuery => start..target.len(),
+        UriPart::Query => (mark + 1).min(target.len())..target.len(),
+    }
+}
+
+fn set_uri(head: &mut Head, part: UriPart, text: &[u8]) {
+    let target = head.uri();
+    let range = part_range(target, part);
+    let mut new = target[..range.start].to_vec();
+    // A query gets its question mark where there was none, unless it is empty.
+    if part == UriPart::Query && !target.contains(&b'?') && !text.is_empty() {
+        new.push(b'?');
+    }
+    new.extend_from_slice(text);
+    new.extend_from_slice(&target[range.end..]);
+    head.set_uri(&new);
+}
+
+fn replace_uri(head: &mut Head, part: UriPart, regex: &Regex, format: &[u8]) {
+    let target = head.uri();
+    let old = &target[part_range(target, part)];
+    let Some(groups) = regex.captures(old) else { return };
+    let mut new = Vec::new();
+    pattern::expand(format, &groups, &mut new);
+    set_uri(head, part, &new);
+}

@@ -1,0 +1,34 @@
+//! `use_backend`: which backend a request goes to (manual 4.2).
+
+use std::sync::Arc;
+
+use super::Rules;
+use crate::log::format::Format;
+use crate::proxy::BackendId;
+use crate::sample::Ctx;
+use crate::sample::arg::Names;
+
+/// Where `use_backend` sends requests.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A backend.
+    Backend(BackendId),
+    /// The backend whose name a format gives when the request comes.
+    Named(Format, Arc<Names>),
+}
+
+impl Rules {
+    /// The backend that the first applying `use_backend` rule chooses. `None` when no rule applies, and when
+    /// the chosen name is nobody's: then the default backend serves.
+    pub fn backend(&self, ctx: &Ctx<'_>) -> Option<BackendId> {
+        let rule = self.switching.iter().find(|rule| rule.applies(&self.acls, ctx))?;
+        match &rule.action {
+            Target::Backend(id) => Some(*id),
+            Target::Named(format, names) => {
+                let mut text = Vec::new();
+                format.write(ctx, &mut text);
+                names.backends.get(std::str::from_utf8(&text).ok()?).copied()
+            }
+        }
+    }
+}
