@@ -18,6 +18,7 @@ pub mod proxies;
 mod reader;
 mod resolve;
 mod resolve_proxy;
+mod resolve_rules;
 mod resolve_server;
 pub mod rules;
 pub mod scope;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
-use super::{resolve_proxy, resolve_server};
+use super::{resolve_proxy, resolve_rules, resolve_server};
 use crate::proxy::{BackendId, CliBind, Config, Frontend, Mode};
 
 /// Everything that the checks look at and fill in.
@@ -77,16 +77,19 @@ impl<'a> Resolver<'a> {
     fn proxies(&mut self) {
         let draft: &'a Draft = self.draft;
         let chosen: Vec<Option<u32>> = draft.proxies.iter().map(|proxy| proxy.id).collect();
+        let names = resolve_rules::names(draft);
         for (proxy, uuid) in draft.proxies.iter().zip(number(&chosen)) {
             resolve_proxy::check(self, proxy);
+            let rules = resolve_rules::rules(self, proxy, &names);
             if proxy.kind.is_backend() {
                 let mut backend = resolve_proxy::backend(proxy, uuid);
+                backend.rules = rules.clone();
                 backend.servers = resolve_server::servers(self, proxy);
                 self.config.backends.push(backend);
             }
             if proxy.kind.is_frontend() {
                 let default_backend = self.default_backend(proxy);
-                let frontend = Frontend { default_backend, ..resolve_proxy::frontend(proxy, uuid) };
+                let frontend = Frontend { default_backend, rules, ..resolve_proxy::frontend(proxy, uuid) };
                 self.config.frontends.push(frontend);
             } else if proxy.settings.default_backend.is_some() {
                 self.default_backend(proxy);

@@ -1,10 +1,12 @@
 //! The server side of a proxy.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::check::CheckKind;
 use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
 use crate::log::LogSettings;
+use crate::rules::Rules;
 use crate::time::Millis;
 
 /// A `backend`, or the server side of a `listen`.
@@ -66,6 +68,8 @@ pub struct Backend {
     pub prefer_last_server: bool,
     /// `option accept-invalid-http-response`.
     pub accept_invalid: bool,
+    /// Access lists, `http-request` and other rules; a `listen` shares them with its frontend.
+    pub rules: Arc<Rules>,
 }
 
 /// Timeouts on the server side; `None` waits for ever.

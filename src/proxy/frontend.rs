@@ -1,8 +1,11 @@
 //! The client side of a proxy.
 
+use std::sync::Arc;
+
 use super::bind::Bind;
 use super::{AddressHeader, BackendId, ConnectionMode, Mode, Splice};
 use crate::log::LogSettings;
+use crate::rules::Rules;
 use crate::time::Millis;
 
 /// A `frontend`, or the client side of a `listen`.
@@ -54,6 +57,8 @@ pub struct Frontend {
     pub socket_stats: bool,
     /// `option accept-invalid-http-request`.
     pub accept_invalid: bool,
+    /// Access lists, `http-request` and other rules; a `listen` shares them with its backend.
+    pub rules: Arc<Rules>,
 }
 
 /// Timeouts on the client side; `None` waits for ever (manual 4, `timeout …`).

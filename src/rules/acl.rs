@@ -258,9 +258,7 @@ impl Flags {
                     let method = Method::named(name)
                         .ok_or_else(|| format!("unknown matching method '{name}' when parsing ACL expression"))?;
                     if !expr.output().casts_to(method.input()) {
-                        return Err(format!(
-                            "matching method '{name}' cannot be used with fetch keyword '{keyword}'"
-                        ));
+                        return Err(format!("matching method '{name}' cannot be used with fetch keyword '{keyword}'"));
                     }
                     flags.method = Some(method);
                 }

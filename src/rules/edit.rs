@@ -43,9 +43,7 @@ impl Names {
         match self {
             Names::Whole(wanted) => part(Some(name), wanted),
             Names::Prefix(wanted) => part(name.get(..wanted.len()), wanted),
-            Names::Suffix(wanted) => {
-                part(name.len().checked_sub(wanted.len()).and_then(|at| name.get(at..)), wanted)
-            }
+            Names::Suffix(wanted) => part(name.len().checked_sub(wanted.len()).and_then(|at| name.get(at..)), wanted),
             Names::Part(wanted) => {
                 wanted.is_empty() || name.windows(wanted.len()).any(|window| part(Some(window), wanted))
             }
@@ -76,33 +74,33 @@ impl Edit {
             Edit::Delete(Names::Whole(name)) => drop(head.remove(name)),
             Edit::Delete(names) => drop(head.remove_if(|_, name, _| names.contain(name))),
             Edit::ReplaceLines(name, regex, _) => replace(head, name, |value| rewritten(value, regex, text)),
-            Edit::ReplaceValues(name, regex, _) => replace(head, name, |line| {
-                let mut changed = false;
-                let mut out = Vec::with_capacity(line.len());
-                let mut rest = line;
-                for value in Values::new(line) {
-                    // What stands between the values is kept as it is.
-                    let start = offset(rest, value);
-                    out.extend_from_slice(&rest[..start]);
-                    match rewritten(value, regex, text) {
-                        Some(new) => {
-                            out.extend_from_slice(&new);
-                            changed = true;
-                        }
-                        None => out.extend_from_slice(value),
-                    }
-                    rest = &rest[start + value.len()..];
-                }
-                out.extend_from_slice(rest);
-                changed.then_some(out)
-            }),
+            Edit::ReplaceValues(name, regex, _) => replace(head, name, |line| replaced_values(line, regex, text)),
         }
     }
 }
 
-/// Where `part`, a slice of `whole`, begins in it.
-fn offset(whole: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr().addr()).saturating_sub(whole.as_ptr().addr()).min(whole.len())
+/// The line with its matching values replaced, the blanks around them included; `None` when none matches.
+fn replaced_values(line: &[u8], regex: &Regex, format: &[u8]) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    for value in Values::new(line) {
+        if !out.is_empty() || rest.len() < line.len() {
+            out.push(b',');
+        }
+        let lead = rest.iter().take_while(|c| c.is_ascii_whitespace()).count();
+        let after = rest.get(lead + value.len()..).unwrap_or_default();
+        let end = rest.len() - memchr::memchr(b',', after).map_or(0, |comma| after.len() - comma);
+        match rewritten(value, regex, format) {
+            Some(new) => {
+                out.extend_from_slice(&new);
+                changed = true;
+            }
+            None => out.extend_from_slice(rest.get(..end).unwrap_or_default()),
+        }
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    changed.then_some(out)
 }
 
 fn rewritten(value: &[u8], regex: &Regex, format: &[u8]) -> Option<Vec<u8>> {
@@ -113,10 +111,8 @@ fn rewritten(value: &[u8], regex: &Regex, format: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn replace(head: &mut Head, name: &[u8], mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
-    let changes: Vec<(usize, Vec<u8>)> = head
-        .fields_named(name)
-        .filter_map(|field| change(field.value).map(|new| (field.index, new)))
-        .collect();
+    let changes: Vec<(usize, Vec<u8>)> =
+        head.fields_named(name).filter_map(|field| change(field.value).map(|new| (field.index, new))).collect();
     for (index, value) in changes {
         head.set_value(index, &value);
     }

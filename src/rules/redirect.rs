@@ -69,7 +69,8 @@ impl Redirect {
             }
             Kind::Scheme => {
                 location.extend_from_slice(b"://");
-                location.extend_from_slice(ctx.request.and_then(|head| head.get_known(Known::Host)).unwrap_or_default());
+                location
+                    .extend_from_slice(ctx.request.and_then(|head| head.get_known(Known::Host)).unwrap_or_default());
                 self.write_path(ctx, &mut location);
             }
         }
@@ -82,7 +83,7 @@ impl Redirect {
         let whole = uri::path_and_query(target);
         let path = if self.drop_query { uri::path(target) } else { whole };
         out.extend_from_slice(if path.is_empty() { b"/" } else { path });
-        if self.drop_query && self.append_slash && out.last() != Some(&b'/') {
+        if self.append_slash && out.last() != Some(&b'/') {
             out.push(b'/');
         }
     }

@@ -86,7 +86,7 @@ impl ReplySpec {
     /// The answer to the exchange that `ctx` shows.
     pub fn render(&self, ctx: &Ctx<'_>) -> Reply {
         let mut head = Head::new();
-        let ending = if matches!(self.payload, Payload::BuiltIn) && status::closes(self.status) {
+        let mut ending = if matches!(self.payload, Payload::BuiltIn) && status::closes(self.status) {
             Ending::Close
         } else {
             Ending::Keep
@@ -112,7 +112,14 @@ impl ReplySpec {
         for (name, format) in &self.headers {
             text.clear();
             format.write(ctx, &mut text);
-            head.add(name, &text);
+            if name.eq_ignore_ascii_case(b"connection") {
+                // The session layer writes this field; what the rule says of it is obeyed.
+                if text.eq_ignore_ascii_case(b"close") {
+                    ending = Ending::Close;
+                }
+            } else if !text.is_empty() {
+                head.add(name, &text);
+            }
         }
         if self.status != 204 {
             head.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());

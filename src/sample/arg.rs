@@ -169,7 +169,9 @@ impl Reference {
         let Some(id) = id else {
             let (kind, user) = (self.kind.name(), &self.user);
             if self.name.is_empty() {
-                return Err(format!("proxy '{own}', referenced in {user} in proxy '{own}', has not {kind} capability."));
+                return Err(format!(
+                    "proxy '{own}', referenced in {user} in proxy '{own}', has not {kind} capability."
+                ));
             }
             return Err(format!("unable to find {kind} '{name}' referenced in {user} in proxy '{own}'."));
         };

@@ -1,0 +1,53 @@
+//! The rule lines of proxies, parsed once all names are known.
+
+use std::sync::Arc;
+
+use super::draft::{Draft, ProxyDraft};
+use super::resolve::Resolver;
+use crate::proxy::{BackendId, FrontendId, Mode, ServerId};
+use crate::rules::Rules;
+use crate::rules::parse::{self, Parser, Proxy};
+use crate::sample::arg::Names;
+
+/// The ids that all proxies and servers will have; of several with one name the first counts.
+pub(super) fn names(draft: &Draft) -> Arc<Names> {
+    let mut names = Names::default();
+    let (mut frontends, mut backends, mut servers) = (0, 0, 0);
+    for proxy in &draft.proxies {
+        if proxy.kind.is_frontend() {
+            names.frontends.entry(proxy.name.clone()).or_insert(FrontendId(frontends));
+            frontends += 1;
+        }
+        if proxy.kind.is_backend() {
+            let backend = BackendId(backends);
+            names.backends.entry(proxy.name.clone()).or_insert(backend);
+            backends += 1;
+            for server in &proxy.servers {
+                names.servers.entry((backend, server.name.clone())).or_insert(ServerId(servers));
+                servers += 1;
+            }
+        }
+    }
+    Arc::new(names)
+}
+
+/// The rules of a proxy; in TCP mode those that need HTTP are left out, of which others have warned.
+pub(super) fn rules(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, names: &Arc<Names>) -> Arc<Rules> {
+    let mut parser = Parser::new(Proxy {
+        name: &proxy.name,
+        noun: proxy.kind.noun(),
+        is_frontend: proxy.kind.is_frontend(),
+        is_backend: proxy.kind.is_backend(),
+        mode: proxy.settings.mode,
+    });
+    for line in &proxy.rules {
+        parser.line(line.keyword, &line.words, &line.at.file, line.at.line, resolver.findings);
+    }
+    let role = "in a 'use_backend' rule";
+    let (mut rules, references) = parser.finish(names, |name| resolver.reference(proxy, name, "use_backend", role));
+    parse::resolve(&references, names, &proxy.name, resolver.findings);
+    if proxy.settings.mode == Mode::Tcp {
+        rules = Rules { acls: rules.acls, switching: rules.switching, ..Rules::default() };
+    }
+    Arc::new(rules)
+}

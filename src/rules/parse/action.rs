@@ -1,0 +1,223 @@
+//! The actions of `http-request` and `http-response`: one row each, in the order in which HAProxy names them.
+
+use regex::bytes::Regex;
+
+use super::{Input, redirection, reply};
+use crate::pattern;
+use crate::rules::edit::{Edit, Names};
+use crate::rules::request::{self, UriPart};
+use crate::rules::response;
+
+/// An action.
+pub(super) struct Row<A> {
+    /// Its name; `(*)` at the end stands for arguments in parentheses.
+    pub name: &'static str,
+    /// Reads the words after the name, up to the condition. `None` where HAProxy knows more than is built.
+    pub parse: Option<Parse<A>>,
+}
+
+type Parse<A> = fn(&mut Input<'_, '_>) -> Result<A, String>;
+
+impl<A> Row<A> {
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        match self.name.strip_suffix("(*)") {
+            None => self.name == name,
+            Some("track-sc") => name.starts_with("track-sc"),
+            Some(stem) => name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('(')),
+        }
+    }
+}
+
+const fn row<A>(name: &'static str, parse: Parse<A>) -> Row<A> {
+    Row { name, parse: Some(parse) }
+}
+
+const fn later<A>(name: &'static str) -> Row<A> {
+    Row { name, parse: None }
+}
+
+pub(super) static REQUEST: [Row<request::Action>; 55] = [
+    later("wait-for-handshake"),
+    later("ot-group"),
+    later("set-log-level"),
+    later("set-nice"),
+    later("use-service"),
+    later("sc-inc-gpc(*)"),
+    later("sc-inc-gpc0(*)"),
+    later("sc-inc-gpc1(*)"),
+    later("sc-set-gpt(*)"),
+    later("sc-set-gpt0(*)"),
+    later("send-spoe-group"),
+    later("do-resolve(*)"),
+    later("cache-use"),
+    later("add-acl(*)"),
+    row("add-header", |i| add_header(i).map(|e| request::Action::Edit(Box::new(e)))),
+    row("allow", |_| Ok(request::Action::Allow)),
+    later("auth"),
+    later("capture"),
+    later("del-acl(*)"),
+    row("del-header", |i| del_header(i).map(|e| request::Action::Edit(Box::new(e)))),
+    later("del-map(*)"),
+    row("deny", |i| reply::deny(i, 403).map(|spec| request::Action::Deny(Box::new(spec)))),
+    later("disable-l7-retry"),
+    later("early-hint"),
+    later("normalize-uri"),
+    row("redirect", |i| redirection::formatted(i, false).map(|r| request::Action::Redirect(Box::new(r)))),
+    row("reject", |_| Ok(request::Action::Reject)),
+    row("replace-header", |i| replace(i, Edit::ReplaceLines).map(|e| request::Action::Edit(Box::new(e)))),
+    row("replace-path", |i| replace_uri(i, UriPart::Path)),
+    row("replace-pathq", |i| replace_uri(i, UriPart::PathAndQuery)),
+    row("replace-uri", |i| replace_uri(i, UriPart::Whole)),
+    row("replace-value", |i| replace(i, Edit::ReplaceValues).map(|e| request::Action::Edit(Box::new(e)))),
+    row("return", |i| reply::returned(i).map(|spec| request::Action::Return(Box::new(spec)))),
+    row("set-header", |i| set_header(i).map(|e| request::Action::Edit(Box::new(e)))),
+    later("set-map(*)"),
+    row("set-method", |i| only_format(i).map(request::Action::SetMethod)),
+    row("set-path", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::Path, f))),
+    row("set-pathq", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::PathAndQuery, f))),
+    row("set-query", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::Query, f))),
+    row("set-uri", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::Whole, f))),
+    later("strict-mode"),
+    row("tarpit", |i| reply::deny(i, 500).map(|spec| request::Action::Tarpit(Box::new(spec)))),
+    later("track-sc(*)"),
+    later("set-timeout"),
+    later("wait-for-body"),
+    later("set-var-fmt(*)"),
+    later("set-var(*)"),
+    later("unset-var(*)"),
+    later("set-dst"),
+    later("set-dst-port"),
+    later("set-mark"),
+    later("set-src"),
+    later("set-src-port"),
+    later("set-tos"),
+    later("silent-drop"),
+];
+
+pub(super) static RESPONSE: [Row<response::Action>; 34] = [
+    later("ot-group"),
+    later("set-log-level"),
+    later("set-nice"),
+    later("sc-inc-gpc(*)"),
+    later("sc-inc-gpc0(*)"),
+    later("sc-inc-gpc1(*)"),
+    later("sc-set-gpt(*)"),
+    later("sc-set-gpt0(*)"),
+    later("send-spoe-group"),
+    later("cache-store"),
+    later("add-acl(*)"),
+    row("add-header", |i| add_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    row("allow", |_| Ok(response::Action::Allow)),
+    later("capture"),
+    later("del-acl(*)"),
+    row("del-header", |i| del_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    later("del-map(*)"),
+    row("deny", |i| reply::deny(i, 502).map(|spec| response::Action::Deny(Box::new(spec)))),
+    row("redirect", |i| redirection::formatted(i, true).map(|r| response::Action::Redirect(Box::new(r)))),
+    row("replace-header", |i| replace(i, Edit::ReplaceLines).map(|e| response::Action::Edit(Box::new(e)))),
+    row("replace-value", |i| replace(i, Edit::ReplaceValues).map(|e| response::Action::Edit(Box::new(e)))),
+    row("return", |i| reply::returned(i).map(|spec| response::Action::Return(Box::new(spec)))),
+    row("set-header", |i| set_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    later("set-map(*)"),
+    row("set-status", set_status),
+    later("strict-mode"),
+    later("track-sc(*)"),
+    later("wait-for-body"),
+    later("set-var-fmt(*)"),
+    later("set-var(*)"),
+    later("unset-var(*)"),
+    later("set-mark"),
+    later("set-tos"),
+    later("silent-drop"),
+];
+
+/// A header name as it is sent: HAProxy 2.x sends lower case.
+fn header_name(text: &str) -> Box<[u8]> {
+    text.to_ascii_lowercase().into_bytes().into()
+}
+
+fn name_and_format(input: &mut Input<'_, '_>) -> Result<(Box<[u8]>, crate::log::format::Format), String> {
+    if input.cursor.peek().is_empty() || input.cursor.peek_at(1).is_empty() {
+        return Err("expects exactly 2 arguments".to_owned());
+    }
+    let name = header_name(input.cursor.next());
+    let text = input.cursor.next();
+    Ok((name, input.format(text)?))
+}
+
+fn set_header(input: &mut Input<'_, '_>) -> Result<Edit, String> {
+    name_and_format(input).map(|(name, format)| Edit::Set(name, format))
+}
+
+fn add_header(input: &mut Input<'_, '_>) -> Result<Edit, String> {
+    name_and_format(input).map(|(name, format)| Edit::Add(name, format))
+}
+
+fn del_header(input: &mut Input<'_, '_>) -> Result<Edit, String> {
+    let name = input.cursor.next();
+    if name.is_empty() {
+        return Err("expects at least 1 argument".to_owned());
+    }
+    let wanted = header_name(name);
+    if input.cursor.peek() != "-m" {
+        return Ok(Edit::Delete(Names::Whole(wanted)));
+    }
+    input.cursor.next();
+    if input.cursor.peek().is_empty() {
+        return Err("-m flag expects exactly 1 argument".to_owned());
+    }
+    Ok(Edit::Delete(match input.cursor.next() {
+        "str" => Names::Whole(wanted),
+        "beg" => Names::Prefix(wanted),
+        "end" => Names::Suffix(wanted),
+        "sub" => Names::Part(wanted),
+        "reg" => Names::Regex(pattern::regex(name, false)?),
+        other => return Err(format!("-m with unsupported matching method '{other}'")),
+    }))
+}
+
+fn replace(
+    input: &mut Input<'_, '_>,
+    edit: fn(Box<[u8]>, Regex, crate::log::format::Format) -> Edit,
+) -> Result<Edit, String> {
+    if (0..3).any(|ahead| input.cursor.peek_at(ahead).is_empty()) {
+        return Err("expects exactly 3 arguments".to_owned());
+    }
+    let name = header_name(input.cursor.next());
+    let regex = pattern::regex(input.cursor.next(), false)?;
+    let text = input.cursor.next();
+    Ok(edit(name, regex, input.format(text)?))
+}
+
+fn replace_uri(input: &mut Input<'_, '_>, part: UriPart) -> Result<request::Action, String> {
+    let missing = input.cursor.peek().is_empty() || input.cursor.peek_at(1).is_empty();
+    if missing || !super::ends_arguments(input.cursor.peek_at(2)) {
+        return Err("expects exactly 2 arguments <match-regex> and <replace-format>".to_owned());
+    }
+    let regex = pattern::regex(input.cursor.next(), false)?;
+    let text = input.cursor.next();
+    Ok(request::Action::ReplaceUri(part, Box::new(regex), input.format(text)?))
+}
+
+fn only_format(input: &mut Input<'_, '_>) -> Result<crate::log::format::Format, String> {
+    if input.cursor.peek().is_empty() || !super::ends_arguments(input.cursor.peek_at(1)) {
+        return Err("expects exactly 1 argument <format>".to_owned());
+    }
+    let text = input.cursor.next();
+    input.format(text)
+}
+
+fn set_status(input: &mut Input<'_, '_>) -> Result<response::Action, String> {
+    let text = input.cursor.next();
+    if text.is_empty() {
+        return Err("expects 1 argument: <status>; or 3 arguments: <status> reason <fmt>".to_owned());
+    }
+    let status = text.parse().ok().filter(|code| (100..=999).contains(code));
+    let status = status.ok_or("expects an integer status code between 100 and 999")?;
+    let has_reason = input.cursor.peek() == "reason" && !input.cursor.peek_at(1).is_empty();
+    let reason = has_reason.then(|| {
+        input.cursor.next();
+        input.cursor.next().as_bytes().into()
+    });
+    Ok(response::Action::SetStatus(status, reason))
+}

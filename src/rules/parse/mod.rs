@@ -1,0 +1,373 @@
+//! From the words of rule lines to [`Rules`], with the messages that HAProxy has for what is wrong.
+
+mod action;
+mod redirection;
+mod reply;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::switching::Target;
+use super::{Acls, Condition, Rule, Rules, redirect, request, response};
+use crate::config::finding::{Finding, Findings, Place as Form, Severity};
+use crate::config::{Word, suggest};
+use crate::log::format::{Format, Purpose};
+use crate::proxy::{BackendId, Mode};
+use crate::sample::arg::{Names, Reference};
+use crate::sample::{Place, Places, Scope};
+
+/// The proxy that rules stand in.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxy<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// What HAProxy calls its kind: `frontend`, `backend`, or `proxy` for a `listen`.
+    pub noun: &'static str,
+    /// It takes connections.
+    pub is_frontend: bool,
+    /// It has servers.
+    pub is_backend: bool,
+    /// `mode`
+    pub mode: Mode,
+}
+
+/// Reads the rule lines of one proxy in the order written.
+#[derive(Debug)]
+pub struct Parser<'p> {
+    proxy: Proxy<'p>,
+    acls: Acls,
+    request: Vec<Rule<request::Action>>,
+    response: Vec<Rule<response::Action>>,
+    redirects: Vec<Rule<redirect::Redirect>>,
+    switching: Vec<Rule<SwitchDraft>>,
+    references: Vec<Reference>,
+}
+
+#[derive(Clone, Debug)]
+enum SwitchDraft {
+    Name(String),
+    Format(Format),
+}
+
+/// Why a line is wrong, by the form that HAProxy's message has.
+enum Wrong {
+    /// Said of the line: `parsing [file:line] : …`
+    Line(String),
+    /// Said of the words: `parsing [file:line]: …`
+    Words(String),
+    /// Said without the usual place.
+    Bare(String),
+}
+
+/// Words that are read one after the other; past the end they are empty, as in HAProxy.
+struct Cursor<'w> {
+    words: &'w [Word],
+    at: usize,
+}
+
+impl<'w> Cursor<'w> {
+    fn peek_at(&self, ahead: usize) -> &'w str {
+        self.words.get(self.at + ahead).map_or("", |word| word.text.as_str())
+    }
+
+    fn peek(&self) -> &'w str {
+        self.peek_at(0)
+    }
+
+    fn next(&mut self) -> &'w str {
+        let word = self.peek();
+        self.at += 1;
+        word
+    }
+
+    /// Whether the arguments are over: at the end, or at a condition.
+    fn done(&self) -> bool {
+        ends_arguments(self.peek())
+    }
+
+    fn rest(&self) -> &'w [Word] {
+        self.words.get(self.at..).unwrap_or_default()
+    }
+}
+
+fn ends_arguments(word: &str) -> bool {
+    matches!(word, "" | "if" | "unless")
+}
+
+/// What the parser of an action sees.
+struct Input<'i, 'w> {
+    cursor: Cursor<'w>,
+    scope: &'i mut Scope,
+    mode: Mode,
+}
+
+impl Input<'_, '_> {
+    fn format(&mut self, text: &str) -> Result<Format, String> {
+        parse_format(text, Purpose::Http, self.mode, self.scope)
+    }
+}
+
+fn parse_format(text: &str, purpose: Purpose, mode: Mode, scope: &mut Scope) -> Result<Format, String> {
+    // The full stop belongs to the sentence around the message.
+    let undotted = |e: String| e.strip_suffix('.').map(str::to_owned).unwrap_or(e);
+    Format::parse(text, purpose, mode, scope).map_err(undotted)
+}
+
+impl<'p> Parser<'p> {
+    /// No lines read yet.
+    pub fn new(proxy: Proxy<'p>) -> Parser<'p> {
+        Parser {
+            proxy,
+            acls: Acls::default(),
+            request: Vec::new(),
+            response: Vec::new(),
+            redirects: Vec::new(),
+            switching: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+
+    /// Reads one line, its first word `keyword`: `acl`, `http-request`, `http-response`, `redirect` or
+    /// `use_backend`. What is wrong or odd goes to `findings`.
+    pub fn line(&mut self, keyword: &str, words: &[Word], file: &Rc<str>, line: u32, findings: &mut Findings) {
+        let (places, purpose) = self.scene(keyword);
+        let mut scope = Scope { purpose, ..Scope::new(places, file.clone(), line) };
+        let column = words.first().map_or(0, |word| word.column);
+        let mut push = |severity, place, text: String| {
+            let (file, suggestion, source) = (file.clone(), None, None);
+            findings.push(Finding { severity, place, file, line, column, text, suggestion, source });
+        };
+        if self.is_unreachable(keyword) {
+            push(
+                Severity::Warning,
+                Form::Reader,
+                format!(
+                    "previous '{keyword}' action is final and has no condition attached, further entries are NOOP."
+                ),
+            );
+        }
+        let (misplaced, outcome) = (self.misplaced(keyword), self.keep(keyword, words, &mut scope));
+        for text in std::mem::take(&mut scope.general_warnings) {
+            push(Severity::Warning, Form::None, text);
+        }
+        let mut warnings = std::mem::take(&mut scope.warnings);
+        if let Ok(Some(condition)) = &outcome {
+            warnings.extend(misplaced);
+            condition.warn(&self.acls, &mut scope);
+            warnings.append(&mut scope.warnings);
+        } else if outcome.is_ok() {
+            warnings.extend(misplaced);
+        }
+        for text in warnings {
+            push(Severity::Warning, Form::Keyword, text);
+        }
+        match outcome {
+            Ok(_) => {}
+            Err(Wrong::Line(text)) => push(Severity::Alert, Form::Keyword, text),
+            Err(Wrong::Words(text)) => push(Severity::Alert, Form::Reader, text),
+            Err(Wrong::Bare(text)) => push(Severity::Alert, Form::None, text),
+        }
+        self.references.append(&mut scope.references);
+    }
+
+    /// All rules, and the names that are to be resolved. `backend` looks up the targets of `use_backend`
+    /// and reports those that do not exist; `names` serve those that are known at run time only.
+    pub fn finish(
+        self,
+        names: &Arc<Names>,
+        mut backend: impl FnMut(&str) -> Option<BackendId>,
+    ) -> (Rules, Vec<Reference>) {
+        let switching = self.switching.into_iter().filter_map(|rule| {
+            let action = match rule.action {
+                SwitchDraft::Name(name) => Target::Backend(backend(&name)?),
+                SwitchDraft::Format(format) => Target::Named(format, names.clone()),
+            };
+            Some(Rule { action, condition: rule.condition, file: rule.file, line: rule.line })
+        });
+        let switching = switching.collect();
+        let (acls, request, redirects, response) = (self.acls, self.request, self.redirects, self.response);
+        (Rules { acls, request, redirects, switching, response }, self.references)
+    }
+
+    /// Where the expressions of a line are evaluated, and what errors about names call them.
+    fn scene(&self, keyword: &str) -> (Places, &'static str) {
+        let both = |front: Place, back: Place| {
+            let front = if self.proxy.is_frontend { front.only() } else { Places::NONE };
+            let back = if self.proxy.is_backend { back.only() } else { Places::NONE };
+            front.union(back)
+        };
+        match keyword {
+            "http-response" => (both(Place::FrontAnswer, Place::BackAnswer), "http-response response"),
+            "use_backend" => (Place::FrontSwitch.only(), "use_backend expression"),
+            "redirect" => (both(Place::FrontRequest, Place::BackRequest), "redirect format string"),
+            _ => (both(Place::FrontRequest, Place::BackRequest), "http-request expression"),
+        }
+    }
+
+    /// Whether an unconditional final rule stands before, so that this one is never looked at.
+    fn is_unreachable(&self, keyword: &str) -> bool {
+        let last = match keyword {
+            "http-request" => self.request.last().map(|rule| (rule.action.is_final(), &rule.condition)),
+            "http-response" => self.response.last().map(|rule| (rule.action.is_final(), &rule.condition)),
+            _ => None,
+        };
+        last.is_some_and(|(is_final, condition)| is_final && condition.is_none())
+    }
+
+    /// The warning that rules of another kind, written before, come after this one all the same.
+    fn misplaced(&self, keyword: &str) -> Option<String> {
+        let later = match keyword {
+            "http-request" if !self.redirects.is_empty() => "redirect",
+            "http-request" | "redirect" if !self.switching.is_empty() => "use_backend",
+            _ => return None,
+        };
+        Some(format!("a '{keyword}' rule placed after a '{later}' rule will still be processed before."))
+    }
+
+    /// Parses and keeps the line; gives a copy of its condition, for the warnings about it.
+    fn keep(&mut self, keyword: &str, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
+        let arguments = words.get(1..).unwrap_or_default();
+        match keyword {
+            "acl" => self.acls.define(arguments, scope).map_err(Wrong::Line).map(|()| None),
+            "http-request" => {
+                let (action, condition) = self.action(keyword, &action::REQUEST, words, scope)?;
+                self.request.push(rule(action, &condition, scope));
+                Ok(condition)
+            }
+            "http-response" => {
+                let (action, condition) = self.action(keyword, &action::RESPONSE, words, scope)?;
+                self.response.push(rule(action, &condition, scope));
+                Ok(condition)
+            }
+            "redirect" => self.redirect(words, scope),
+            "use_backend" => self.switch(words, scope),
+            other => Err(Wrong::Line(format!("unknown keyword '{other}'."))),
+        }
+    }
+
+    fn action<A>(
+        &mut self,
+        keyword: &str,
+        rows: &[action::Row<A>],
+        words: &[Word],
+        scope: &mut Scope,
+    ) -> Result<(A, Option<Condition>), Wrong> {
+        let name = words.get(1).map_or("", |word| word.text.as_str());
+        let row = rows.iter().find(|row| row.is_named(name)).ok_or_else(|| unknown_action(keyword, rows, name))?;
+        let parse = row
+            .parse
+            .ok_or_else(|| Wrong::Line(format!("'{keyword} {name}' is not supported by this build of epoxy yet.")))?;
+        let Proxy { noun, name: proxy, .. } = self.proxy;
+        let in_rule = |e: String| {
+            Wrong::Line(format!("error detected in {noun} '{proxy}' while parsing '{keyword} {name}' rule : {e}."))
+        };
+        let cursor = Cursor { words, at: 2 };
+        if name == "redirect" {
+            scope.purpose = "redirect format string";
+        }
+        let mut input = Input { cursor, scope: &mut *scope, mode: self.proxy.mode };
+        let action = parse(&mut input).map_err(in_rule)?;
+        let cursor = input.cursor;
+        if !cursor.done() {
+            return Err(Wrong::Words(format!(
+                "'{keyword} {name}' expects either 'if' or 'unless' followed by a condition but found '{}'.",
+                cursor.peek()
+            )));
+        }
+        let condition = self.condition(cursor.rest(), scope).map_err(|e| {
+            if name == "redirect" {
+                return in_rule(format!("error in condition: {e}"));
+            }
+            Wrong::Line(format!("error detected while parsing an '{keyword} {name}' condition : {e}."))
+        })?;
+        Ok((action, condition))
+    }
+
+    fn redirect(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
+        let Proxy { noun, name, .. } = self.proxy;
+        let wrong =
+            |e: String| Wrong::Line(format!("error detected in {noun} '{name}' while parsing redirect rule : {e}."));
+        let mut input = Input { cursor: Cursor { words, at: 1 }, scope: &mut *scope, mode: self.proxy.mode };
+        let action = redirection::fixed(&mut input).map_err(wrong)?;
+        let rest = input.cursor.rest();
+        let condition = self.condition(rest, scope).map_err(|e| wrong(format!("error in condition: {e}")))?;
+        self.redirects.push(rule(action, &condition, scope));
+        Ok(condition)
+    }
+
+    fn switch(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
+        let mut cursor = Cursor { words, at: 1 };
+        let name = cursor.next();
+        if name.is_empty() {
+            return Err(Wrong::Line("'use_backend' expects a backend name.".to_owned()));
+        }
+        if !cursor.done() {
+            return Err(Wrong::Line(format!(
+                "unexpected keyword '{}' after switching rule, only 'if' and 'unless' are allowed.",
+                cursor.peek()
+            )));
+        }
+        let condition = self
+            .condition(cursor.rest(), scope)
+            .map_err(|e| Wrong::Line(format!("error detected while parsing switching rule : {e}.")))?;
+        let action = if name.contains('%') {
+            let format = parse_format(name, Purpose::Plain, self.proxy.mode, scope).map_err(|e| {
+                let (file, line) = (&scope.file, scope.line);
+                Wrong::Bare(format!("Parsing [{file}:{line}]: failed to parse use_backend rule '{name}' : {e}."))
+            })?;
+            SwitchDraft::Format(format)
+        } else {
+            SwitchDraft::Name(name.to_owned())
+        };
+        self.switching.push(rule(action, &condition, scope));
+        Ok(condition)
+    }
+
+    fn condition(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, String> {
+        match words {
+            [] => Ok(None),
+            [first, ..] if first.text.is_empty() => Ok(None),
+            words => Condition::parse(words, &mut self.acls, scope).map(Some),
+        }
+    }
+}
+
+fn rule<A>(action: A, condition: &Option<Condition>, scope: &Scope) -> Rule<A> {
+    Rule { action, condition: condition.clone(), file: Arc::from(&*scope.file), line: scope.line }
+}
+
+fn unknown_action<A>(keyword: &str, rows: &[action::Row<A>], name: &str) -> Wrong {
+    let names: Vec<String> = rows.iter().map(|row| format!("'{}'", row.name)).collect();
+    let got = match name {
+        "" => "'' (missing argument)".to_owned(),
+        name => format!("'{name}'"),
+    };
+    let plain = rows.iter().map(|row| row.name.strip_suffix("(*)").unwrap_or(row.name));
+    let hint = match suggest::nearest(name, plain).filter(|_| !name.is_empty()) {
+        Some(near) => format!(" Did you mean '{near}' maybe ?"),
+        None => String::new(),
+    };
+    Wrong::Words(format!("'{keyword}' expects {}, but got {got}.{hint}", names.join(", ")))
+}
+
+/// Reports the references of one proxy that name nothing, as HAProxy does: one in its place, several together.
+pub fn resolve(references: &[Reference], names: &Names, own: &str, findings: &mut Findings) {
+    let wrong: Vec<(&Reference, String)> = references
+        .iter()
+        .filter_map(|reference| reference.resolve(names, own).err().map(|text| (reference, text)))
+        .collect();
+    match wrong.as_slice() {
+        [] => {}
+        [(reference, text)] => {
+            let mut finding = Finding::general(Severity::Alert, text.clone());
+            finding.place = Form::Reader;
+            finding.file = reference.file.clone();
+            finding.line = reference.line;
+            findings.push(finding);
+        }
+        several => {
+            let lines = several.iter().map(|(at, text)| format!("\n        parsing [{}:{}]: {text}", at.file, at.line));
+            findings.alert(format!("multiple argument resolution errors:{}", lines.collect::<String>()));
+        }
+    }
+}
