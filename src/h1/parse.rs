@@ -9,7 +9,8 @@ use std::mem::MaybeUninit;
 /// What bounds a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Octets of a head, empty line included: `tune.bufsize` less `tune.maxrewrite`.
+    /// `tune.bufsize` less `tune.maxrewrite`. With the defaults (15360) the texts of a head, eight octets
+    /// for each field added, may be 15275 octets; HAProxy draws the line at the same octet.
     pub head_bytes_max: usize,
     /// Field lines: one less than `tune.http.maxhdr`, which counts the end of the list too.
     pub fields_max: usize,
@@ -27,7 +28,8 @@ impl Default for Limits {
 /// How far parsing came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// More bytes are needed; the head is empty.
+    /// More bytes are needed; the head is empty. Parsing starts anew with the next call, so a caller may
+    /// wait until a line feed is among the new bytes.
     Partial,
     /// The head is complete.
     Complete {
@@ -48,7 +50,7 @@ pub fn parse_request(buf: &[u8], head: &mut Head, limits: &Limits) -> Result<Par
         Some(head_bytes) => Parsed::Complete { head_bytes },
         None => slow::request(buf, head, limits)?,
     };
-    if let Parsed::Complete { .. } = within(parsed, buf, limits)? {
+    if let Parsed::Complete { .. } = within(parsed, head, buf, limits)? {
         target::check(head, limits.lenient)?;
     }
     Ok(parsed)
@@ -63,16 +65,25 @@ pub fn parse_response(buf: &[u8], head: &mut Head, limits: &Limits) -> Result<Pa
         Some(head_bytes) => Parsed::Complete { head_bytes },
         None => slow::response(buf, head, limits)?,
     };
-    within(parsed, buf, limits)
+    within(parsed, head, buf, limits)
 }
 
+/// What HAProxy's own form of a head takes beyond its texts: the form itself, its start line and its
+/// end; and for each field. So a head of many short fields may be a little shorter than one of few
+/// long ones, and what is refused is the same to the octet.
+const STORED_HEAD_BYTES: usize = 85;
+const STORED_FIELD_BYTES: usize = 8;
+
 /// Refuses a head that is, or already must become, longer than allowed.
-fn within(parsed: Parsed, buf: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
+fn within(parsed: Parsed, head: &Head, buf: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
     let max = limits.head_bytes_max;
-    match parsed {
-        Parsed::Complete { head_bytes } if head_bytes <= max => Ok(parsed),
-        Parsed::Partial if buf.len() < max => Ok(parsed),
-        _ => Err(ParseError::new(Fault::HeadTooLarge, max)),
+    let fits = match parsed {
+        Parsed::Complete { .. } => STORED_HEAD_BYTES + head.text_bytes(STORED_FIELD_BYTES) <= max,
+        Parsed::Partial => buf.len() < max,
+    };
+    match fits {
+        true => Ok(parsed),
+        false => Err(ParseError::new(Fault::HeadTooLarge, buf.len().min(max))),
     }
 }
 

@@ -274,17 +274,16 @@ impl Head {
 
     /// Octets that the head takes on the wire, start line and final empty line included.
     pub fn wire_bytes(&self) -> usize {
-        let start = [self.method_token, self.uri, self.status_text, self.reason]
-            .iter()
-            .map(|span| span.len as usize)
-            .sum::<usize>();
-        let fields: usize = self
-            .slots
-            .iter()
-            .filter(|slot| !slot.removed)
-            .map(|slot| slot.name.len as usize + slot.value.len as usize + 4)
-            .sum();
-        start + 2 + self.version_text().len() + 2 + fields + 2
+        self.text_bytes(": \r\n".len()) + "  \r\n".len() + "\r\n".len()
+    }
+
+    /// Octets of the texts of the start line and of the live fields, with `field_extra` for each field.
+    pub(crate) fn text_bytes(&self, field_extra: usize) -> usize {
+        let start = [self.method_token, self.uri, self.status_text, self.reason];
+        let start: usize = start.iter().map(|span| span.len as usize).sum();
+        let fields = self.slots.iter().filter(|slot| !slot.removed);
+        let fields: usize = fields.map(|slot| slot.name.len as usize + slot.value.len as usize + field_extra).sum();
+        start + self.version_text().len() + fields
     }
 
     // Writing.

@@ -30,6 +30,13 @@ pub fn reason(status: u16) -> &'static str {
         307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         310 => "Too many Redirects",
+        400.. => error_reason(status),
+        _ => class_word(status),
+    }
+}
+
+fn error_reason(status: u16) -> &'static str {
+    match status {
         400 => "Bad Request",
         401 => "Unauthorized",
         402 => "Payment Required",
