@@ -28,7 +28,7 @@ pub mod transport;
 pub mod upstream;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use config::{LoadOptions, Severity};
@@ -57,9 +57,11 @@ fn start(invocation: &Invocation) -> ExitCode {
         Severity::Diag => notice::diagnostic(text),
         _ => notice::notice(text),
     });
-    let Some(config) = loaded.config else { return ExitCode::FAILURE };
+    let Some(mut config) = loaded.config else { return ExitCode::FAILURE };
+    overrule(&mut config, args);
     if let Some(classes) = &args.keyword_classes {
-        print!("{}", registry::dump::dump(classes));
+        // A reader that has gone (`| head`) is no error.
+        let _ = std::io::stdout().write_all(registry::dump::dump(classes).as_bytes());
     }
     let plan = StartPlan::new(&invocation.program, args, &config);
     if let Some(code) = process::after_config(args, !plan.listeners.is_empty()) {
@@ -75,6 +77,16 @@ fn start(invocation: &Invocation) -> ExitCode {
         }
     };
     process::start(&plan, |worker| event::serve(config, counters, worker))
+}
+
+/// The command line has precedence over the configuration (management manual, section 3).
+fn overrule(config: &mut proxy::Config, args: &args::Args) {
+    let positive = |n: u32| Some(n).filter(|n| *n > 0);
+    config.global.maxconn = positive(args.maxconn).or(config.global.maxconn);
+    config.global.nosplice |= args.no_splice;
+    for frontend in &mut config.frontends {
+        frontend.maxconn = frontend.maxconn.or(positive(args.proxy_maxconn));
+    }
 }
 
 /// Maps the counters of all workers before any of them is forked.

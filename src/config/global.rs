@@ -3,9 +3,10 @@
 use nix::unistd::{Group, User};
 
 use super::finding::Place;
-use super::scope::{Scope, arg, not_yet};
+use super::scope::{Prefix, Scope, arg, not_yet};
 use super::unit::{TimeUnit, atoi, atol, os_error};
 use super::word::Word;
+use crate::proxy::Global;
 use crate::registry::{Keyword, Sections};
 use crate::time::Millis;
 
@@ -49,10 +50,21 @@ pub static ROWS: &[Keyword] = &[
     row("presetenv", None, setenv, "set an environment variable unless it is set"),
     row("unsetenv", None, unsetenv, "remove environment variables"),
     row("resetenv", None, resetenv, "keep only some environment variables"),
-    row("set-dumpable", Some(0), satisfied, "allow core dumps"),
-    row("insecure-fork-wanted", Some(0), satisfied, "allow the process to fork"),
-    row("insecure-setuid-wanted", Some(0), satisfied, "allow set-uid programs below"),
-    row("quiet", Some(0), satisfied, "print no messages at start"),
+    row("set-dumpable", Some(0), |s, _| switch(s, |g| &mut g.set_dumpable), "allow core dumps"),
+    row(
+        "insecure-fork-wanted",
+        Some(0),
+        |s, _| switch(s, |g| &mut g.insecure_fork_wanted),
+        "allow the process to fork",
+    ),
+    row(
+        "insecure-setuid-wanted",
+        Some(0),
+        |s, _| switch(s, |g| &mut g.insecure_setuid_wanted),
+        "allow set-uid programs below",
+    ),
+    row("quiet", Some(0), |s, _| switch(s, |g| &mut g.quiet), "print no messages at start"),
+    row("strict-limits", Some(0), strict_limits, "limits that cannot be had are fatal"),
     row("master-worker", None, |_, _| Err(not_yet("master-worker")), "supervise workers from a master"),
 ];
 
@@ -70,9 +82,16 @@ fn put<T>(field: &mut T, value: T) -> Result<(), String> {
     Ok(())
 }
 
-/// For what is so anyway.
-fn satisfied(_: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
-    Ok(())
+/// A switch that is off unless written, and off again after `no`.
+fn switch(scope: &mut Scope<'_>, field: fn(&mut Global) -> &mut bool) -> Result<(), String> {
+    let on = scope.prefix == Prefix::None;
+    put(field(scope.global()), on)
+}
+
+/// On unless `no` stands before it.
+fn strict_limits(scope: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
+    let lenient = scope.prefix == Prefix::No;
+    put(&mut scope.global().lenient_limits, lenient)
 }
 
 /// The argument of a keyword that counts something.

@@ -135,7 +135,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("ssl-load-extra-files", G),
     ("ssl-server-verify", G),
     ("ssl-skip-self-issued-ca", G),
-    ("strict-limits", G),
     ("thread-group", G),
     ("thread-groups", G),
     ("tune.buffers.limit", G),

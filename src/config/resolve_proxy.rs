@@ -224,6 +224,7 @@ fn binds(proxy: &ProxyDraft) -> Vec<Bind> {
                 // `number` gives as many as it is asked for.
                 uuid: numbers.next().unwrap_or_default(),
                 name: bind.name.clone(),
+                place: bind.at.to_string(),
                 address: address.clone(),
                 options: BindOptions {
                     backlog: bind.options.backlog.or(proxy.settings.backlog),

@@ -26,6 +26,12 @@ pub struct StartPlan {
     pub uid: Option<u32>,
     /// Group to become.
     pub gid: Option<u32>,
+    /// Core dumps in spite of the change of user.
+    pub dumpable: bool,
+    /// Keep the right to create processes.
+    pub may_fork: bool,
+    /// Let what is executed gain privileges.
+    pub may_gain: bool,
     /// Descriptors and memory.
     pub limits: LimitsWanted,
     /// Signal for the old processes once all sockets are bound.
@@ -125,18 +131,21 @@ impl StartPlan {
             listeners: listeners.len(),
             checks: config.servers.iter().filter(|server| server.check.is_some()).count(),
             memory_max_mb: args.memory_max_mb,
-            strict: true,
+            strict: !global.lenient_limits,
         };
         StartPlan {
             program: program.to_owned(),
             listeners,
             daemon: args.goes_to_background(global.daemon),
             verbose: args.verbose || args.debug,
-            quiet: args.quiet,
+            quiet: args.quiet || global.quiet,
             pidfile: args.pidfile.clone().or_else(|| global.pidfile.clone()),
             chroot: global.chroot.clone(),
             uid: global.uid,
             gid: global.gid,
+            dumpable: global.set_dumpable,
+            may_fork: global.insecure_fork_wanted,
+            may_gain: global.insecure_setuid_wanted,
             limits,
             old_processes: args.old_processes,
             old_pids: args.old_pids.clone(),
@@ -157,7 +166,7 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
     let cli = config.global.cli_binds.iter().enumerate().map(|(index, bind)| ListenSpec {
         owner: ListenOwner::Cli(index),
         label: "frontend GLOBAL".to_owned(),
-        place: String::new(),
+        place: bind.place.clone(),
         address: bind.address.clone(),
         options: BindOptions { mode: bind.mode, uid: bind.uid, gid: bind.gid, ..BindOptions::default() },
         backlog: Some(CLI_BACKLOG),
@@ -169,7 +178,7 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
         frontend.binds.iter().enumerate().map(move |(bind_index, bind)| ListenSpec {
             owner: ListenOwner::Frontend { frontend: index, bind: bind_index },
             label: format!("{kind} {}", frontend.name),
-            place: String::new(),
+            place: bind.place.clone(),
             address: bind.address.clone(),
             options: bind.options.clone(),
             backlog: frontend.backlog.or(frontend.maxconn),

@@ -39,12 +39,19 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Gives up, for good, gaining privileges by executing something and creating processes: a worker needs
-/// neither.
-pub fn confine() {
+/// Gives up, for good, gaining privileges by executing something and creating processes, unless the
+/// configuration wants them.
+pub fn confine(plan: &StartPlan) {
     // Old kernels may refuse; what remains is what HAProxy had before it asked for this.
-    let _ = nix::sys::prctl::set_no_new_privs();
-    let _ = setrlimit(Resource::RLIMIT_NPROC, 0, 0);
+    if !plan.may_gain {
+        let _ = nix::sys::prctl::set_no_new_privs();
+    }
+    if !plan.may_fork {
+        let _ = setrlimit(Resource::RLIMIT_NPROC, 0, 0);
+    }
+    if plan.dumpable && nix::sys::prctl::set_dumpable(true).is_err() {
+        notice::warning(format!("[{}.main()] Failed to set the dumpable flag, no core will be dumped.", plan.program));
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +77,7 @@ mod tests {
             std::fs::create_dir(&root).expect("directory");
             let jailed = StartPlan { chroot: Some(root.clone()), gid: Some(65534), uid: Some(65533), ..plan() };
             let dropped = drop_privileges(&jailed).is_ok();
-            confine();
+            confine(&plan());
             let empty = std::fs::read_dir("/").is_ok_and(|mut entries| entries.next().is_none());
             let ids = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()) == (65533, 65534);
             let alone = getgroups().is_ok_and(|groups| groups.is_empty());

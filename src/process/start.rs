@@ -27,6 +27,7 @@ pub struct WorkerStart {
 /// Carries out the plan up to the worker, runs `worker` and gives the exit code of the process. Shared
 /// memory must be mapped before; `worker` may run in a child of the calling process.
 pub fn start(plan: &StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> ExitCode {
+    notice::set_modes(plan.quiet, plan.verbose);
     match prepare(plan) {
         Ok(Side::Worker(start, ready)) => {
             if let Some(ready) = ready {
@@ -87,13 +88,13 @@ fn become_worker(plan: &StartPlan) -> Result<(), Stop> {
     let silent = plan.daemon || (plan.quiet && !plan.verbose);
     let null = if silent { daemon::open_null().ok() } else { None };
     privileges::drop_privileges(plan)?;
+    privileges::confine(plan);
     if let Some(null) = &null {
         daemon::drop_stdio(null);
     }
     if plan.daemon {
         let _ = nix::unistd::setsid();
     }
-    privileges::confine();
     Ok(())
 }
 
@@ -137,7 +138,7 @@ mod tests {
     /// The exit code of a start in a child process.
     fn code_of(plan: StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> u8 {
         in_child(|| {
-            notice::set_modes(true, false);
+            let plan = StartPlan { quiet: true, ..plan };
             u8::from(start(&plan, worker) != ExitCode::SUCCESS)
         })
     }

@@ -13,6 +13,8 @@ pub struct Bind {
     pub uuid: u32,
     /// `name`; `sock-N` is shown when absent.
     pub name: Option<String>,
+    /// File and line of the statement, `file:line`.
+    pub place: String,
     /// Where to listen.
     pub address: ListenAddress,
     /// The other parameters of the line.

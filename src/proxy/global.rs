@@ -23,6 +23,16 @@ pub struct Global {
     pub pidfile: Option<PathBuf>,
     /// `ulimit-n`.
     pub ulimit_n: Option<u64>,
+    /// `no strict-limits`: limits that cannot be had are only warned about.
+    pub lenient_limits: bool,
+    /// `quiet`: no messages at the start.
+    pub quiet: bool,
+    /// `set-dumpable`: core dumps in spite of the change of user.
+    pub set_dumpable: bool,
+    /// `insecure-fork-wanted`: the process keeps the right to create others.
+    pub insecure_fork_wanted: bool,
+    /// `insecure-setuid-wanted`: what it executes may gain privileges.
+    pub insecure_setuid_wanted: bool,
     /// `log` lines.
     pub log_targets: Vec<LogTarget>,
     /// `log-tag`; the program's name when absent.
@@ -101,6 +111,8 @@ impl Default for Tune {
 /// One `stats socket`.
 #[derive(Clone, Debug)]
 pub struct CliBind {
+    /// File and line of the statement, `file:line`.
+    pub place: String,
     /// Where it listens.
     pub address: ListenAddress,
     /// Permission bits of a UNIX socket.
