@@ -47,8 +47,8 @@
 //! `Content-Length` that agree are merged. Chunks are forwarded to old clients as they are, and a body
 //! that lasts until close is not chunked. `lenient` is `option accept-invalid-http-request` / `-response`.
 //!
-//! Where we refuse and HAProxy does not: a `Content-Length` from 2^64 upward, which it lets overflow; a
-//! CR in a field name, lenient or not; a status above 65535.
+//! Where we refuse and HAProxy does not: a `Content-Length` from 2^63 upward, of which it lets some
+//! overflow; a CR in a field name, which it lets pass when lenient; a status below 100 or above 65535.
 
 mod body;
 mod error;

@@ -158,14 +158,17 @@ fn status_line(cursor: &mut Cursor<'_>, head: &mut Head, lenient: bool) -> Step<
     if version.len == 0 || !is_blank(cursor.peek()?) {
         return syntax(cursor.at);
     }
-    let text = cursor.buf.get(version.start as usize..).unwrap_or_default();
-    let known = is_http_version(cursor.buf, version) || (text.starts_with(b"RTSP/") && version.len == 8);
-    if !lenient && !known {
+    // HAProxy looks at the numbers only; that is how RTSP answers pass.
+    let numbered = matches!(
+        cursor.buf.get(version.start as usize..version.end()),
+        Some([_, _, _, _, b'/', major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit()
+    );
+    if !lenient && !numbered {
         return syntax(version.start as usize);
     }
     cursor.take(is_blank)?;
     let digits = cursor.take(|byte| byte.is_ascii_digit())?;
-    let status = number(cursor.buf, digits);
+    let status = number(cursor.buf, digits).filter(|status| *status >= 100);
     let after = cursor.peek()?;
     let (Some(status), true) = (status, is_blank(after) || is_line_end(after)) else {
         return syntax(cursor.at);

@@ -5,6 +5,7 @@
 //!   user information and default ports aside; without `Host` nothing is compared.
 //! - A default port in the target (80 for http, 443 for https, both for `CONNECT`, an empty one but
 //!   there) is cut off and `Host` becomes what is left; after `CONNECT` only `Host` loses its port.
+//! - The method `PRI`, kept for HTTP/2 (RFC 9113 3.4), is refused.
 //! - `option accept-invalid-http-request` turns off the comparisons, not the changes.
 
 use super::error::{Fault, ParseError};
@@ -13,6 +14,10 @@ use crate::http::{Head, Known, Method, uri};
 
 /// Checks and normalises the head of a request.
 pub(super) fn check(head: &mut Head, lenient: bool) -> Result<(), ParseError> {
+    // The preface of HTTP/2 where no HTTP/2 begins.
+    if head.method() == Method::Other && head.method_token() == b"PRI" {
+        return Err(ParseError::new(Fault::Target, 0));
+    }
     let host_index = single_host(head)?;
     websocket_key(head)?;
     let connect = head.method() == Method::Connect;

@@ -64,6 +64,7 @@ fn start_lines_that_are_refused() {
         "GET / HTTP/1.1 \r\n\r\n",
         "GET /a b HTTP/1.1\r\n\r\n",
         "GET\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\n",
         "GET \r\n\r\n",
         "POST /\r\n\r\n",
         "G@T / HTTP/1.1\r\n\r\n",

@@ -37,7 +37,7 @@ fn status_lines() {
         let odd = PLAIN.replace("200 OK", status);
         passes(&odd, &odd);
     }
-    for bad in ["2x0 OK", "200x OK", "OK", "", "-200 OK", "200 a\rb", "99999 OK"] {
+    for bad in ["2x0 OK", "200x OK", "OK", "", "-200 OK", "200 a\rb", "99999 OK", "99 OK", "000 OK"] {
         refused(&PLAIN.replace("200 OK", bad));
     }
     refused("hello");
@@ -51,6 +51,7 @@ fn odd_versions() {
     passes(&format!("{old}\r\n"), &kept(old));
     let rtsp = old.replace("HTTP/0.9", "RTSP/1.0");
     passes(&format!("{rtsp}\r\n"), &kept(&rtsp));
+    passes("20TP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n", PLAIN);
     for version in ["HTTP/2", "ICY", "HTTP/1.10"] {
         let head = old.replace("HTTP/0.9", version);
         let raw = format!("{head}\r\n");
