@@ -315,8 +315,8 @@ fn mistakes_are_worded_as_haproxys() {
         ),
         (
             "http-request deny if { nbsrv(nope) 1 }",
-            "parsing [t:1] : error detected while parsing an 'http-request deny' condition : unknown fetch method \
-             'nbsrv' in ACL expression 'nbsrv(nope)'.",
+            "parsing [t:1] : error detected while parsing an 'http-request deny' condition : fetch method 'nbsrv' is \
+             not supported by this build of epoxy yet in ACL expression 'nbsrv(nope)'.",
         ),
         (
             "http-request deny if { be_conn(nope) 1 }",

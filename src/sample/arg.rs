@@ -62,6 +62,8 @@ pub type Slot = Arc<OnceLock<u32>>;
 /// A parsed argument.
 #[derive(Clone, Debug)]
 pub enum Arg {
+    /// An optional one that was left empty.
+    Missing,
     /// Text.
     Str(Box<[u8]>),
     /// An integer.
@@ -261,6 +263,11 @@ pub(super) fn parse(text: &str, kinds: &[Kind], required: usize) -> Result<Parse
         }
         None => (Vec::new(), 0),
     };
+    // A text that must be given may be empty, and then its parentheses may be missing too.
+    let words = match kinds.first() {
+        Some(Kind::Str) if words.is_empty() && required > 0 => vec![Vec::new()],
+        _ => words,
+    };
     let mut parsed = Parsed { args: Vec::new(), names: Vec::new(), used };
     for (index, (word, kind)) in words.iter().zip(kinds).enumerate() {
         let arg = if kind.is_name() {
@@ -268,6 +275,8 @@ pub(super) fn parse(text: &str, kinds: &[Kind], required: usize) -> Result<Parse
             let name = String::from_utf8_lossy(word).into_owned();
             parsed.names.push((index, *kind, name, slot.clone()));
             Arg::Named(slot)
+        } else if word.is_empty() && *kind != Kind::Str && index >= required {
+            Arg::Missing
         } else {
             one(word, *kind, index + 1).map_err(|e| (index + 1, e))?
         };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::arg::{self, Arg, Kind, Reference};
 use super::convert::{self, Converter};
 use super::fetch::{self, Fetch};
+use super::later;
 use super::place::{Needs, Places};
 use super::{Ctx, Type, Value};
 
@@ -78,7 +79,7 @@ impl Expr {
         if name.is_empty() {
             return Err("missing fetch method".to_owned());
         }
-        let fetch = fetch::find(name).ok_or_else(|| format!("unknown fetch method '{name}'"))?;
+        let fetch = fetch::find(name).ok_or_else(|| unknown("fetch method", name, later::fetch(name)))?;
         let rest = &text[name.len()..];
         let (args, used) = fetch_args(fetch, name, rest, false, scope).map_err(|e| e.words("fetch method", name))?;
         let (converters, more) = converters(&rest[used..], fetch.output, scope)?;
@@ -143,6 +144,14 @@ impl Expr {
     }
 }
 
+fn unknown(what: &str, name: &str, later: bool) -> String {
+    if later {
+        format!("{what} '{name}' is not supported by this build of epoxy yet")
+    } else {
+        format!("unknown {what} '{name}'")
+    }
+}
+
 /// The name that `text` begins with.
 fn keyword(text: &str) -> &str {
     let inside = |c: char| c.is_ascii_alphanumeric() || "._-+:".contains(c);
@@ -204,7 +213,7 @@ fn converters(text: &str, mut from: Type, scope: &mut Scope) -> Result<(Box<[Ste
             // A lone trailing comma is taken for none.
             break;
         }
-        let converter = convert::find(name).ok_or_else(|| format!("unknown converter '{name}'"))?;
+        let converter = convert::find(name).ok_or_else(|| unknown("converter", name, later::converter(name)))?;
         at += name.len();
         let mut parsed = arg::parse(&text[at..], converter.args, converter.required)
             .map_err(|(n, e)| format!("invalid arg {n} in converter '{name}' : {e}"))?;

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod fetch;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod later;
 pub mod place;
 #[cfg(test)]
 mod tests;

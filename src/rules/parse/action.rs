@@ -36,7 +36,7 @@ const fn later<A>(name: &'static str) -> Row<A> {
     Row { name, parse: None }
 }
 
-pub(super) static REQUEST: [Row<request::Action>; 55] = [
+pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("wait-for-handshake"),
     later("ot-group"),
     later("set-log-level"),
@@ -92,6 +92,8 @@ pub(super) static REQUEST: [Row<request::Action>; 55] = [
     later("set-src-port"),
     later("set-tos"),
     later("silent-drop"),
+    later("set-priority-class"),
+    later("set-priority-offset"),
 ];
 
 pub(super) static RESPONSE: [Row<response::Action>; 34] = [

@@ -24,8 +24,8 @@ pub(super) const CONVERTERS: &[Converter] = &[
     Converter::new("ub64dec", Type::Str, Type::Bin, |value, _, _| {
         URL_SAFE_NO_PAD.decode(bytes(&value)?).ok().map(|b| Value::Bin(b.into()))
     }),
-    Converter::new("be2dec", Type::Bin, Type::Str, be2dec).args(CHUNKS, 2).check(check_be2dec),
-    Converter::new("be2hex", Type::Bin, Type::Str, be2hex).args(CHUNKS, 0).check(check_be2hex),
+    Converter::new("be2dec", Type::Bin, Type::Str, be2dec).args(CHUNKS, 1).check(check_be2dec),
+    Converter::new("be2hex", Type::Bin, Type::Str, be2hex).args(CHUNKS, 1).check(check_be2hex),
 ];
 
 fn bytes<'v>(value: &'v Value<'_>) -> Option<&'v [u8]> {
@@ -55,9 +55,8 @@ fn check_be2dec(args: &mut Vec<Arg>) -> Result<(), String> {
 
 fn check_be2hex(args: &mut Vec<Arg>) -> Result<(), String> {
     let separator = args.text(0).is_some_and(|s| !s.is_empty());
-    match args.int(1) {
-        None if separator => Err("be2hex: chunk_size required if separator specified".to_owned()),
-        Some(size) if size <= 0 => Err(format!("chunk_size should be positive ({size})")),
+    match args.int(1).unwrap_or(0) {
+        size if size < 0 || (size == 0 && separator) => Err(format!("chunk_size needs to be positive ({size})")),
         _ => check_truncate(args),
     }
 }

@@ -39,7 +39,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
     unary!("even", Bool, |i: i64| i & 1 == 0),
     Converter::new("htonl", Type::Int, Type::Bin, htonl),
     Converter::new("iif", Type::Bool, Type::Str, iif).args(&[Kind::Str, Kind::Str], 2),
-    Converter::new("ipmask", Type::Addr, Type::Addr, ipmask).args(&[Kind::Mask4, Kind::Mask6], 1),
+    Converter::new("ipmask", Type::Addr, Type::Ipv4, ipmask).args(&[Kind::Mask4, Kind::Mask6], 1),
 ];
 
 fn int(value: &Value<'_>) -> Option<i64> {
@@ -52,7 +52,9 @@ fn int(value: &Value<'_>) -> Option<i64> {
 /// Operands are integers; variables, which HAProxy also takes, do not exist yet.
 fn check_operand(args: &mut Vec<Arg>) -> Result<(), String> {
     let text = String::from_utf8_lossy(args.text(0).unwrap_or_default()).into_owned();
-    let number = text.parse().map_err(|_| "expects an integer or a variable name".to_owned())?;
+    // Nothing is zero.
+    let number = if text.is_empty() { Ok(0) } else { text.parse() };
+    let number = number.map_err(|_| "expects an integer or a variable name".to_owned())?;
     *args = vec![Arg::Int(number)];
     Ok(())
 }

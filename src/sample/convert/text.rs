@@ -26,12 +26,12 @@ pub(super) const CONVERTERS: &[Converter] = &[
     row("ltrim", ltrim).args(CHARS, 1),
     row("rtrim", rtrim).args(CHARS, 1),
     row("cut_crlf", |value, _, _| cut(value, |t| 0..t.iter().position(|c| b"\r\n".contains(c)).unwrap_or(t.len()))),
-    row("concat", concat).args(THREE, 0).check(check_concat),
-    row("regsub", regsub).args(&[Kind::Str, Kind::Str, Kind::Str], 2).check(check_regsub),
+    row("concat", concat).args(THREE, 1).check(check_concat),
+    row("regsub", regsub).args(&[Kind::Regex, Kind::Str, Kind::Str], 2).check(check_regsub),
     row("host_only", host_only),
     Converter::new("port_only", Type::Str, Type::Int, port_only),
     row("url_dec", url_dec).args(&[Kind::Int], 0),
-    row("url_enc", url_enc).args(CHARS, 0),
+    row("url_enc", url_enc).args(CHARS, 1).check(check_url_enc),
     row("language", language).args(&[Kind::Str, Kind::Str], 1),
 ];
 
@@ -68,6 +68,9 @@ fn bytes<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>
 fn check_index(args: &mut Vec<Arg>) -> Result<(), String> {
     if args.int(0) == Some(0) {
         return Err("Unexpected value 0 for index".to_owned());
+    }
+    if args.text(1).is_none_or(<[u8]>::is_empty) {
+        return Err("Empty separators list".to_owned());
     }
     Ok(())
 }
@@ -147,9 +150,11 @@ fn check_regsub(args: &mut Vec<Arg>) -> Result<(), String> {
     if let Some(flag) = flags.iter().find(|c| !b"gi".contains(c)) {
         return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", char::from(*flag)));
     }
-    let pattern = String::from_utf8_lossy(args.text(0).unwrap_or_default()).into_owned();
-    let regex = crate::pattern::regex(&pattern, flags.contains(&b'i'))?;
-    args[0] = Arg::Regex(regex);
+    if flags.contains(&b'i')
+        && let Some(Arg::Regex(regex)) = args.first()
+    {
+        args[0] = Arg::Regex(crate::pattern::regex(regex.as_str(), true)?);
+    }
     Ok(())
 }
 
@@ -201,6 +206,13 @@ fn url_dec<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'
         }
     }
     Some(Value::string(out))
+}
+
+fn check_url_enc(args: &mut Vec<Arg>) -> Result<(), String> {
+    match args.text(0) {
+        None | Some(b"" | b"query") => Ok(()),
+        Some(_) => Err("Unexpected encode type. Allowed value is 'query'".to_owned()),
+    }
 }
 
 fn url_enc<'a>(value: Value<'a>, _: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> {

@@ -1,7 +1,7 @@
 //! Fetches of header fields (manual 7.3.6): `hdr` looks at comma-separated values, `fhdr` at whole lines.
 
 use super::{Fetch, Sink};
-use crate::http::{Head, Values};
+use crate::http::{Head, Values, pick};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{EitherHead, Request, Response};
 use crate::sample::value::leading_int;
@@ -16,16 +16,13 @@ macro_rules! rows {
         [
             Fetch::new($hdr, Type::Str, $needs, |ctx, args| last_value($side(ctx)?, args).map(Value::str))
                 .args(NAME_OCCURRENCE, 0)
-                .check(check)
                 .each(|ctx, args, sink| each_value($side(ctx), args, sink, |v| Some(Value::str(v)))),
             Fetch::new($cnt, Type::Int, $needs, |ctx, args| Some(value_count($side(ctx)?, args))).args(NAME, 0),
             Fetch::new($ip, Type::Ipv4, $needs, |ctx, args| ip(last_value($side(ctx)?, args)?))
                 .args(NAME_OCCURRENCE, 0)
-                .check(check)
                 .each(|ctx, args, sink| each_value($side(ctx), args, sink, ip)),
             Fetch::new($val, Type::Int, $needs, |ctx, args| int(last_value($side(ctx)?, args)?))
                 .args(NAME_OCCURRENCE, 0)
-                .check(check)
                 .each(|ctx, args, sink| each_value($side(ctx), args, sink, int)),
         ]
     };
@@ -36,7 +33,6 @@ macro_rules! full_rows {
         [
             Fetch::new($fhdr, Type::Str, $needs, |ctx, args| last_line($side(ctx)?, args).map(Value::str))
                 .args(NAME_OCCURRENCE, 0)
-                .check(check)
                 .each(|ctx, args, sink| each_line($side(ctx), args, sink)),
             Fetch::new($cnt, Type::Int, $needs, |ctx, args| Some(line_count($side(ctx)?, args))).args(NAME, 0),
             Fetch::new($names, Type::Str, $needs, |ctx, args| Some(names($side(ctx)?, args))).args(NAME, 0),
@@ -79,14 +75,6 @@ fn either<'a>(ctx: &Ctx<'a>) -> Option<&'a Head> {
     ctx.response.or(ctx.request)
 }
 
-/// An occurrence needs a name.
-fn check(args: &mut Vec<Arg>) -> Result<(), String> {
-    if args.int(1).is_some() && args.text(0).is_none_or(<[u8]>::is_empty) {
-        return Err("an occurrence number requires a header name".to_owned());
-    }
-    Ok(())
-}
-
 fn name(args: &[Arg]) -> Option<&[u8]> {
     args.text(0).filter(|name| !name.is_empty())
 }
@@ -97,11 +85,22 @@ fn occurrence(args: &[Arg]) -> Option<i32> {
 }
 
 fn last_value<'a>(head: &'a Head, args: &'a [Arg]) -> Option<&'a [u8]> {
-    head.nth_value(name(args)?, occurrence(args).unwrap_or(-1))
+    let occurrence = occurrence(args).unwrap_or(-1);
+    match name(args) {
+        Some(name) => head.nth_value(name, occurrence),
+        None => {
+            let values: Vec<&[u8]> = head.fields().flat_map(|field| Values::new(field.value)).collect();
+            pick(values.into_iter(), occurrence)
+        }
+    }
 }
 
 fn last_line<'a>(head: &'a Head, args: &'a [Arg]) -> Option<&'a [u8]> {
-    head.nth(name(args)?, occurrence(args).unwrap_or(-1))
+    let occurrence = occurrence(args).unwrap_or(-1);
+    match name(args) {
+        Some(name) => head.nth(name, occurrence),
+        None => pick(head.fields(), occurrence).map(|field| field.value),
+    }
 }
 
 fn each_value<'a>(
@@ -114,8 +113,8 @@ fn each_value<'a>(
     let mut test = |value| convert(value).is_some_and(&mut *sink);
     match (name(args), occurrence(args)) {
         (Some(name), None) => head.values(name).any(test),
-        (Some(_), Some(_)) => last_value(head, args).is_some_and(test),
-        (None, _) => head.fields().any(|field| Values::new(field.value).any(&mut test)),
+        (_, Some(_)) => last_value(head, args).is_some_and(test),
+        (None, None) => head.fields().any(|field| Values::new(field.value).any(&mut test)),
     }
 }
 
@@ -123,8 +122,8 @@ fn each_line<'a>(head: Option<&'a Head>, args: &'a [Arg], sink: Sink<'_, 'a>) ->
     let Some(head) = head else { return false };
     match (name(args), occurrence(args)) {
         (Some(name), None) => head.fields_named(name).any(|field| sink(Value::str(field.value))),
-        (Some(_), Some(_)) => last_line(head, args).is_some_and(|line| sink(Value::str(line))),
-        (None, _) => head.fields().any(|field| sink(Value::str(field.value))),
+        (_, Some(_)) => last_line(head, args).is_some_and(|line| sink(Value::str(line))),
+        (None, None) => head.fields().any(|field| sink(Value::str(field.value))),
     }
 }
 

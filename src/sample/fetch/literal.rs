@@ -34,7 +34,11 @@ fn bin<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
 }
 
 fn check_bin(args: &mut Vec<Arg>) -> Result<(), String> {
-    let bytes = hex_bytes(args.text(0).unwrap_or_default())?;
+    let digits = args.text(0).unwrap_or_default();
+    if digits.is_empty() {
+        return Err("an even number of hex digit is expected".to_owned());
+    }
+    let bytes = hex_bytes(digits)?;
     *args = vec![Arg::Str(bytes.into())];
     Ok(())
 }
@@ -90,7 +94,7 @@ fn check_hostname(args: &mut Vec<Arg>) -> Result<(), String> {
 pub(crate) fn check_unit(args: &mut Vec<Arg>) -> Result<(), String> {
     match args.text(1) {
         None | Some(b"s" | b"ms" | b"us") => Ok(()),
-        Some(_) => Err("expects 's', 'ms' or 'us'".to_owned()),
+        Some(other) => Err(format!("expects 's', 'ms' or 'us', got '{}'", String::from_utf8_lossy(other))),
     }
 }
 
@@ -107,6 +111,6 @@ fn date<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
 fn rand<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     // Each `RandomState` hashes with keys of its own: random enough to sample requests, and free of state.
     let random = RandomState::new().hash_one(0u8) as u32;
-    let range = args.int(0).unwrap_or(i64::from(u32::MAX) + 1).clamp(0, i64::from(u32::MAX) + 1) as u64;
+    let range = args.int(0).map_or(1 << 32, |range| u64::from(range as u32));
     Some(Value::Int(((u64::from(random) * range) >> 32) as i64))
 }

@@ -15,7 +15,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("capture.req.method", Type::Str, RequestKept, |ctx, _| kept(ctx, 0)),
     Fetch::new("capture.req.uri", Type::Str, RequestKept, |ctx, _| kept(ctx, 1)),
     Fetch::new("capture.req.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.request?.version().text()))),
-    Fetch::new("capture.res.ver", Type::Str, ResponseKept, |ctx, _| Some(Value::str(ctx.response?.version().text()))),
+    Fetch::new("capture.res.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.response?.version().text()))),
     Fetch::new("method", Type::Method, RequestKept, |ctx, _| Some(Value::Method(ctx.request?.method_token().into()))),
     Fetch::new("path", Type::Str, Request, |ctx, _| some(ctx.request?.path())),
     Fetch::new("pathq", Type::Str, Request, |ctx, _| some(uri::path_and_query(ctx.request?.uri()))),

@@ -11,7 +11,6 @@ const NAME_DELIMITER: &[Kind] = &[Kind::Str, Kind::Str];
 const fn row(name: &'static str) -> Fetch {
     Fetch::new(name, Type::Str, Request, |ctx, args| params(ctx, args).next().map(Value::str))
         .args(NAME_DELIMITER, 0)
-        .check(check)
         .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::str(v)))
 }
 
@@ -22,16 +21,8 @@ pub(super) const FETCHES: &[Fetch] = &[
         params(ctx, args).next().map(|value| Value::Int(leading_int(value)))
     })
     .args(NAME_DELIMITER, 0)
-    .check(check)
     .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::Int(leading_int(v)))),
 ];
-
-fn check(args: &mut Vec<Arg>) -> Result<(), String> {
-    match args.text(1) {
-        Some(delimiter) if delimiter.len() != 1 => Err("Delimiter must be exactly 1 character.".to_owned()),
-        _ => Ok(()),
-    }
-}
 
 /// The values of the parameter that the arguments name, of all without a name. The list begins after the
 /// first `?`, or after another delimiter, which then also separates.
