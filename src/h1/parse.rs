@@ -117,7 +117,7 @@ fn fast_response(buf: &[u8], head: &mut Head, limits: &Limits) -> Option<usize> 
     let Ok(httparse::Status::Complete(head_bytes)) = parsed else {
         return None;
     };
-    if response.headers.len() > limits.fields_max {
+    if response.headers.len() > limits.fields_max || response.code? < 100 {
         return None;
     }
     // An empty reason does not point into the buffer, and its line has two forms: the slow way.
