@@ -76,7 +76,9 @@ fn start(invocation: &Invocation) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    process::start(&plan, |worker| event::serve(config, counters, worker))
+    let program = invocation.program.rsplit('/').next().unwrap_or_default();
+    log::date::load_zone();
+    process::start(&plan, |worker| event::serve(config, counters, worker, program))
 }
 
 /// The command line has precedence over the configuration (management manual, section 3).

@@ -15,8 +15,8 @@ use crate::token::{Kind, Token};
 use crate::transport::Net;
 
 /// Runs a worker until it is told to stop; gives the exit code of its process.
-pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart) -> ExitCode {
-    match assemble(config, counters, start).and_then(|mut worker| worker.run()) {
+pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart, program: &str) -> ExitCode {
+    match assemble(config, counters, start, program).and_then(|mut worker| worker.run()) {
         Ok(code) => code,
         Err(error) => {
             notice::alert(format!("The event loop cannot go on: {}.", notice::reason(&error)));
@@ -25,7 +25,7 @@ pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart) ->
     }
 }
 
-fn assemble(config: &'static Config, counters: Counters, start: WorkerStart) -> std::io::Result<Worker> {
+fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, program: &str) -> std::io::Result<Worker> {
     let poll = Poll::new()?;
     let clock = Clock::new();
     let registry = poll.registry().try_clone()?;
@@ -35,7 +35,7 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart) -> 
         signals.into(),
         Interest::READABLE,
     )?;
-    let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?));
+    let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?), program);
     services.adopt_limits(&start.limits);
     let core = Core::new(services);
     let mut worker = Worker::new(poll, clock, core, start.signals);

@@ -125,5 +125,5 @@ fn finish_head(turn: &mut Turn<'_>) {
     let before = output.len();
     exchange.response.write_response_to(output.compact());
     exchange.facts.bytes_out += (output.len() - before) as u64;
-    super::finish::log_early(turn);
+    super::finish::log_at(turn, crate::log::format::Moment::Answer);
 }

@@ -103,6 +103,7 @@ fn established(turn: &mut Turn<'_>) -> Step {
     turn.exchange.facts.connected = Some(turn.services.now);
     if !turn.is_http() {
         super::tunnel::begin(turn);
+        super::finish::log_at(turn, crate::log::format::Moment::Answer);
         return Step::Go(Phase::Tunnel);
     }
     super::relay::begin(turn);

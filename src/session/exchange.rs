@@ -4,6 +4,7 @@ use crate::h1::persistence::Asked;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
 use crate::proxy::{BackendId, ServerId};
+use crate::rules::Reply;
 use crate::sample::Facts;
 use crate::sample::facts::Phase as Doing;
 use crate::time::Tick;
@@ -124,8 +125,10 @@ pub struct Exchange {
     pub reply_sent: usize,
     /// What the log says it was doing when a tunnel or a transfer ends badly.
     pub doing: Doing,
-    /// The status that a tarpitted request gets in the end.
-    pub tarpit_status: u16,
+    /// The request had no body.
+    pub request_has_no_body: bool,
+    /// The answer that a tarpitted request gets in the end.
+    pub held: Option<Box<Reply>>,
     /// The end was logged already (`option logasap`).
     pub logged: bool,
 }
@@ -159,7 +162,8 @@ impl Default for Exchange {
             reply: Vec::new(),
             reply_sent: 0,
             doing: Doing::Done,
-            tarpit_status: 500,
+            request_has_no_body: true,
+            held: None,
             logged: false,
         }
     }

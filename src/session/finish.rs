@@ -1,6 +1,7 @@
 //! Phase finish: the exchange is counted and logged, and both connections are kept or closed.
 
 use super::{After, Phase, Turn, connect, pick};
+use crate::log::format::Moment;
 use crate::proxy::Mode;
 use crate::sample::facts::{Cause, Concurrent, Phase as Doing, Termination};
 use crate::stats::Count;
@@ -94,14 +95,17 @@ pub fn status_class(status: Option<u16>) -> Count {
     }
 }
 
-/// `option logasap`: the line is written when the response's head is there.
-pub fn log_early(turn: &mut Turn<'_>) {
-    if !turn.frontend().log.logasap {
+/// Writes the log line if all that it shows is known at this moment, or `option logasap` does not wait for more.
+pub fn log_at(turn: &mut Turn<'_>, moment: Moment) {
+    let settings = &turn.frontend().log;
+    if settings.targets.is_empty() || settings.moment() > moment || turn.exchange.logged {
         return;
     }
-    turn.exchange.facts.logged_early = true;
+    turn.exchange.facts.logged_early = settings.logasap;
+    turn.exchange.facts.ended = Some(turn.services.now);
     note_concurrency(turn);
     log(turn);
+    turn.exchange.facts.logged_early = false;
 }
 
 fn log(turn: &mut Turn<'_>) {

@@ -1,21 +1,191 @@
-//! Phase inspect: the rules of the frontend, then of the backend, look at the request.
+//! Phase inspect: the rules of the frontend, then of the backend, look at the request; on the way back
+//! those of the backend, then of the frontend, look at the response.
 
-use super::{Phase, Step, Turn};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{After, Phase, Step, Turn, reply};
+use crate::http::Head;
+use crate::proxy::AddressHeader;
+use crate::rules::{Reply, Rules, Verdict};
+use crate::sample::facts::{Cause, Phase as Doing};
+use crate::stats::Count;
+use crate::time::{Millis, Tick};
 
 /// The frontend's rules and its statistics page.
 pub fn frontend(turn: &mut Turn<'_>) -> Step {
-    let _ = turn;
-    Step::Go(Phase::Route)
+    let rules = &turn.frontend().rules;
+    if let Some(step) = request_rules(turn, rules) {
+        return step;
+    }
+    redirects(turn, rules).unwrap_or(Step::Go(Phase::Route))
 }
 
 /// The backend's rules and its statistics page; then the request is ready for a server.
 pub fn backend(turn: &mut Turn<'_>) -> Step {
-    let _ = turn;
+    let Some(id) = turn.exchange.backend else { return Step::Go(Phase::Route) };
+    let backend = &turn.services.config[id];
+    // A `listen` shares its rules: they were run already.
+    if !Arc::ptr_eq(&backend.rules, &turn.frontend().rules) {
+        if let Some(step) = request_rules(turn, &backend.rules) {
+            return step;
+        }
+        if let Some(step) = redirects(turn, &backend.rules) {
+            return step;
+        }
+    }
+    add_addresses(turn);
     Step::Go(Phase::Pick)
 }
 
-/// The rules for responses, the backend's before the frontend's; a step if one of them ends the exchange.
+/// The rules for responses; a step if one of them ends the exchange.
 pub fn response(turn: &mut Turn<'_>) -> Option<Step> {
-    let _ = turn;
-    None
+    let backend = turn.exchange.backend.map(|id| &turn.services.config[id].rules);
+    let frontend = &turn.frontend().rules;
+    if let Some(rules) = backend
+        && let Some(step) = response_rules(turn, rules)
+    {
+        return Some(step);
+    }
+    if backend.is_some_and(|rules| Arc::ptr_eq(rules, frontend)) {
+        return None;
+    }
+    response_rules(turn, frontend)
+}
+
+fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    if rules.request.is_empty() {
+        return None;
+    }
+    let mut head = std::mem::take(&mut turn.exchange.request);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
+    let context = turn.services.context(turn.session, turn.exchange);
+    let verdict = rules.on_request(&context, &mut head, &mut scratch);
+    turn.exchange.request = head;
+    turn.services.scratch = scratch;
+    match verdict {
+        Verdict::Continue => None,
+        Verdict::Deny(answer) => {
+            count_denied(turn);
+            Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Request))
+        }
+        Verdict::Answer(answer) => {
+            count_intercepted(turn);
+            Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
+        }
+        Verdict::Tarpit(answer) => {
+            count_denied(turn);
+            Some(tarpit(turn, answer))
+        }
+        Verdict::Reject => {
+            count_denied(turn);
+            turn.exchange.facts.termination.set_once(Cause::Proxy, Doing::Request);
+            Some(Step::Over(After::Close))
+        }
+    }
+}
+
+fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    if rules.response.is_empty() {
+        return None;
+    }
+    let mut head = std::mem::take(&mut turn.exchange.response);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
+    let context = turn.services.context(turn.session, turn.exchange);
+    let verdict = rules.on_response(&context, &mut head, &mut scratch);
+    turn.exchange.response = head;
+    turn.services.scratch = scratch;
+    match verdict {
+        Verdict::Continue => None,
+        Verdict::Deny(answer) | Verdict::Tarpit(answer) => {
+            turn.count_everywhere(Count::DeniedResponses);
+            Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Headers))
+        }
+        Verdict::Answer(answer) => Some(reply::rendered(turn, &answer, Cause::Local, Doing::Headers)),
+        Verdict::Reject => Some(Step::Over(After::Close)),
+    }
+}
+
+fn redirects(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    if rules.redirects.is_empty() {
+        return None;
+    }
+    let context = turn.services.context(turn.session, turn.exchange);
+    let answer = rules.redirect(&context)?;
+    count_intercepted(turn);
+    Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
+}
+
+/// Holds the answer back for `timeout tarpit`, or `timeout connect` where that is not set.
+fn tarpit(turn: &mut Turn<'_>, answer: Box<Reply>) -> Step {
+    let backend = turn.exchange.backend.map(|id| &turn.services.config[id].timeouts);
+    let backend = backend.and_then(|timeouts| timeouts.tarpit.or(timeouts.connect));
+    let timeout: Option<Millis> = turn.frontend().timeouts.tarpit.or(backend);
+    let until = timeout.map_or(turn.services.now.tick(), |timeout| turn.services.now.tick() + timeout);
+    turn.exchange.held = Some(answer);
+    turn.exchange.phase_deadline = until;
+    debug_assert!(until != Tick::NEVER);
+    Step::Go(Phase::Tarpit { until })
+}
+
+fn count_denied(turn: &mut Turn<'_>) {
+    let counters = &turn.services.counters;
+    counters.frontend(turn.session.frontend).add(Count::DeniedRequests, 1);
+    counters.listener(turn.session.frontend, turn.session.bind).add(Count::DeniedRequests, 1);
+    if let Some(backend) = turn.exchange.backend {
+        counters.backend(backend).add(Count::DeniedRequests, 1);
+    }
+}
+
+fn count_intercepted(turn: &mut Turn<'_>) {
+    turn.services.counters.frontend(turn.session.frontend).add(Count::Intercepted, 1);
+}
+
+/// `option forwardfor` and `option originalto` (manual 4): the backend's settings win over the frontend's.
+fn add_addresses(turn: &mut Turn<'_>) {
+    let Some(backend) = turn.exchange.backend.map(|id| &turn.services.config[id]) else { return };
+    let frontend = turn.frontend();
+    let request = &mut turn.exchange.request;
+    let both = [frontend.forwarded_for.as_ref(), backend.forwarded_for.as_ref()];
+    add_address(request, both, turn.session.source.map(|address| address.ip()));
+    let both = [frontend.original_to.as_ref(), backend.original_to.as_ref()];
+    add_address(request, both, turn.session.destination.map(|address| address.ip()));
+}
+
+fn add_address(request: &mut Head, settings: [Option<&AddressHeader>; 2], address: Option<IpAddr>) {
+    let (Some(chosen), Some(address)) = (settings[1].or(settings[0]), address) else { return };
+    let excepted = |header: &AddressHeader| header.except.is_some_and(|(net, bits)| in_network(address, net, bits));
+    if settings.into_iter().flatten().any(excepted) {
+        return;
+    }
+    let only_if_none = settings.into_iter().flatten().all(|header| header.if_none);
+    if only_if_none && request.get(chosen.name.as_bytes()).is_some() {
+        return;
+    }
+    let mut room = [0; ADDRESS_BYTES_MAX];
+    request.add(chosen.name.as_bytes(), address_text(&mut room, address));
+}
+
+fn in_network(address: IpAddr, net: IpAddr, bits: u8) -> bool {
+    match (address, net) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            bits == 0 || (a.to_bits() ^ n.to_bits()) >> (32 - u32::from(bits.min(32))) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => {
+            bits == 0 || (a.to_bits() ^ n.to_bits()) >> (128 - u32::from(bits.min(128))) == 0
+        }
+        _ => false,
+    }
+}
+
+/// The longest text of an IPv6 address is 45 bytes (RFC 4291 2.2, an embedded IPv4 address included).
+const ADDRESS_BYTES_MAX: usize = 46;
+
+/// Writes an address into `room` and gives the text.
+fn address_text(room: &mut [u8; ADDRESS_BYTES_MAX], address: IpAddr) -> &[u8] {
+    use std::io::Write;
+    let mut rest = &mut room[..];
+    let _always_fits = write!(rest, "{address}");
+    let left = rest.len();
+    &room[..ADDRESS_BYTES_MAX - left]
 }

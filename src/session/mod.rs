@@ -27,7 +27,6 @@ mod relay;
 mod reply;
 mod route;
 pub mod services;
-pub mod stub;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -196,8 +195,8 @@ impl Turn<'_> {
         self.release_server();
     }
 
-    /// Counts an abort for the frontend, the backend and the server.
-    pub fn count_abort(&mut self, column: Count) {
+    /// Counts something for the frontend, the backend and the server.
+    pub fn count_everywhere(&mut self, column: Count) {
         let counters = &self.services.counters;
         counters.frontend(self.session.frontend).add(column, 1);
         if let Some(backend) = self.exchange.backend {

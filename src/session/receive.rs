@@ -2,9 +2,10 @@
 
 use super::{After, Phase, Step, Turn};
 use crate::h1::{self, Parsed, framing, persistence};
+use crate::log::format::Moment;
 use crate::proxy::{ConnectionMode, frontend::ClientTimeouts};
 use crate::sample::facts::{Cause, Phase as Doing};
-use crate::session::reply;
+use crate::session::{finish, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
@@ -82,7 +83,9 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
         && !framing.must_close
         && turn.services.config[turn.session.frontend].connection_mode != ConnectionMode::Close;
     exchange.upload.begin(framing.body);
+    exchange.request_has_no_body = exchange.upload.complete;
     turn.services.count_request(turn.session.frontend);
     exchange.facts.request_counter = turn.services.requests;
+    finish::log_at(turn, Moment::Request);
     Step::Go(Phase::Inspect)
 }

@@ -123,7 +123,7 @@ fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
 fn client_left(turn: &mut Turn<'_>) -> Step {
     let doing = if turn.exchange.answered { Doing::Data } else { Doing::Headers };
     let doing = if turn.exchange.upload.complete { doing } else { Doing::Data };
-    turn.count_abort(Count::ClientAborts);
+    turn.count_everywhere(Count::ClientAborts);
     if !turn.exchange.answered && turn.session.client.unwritable.is_none() && turn.session.client.broken.is_none() {
         return reply::error(turn, 400, Cause::ClientAbort, doing);
     }
@@ -142,7 +142,7 @@ fn bad_request_body(turn: &mut Turn<'_>) -> Step {
 fn server_left(turn: &mut Turn<'_>, trouble: Trouble) -> Step {
     let cause = if trouble == Trouble::Cut { Cause::ServerAbort } else { Cause::Proxy };
     if trouble == Trouble::Cut {
-        turn.count_abort(Count::ServerAborts);
+        turn.count_everywhere(Count::ServerAborts);
     } else {
         turn.count_response_error();
     }

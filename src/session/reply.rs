@@ -3,6 +3,7 @@
 use super::{After, Phase, Step, Turn};
 use crate::h1::persistence;
 use crate::http::{Method, status};
+use crate::rules::{Ending, Reply};
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::time::Tick;
 
@@ -24,6 +25,19 @@ pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step
     turn.exchange.response.clear();
     let body = status::answer(code, &mut turn.exchange.response).unwrap_or_default();
     message(turn, body)
+}
+
+/// Answers as a rule wants it.
+pub fn rendered(turn: &mut Turn<'_>, answer: &Reply, cause: Cause, doing: Doing) -> Step {
+    turn.exchange.facts.termination.set_once(cause, doing);
+    let keeps = match answer.ending {
+        Ending::Keep => true,
+        Ending::CloseAfterBody => turn.exchange.request_has_no_body,
+        Ending::Close => false,
+    };
+    turn.exchange.client_keeps &= keeps;
+    turn.exchange.response.clone_from(&answer.head);
+    message(turn, &answer.body)
 }
 
 /// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.
@@ -92,6 +106,8 @@ pub fn tarpit(turn: &mut Turn<'_>, until: Tick) -> Step {
     if turn.services.now.tick() < until {
         return Step::Wait;
     }
-    let code = turn.exchange.tarpit_status;
-    error(turn, code, Cause::Proxy, Doing::Tarpit)
+    match turn.exchange.held.take() {
+        Some(answer) => rendered(turn, &answer, Cause::Proxy, Doing::Tarpit),
+        None => error(turn, 500, Cause::Proxy, Doing::Tarpit),
+    }
 }

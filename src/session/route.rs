@@ -1,14 +1,23 @@
 //! Phase route: which backend serves the request.
 
 use super::{Phase, Step, Turn};
+use crate::log::format::Moment;
 use crate::sample::facts::{Cause, Phase as Doing};
-use crate::session::reply;
+use crate::session::{finish, reply};
 use crate::stats::Count;
 
 /// Evaluates `use_backend`, then `default_backend`.
 pub fn run(turn: &mut Turn<'_>) -> Step {
     let frontend = turn.frontend();
-    let Some(backend_id) = frontend.default_backend else {
+    if !turn.is_http() {
+        finish::log_at(turn, Moment::Request);
+    }
+    let rules = &frontend.rules;
+    let chosen = match rules.switching.is_empty() {
+        true => None,
+        false => rules.backend(&turn.services.context(turn.session, turn.exchange)),
+    };
+    let Some(backend_id) = chosen.or(frontend.default_backend) else {
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
     };
     turn.exchange.backend = Some(backend_id);

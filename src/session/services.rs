@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::stub::{Balancer, Key, Logger};
 use super::{Exchange, Session};
+use crate::balance::{Balancer, HashType, Member, Weight, Wish, source_hash};
 use crate::buffer::Pool;
 use crate::h1::{Limits, ParseError};
-use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::log::Logger;
+use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
 use crate::sample::Ctx;
 use crate::stats::errors::{Capture, Captures};
 use crate::stats::{Count, Counters};
@@ -43,6 +44,8 @@ pub struct Services {
     pub promoted: Vec<Promotion>,
     /// Where log lines go.
     pub log: Logger,
+    /// Space for texts that rules make.
+    pub scratch: Vec<u8>,
     /// The last invalid messages (`show errors`).
     pub captures: Captures,
     /// Requests received since the start, this worker's.
@@ -77,7 +80,8 @@ pub enum Pick {
 
 impl Services {
     /// Services of a worker that begins at `now`.
-    pub fn new(config: &'static Config, counters: Counters, now: Now, net: Net) -> Services {
+    /// `program` is the name that it was started under, without directories.
+    pub fn new(config: &'static Config, counters: Counters, now: Now, net: Net, program: &str) -> Services {
         let tune = &config.global.tune;
         let pipes = config.global.maxpipes.unwrap_or(config.global.maxconn.unwrap_or(2000) / 4) as usize;
         Services {
@@ -90,9 +94,10 @@ impl Services {
             timers: Wheel::new(now.tick().0),
             upstreams: Upstreams::new(config.servers.len()),
             queues: Queues::new(config.backends.len(), config.servers.len()),
-            balancers: config.backends.iter().map(|backend| Balancer::new(backend.servers.len())).collect(),
+            balancers: (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect(),
             promoted: Vec::new(),
-            log: Logger::default(),
+            log: Logger::new(config, program),
+            scratch: Vec::new(),
             captures: Captures::default(),
             requests: 0,
             stopping: false,
@@ -127,22 +132,17 @@ impl Services {
     pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
         let first = self.config[backend].servers.start;
         let (counters, queues, config) = (&self.counters, &self.queues, self.config);
-        let has_room = |index: usize| {
-            let server = ServerId(first + index as u32);
-            Some(server) != avoid && is_free(config, counters, queues, server)
+        let has_room = |index: u32| is_free(config, counters, queues, ServerId(first + index));
+        let hash = match config[backend].algorithm {
+            Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),
+            _ => None,
         };
-        let key = Key { source };
+        let wish = Wish { hash, avoid: avoid.map(|server| server.0 - first) };
         let balancer = &mut self.balancers[backend.0 as usize];
-        let mut chosen = balancer.pick(&key, has_room);
-        if chosen.is_none() && avoid.is_some() {
-            let has_room = |index: usize| is_free(config, counters, queues, ServerId(first + index as u32));
-            chosen = balancer.pick(&key, has_room);
-        }
-        let server = |index: usize| ServerId(first + index as u32);
-        match chosen {
-            Some(index) if is_free(config, counters, queues, server(index)) => Pick::Server(server(index)),
-            Some(index) => Pick::Full(Some(server(index))),
-            None if balancer.usable() > 0 => Pick::Full(None),
+        match balancer.pick(wish, has_room) {
+            Some(index) if has_room(index) => Pick::Server(ServerId(first + index)),
+            Some(index) => Pick::Full(Some(ServerId(first + index))),
+            None if balancer.usable_counts() != (0, 0) => Pick::Full(None),
             None => Pick::Nobody,
         }
     }
@@ -150,25 +150,29 @@ impl Services {
     /// Counts one more session on a server.
     pub fn occupy(&mut self, server: ServerId) {
         self.counters.server(server).enter(Count::SessionsCurrent, Count::SessionsMax);
+        self.tell_load(server);
+    }
+
+    /// Tells the algorithm how many connections a server has and how many wait for it.
+    pub fn tell_load(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
+        let current = self.counters.server(server).get(Count::SessionsCurrent) as usize;
+        let load = current + self.queues.server_len(server);
         let index = server.0 - self.config[backend].servers.start;
-        self.balancers[backend.0 as usize].taken(index as usize);
+        self.balancers[backend.0 as usize].set_load(index, load as u32);
     }
 
     /// Counts one less, and lets those who wait take the place.
     pub fn vacate(&mut self, server: ServerId) {
         self.counters.server(server).sub(Count::SessionsCurrent, 1);
-        let backend = self.config[server].backend;
-        let index = server.0 - self.config[backend].servers.start;
-        self.balancers[backend.0 as usize].released(index as usize);
+        self.tell_load(server);
         self.serve_queues(server);
     }
 
     /// Gives a server's free places to whoever waits for them.
     pub fn serve_queues(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
-        let index = (server.0 - self.config[backend].servers.start) as usize;
-        while has_place(self.config, &self.counters, server) && self.balancers[backend.0 as usize].is_usable(index) {
+        while has_place(self.config, &self.counters, server) {
             let Some((waiting, own)) = self.queues.next_for(backend, server) else { return };
             self.count_dequeued(backend, own.then_some(server));
             self.occupy(server);
@@ -242,9 +246,6 @@ impl Services {
     /// Writes an exchange's log line.
     pub fn log_exchange(&mut self, session: &Session, exchange: &Exchange) {
         let settings = &self.config[session.frontend].log;
-        if settings.targets.is_empty() {
-            return;
-        }
         let ctx = context(self.config, &self.counters, self.now, session, exchange);
         self.log.exchange(&ctx, settings);
     }
@@ -292,5 +293,21 @@ fn context<'a>(
         backend: exchange.backend,
         server: exchange.server,
         facts: &exchange.facts,
+    }
+}
+
+/// The algorithm of a backend with its servers as configured.
+fn balancer(config: &Config, id: BackendId) -> Balancer {
+    let members = config.servers_of(id).map(|(_, server)| Member {
+        weight: Weight::configured(server.weight),
+        usable: server.admin == AdminAtStart::Ready,
+        backup: server.backup,
+    });
+    let (members, all_backups) = (members.collect(), config[id].all_backups);
+    match config[id].algorithm {
+        Algorithm::RoundRobin => Balancer::round_robin(members, all_backups),
+        Algorithm::StaticRr => Balancer::static_rr(members, all_backups),
+        Algorithm::LeastConn => Balancer::least_conn(members, all_backups),
+        Algorithm::Source => Balancer::hash(members, all_backups),
     }
 }
