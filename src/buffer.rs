@@ -79,6 +79,7 @@ pub struct Pool {
     size: usize,
     free: Vec<Buffer>,
     lent: usize,
+    poison_byte: Option<u8>,
 }
 
 /// Free buffers that a pool keeps; more go back to the allocator.
@@ -87,7 +88,13 @@ const FREE_MAX: usize = 1024;
 impl Pool {
     /// A pool of buffers of `size` bytes.
     pub fn new(size: usize) -> Pool {
-        Pool { size, free: Vec::new(), lent: 0 }
+        Pool { size, free: Vec::new(), lent: 0, poison_byte: None }
+    }
+
+    /// Fills every buffer with this byte before it is lent (`-dM`), so that what reads more than was written
+    /// shows.
+    pub fn with_poison(self, poison_byte: Option<u8>) -> Pool {
+        Pool { poison_byte, ..self }
     }
 
     /// Size of its buffers in bytes.
@@ -103,7 +110,12 @@ impl Pool {
     /// An empty buffer.
     pub fn take(&mut self) -> Buffer {
         self.lent += 1;
-        self.free.pop().unwrap_or_else(|| Buffer::with_room(self.size))
+        let mut buffer = self.free.pop().unwrap_or_else(|| Buffer::with_room(self.size));
+        if let Some(byte) = self.poison_byte {
+            buffer.bytes.resize(self.size, byte);
+            buffer.bytes.clear();
+        }
+        buffer
     }
 
     /// Takes a buffer back; what is in it is dropped.

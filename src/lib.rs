@@ -49,6 +49,7 @@ fn start(invocation: &Invocation) -> ExitCode {
         local_peer: args.local_peer.clone(),
         env: config::env::Env::of_process(),
         diagnostics: args.diagnostics,
+        ignore_unresolved: args.ignore_unresolved,
     };
     let loaded = config::load(&options);
     loaded.findings.print(std::io::stderr().is_terminal(), &mut |severity, text| match severity {
@@ -86,6 +87,7 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
     let positive = |n: u32| Some(n).filter(|n| *n > 0);
     config.global.maxconn = positive(args.maxconn).or(config.global.maxconn);
     config.global.nosplice |= args.no_splice;
+    config.global.poison_byte = args.memory.poison_byte;
     for frontend in &mut config.frontends {
         frontend.maxconn = frontend.maxconn.or(positive(args.proxy_maxconn));
     }

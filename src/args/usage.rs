@@ -23,7 +23,7 @@ pub fn usage_page(name: &str) -> String {
         -de does without epoll() (refused : there is no other poller)
         -dp does without poll() (it is never used)
         -dS does without splice()
-        -dG resolves no names through getaddrinfo()
+        -dG does without getaddrinfo() (refused : there is no other resolver)
         -dR does without SO_REUSEPORT
         -dL lists the loaded object files after the configuration was read
         -dK{{class[,...]}} lists the keywords of a class ('help' lists the classes)

@@ -34,6 +34,8 @@ pub struct Draft {
     pub global: Global,
     /// What `global` needs until it is resolved.
     pub global_extra: GlobalExtra,
+    /// `-dr`: a server whose name does not resolve is disabled instead of refused.
+    pub ignore_unresolved: bool,
     /// The environment, with the changes of `setenv` and its kin.
     pub env: Env,
     /// All `defaults` sections in order.
@@ -51,6 +53,7 @@ impl Draft {
         Draft {
             global: Global::default(),
             global_extra: GlobalExtra::default(),
+            ignore_unresolved: false,
             env,
             defaults: Vec::new(),
             last_defaults: None,

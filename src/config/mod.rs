@@ -51,6 +51,8 @@ pub struct LoadOptions {
     pub local_peer: Option<String>,
     /// `-dD`: also say what is suspicious.
     pub diagnostics: bool,
+    /// `-dr`: a server whose name does not resolve is disabled instead of refused.
+    pub ignore_unresolved: bool,
     /// The environment that variables are taken from.
     pub env: Env,
 }
@@ -76,6 +78,7 @@ pub fn load(options: &LoadOptions) -> Loaded {
     draft.env.set("HAPROXY_LOCALPEER", peer.as_bytes());
     draft.env.preset("HAPROXY_STARTUP_VERSION", VERSION.as_bytes());
     draft.global.local_peer = options.local_peer.clone();
+    draft.ignore_unresolved = options.ignore_unresolved;
     let mut given_up = false;
     for path in &options.files {
         let name = path.to_string_lossy();

@@ -65,7 +65,7 @@ fn server(
         Some(address) => match target(address) {
             Ok(found) => found,
             Err(text) => {
-                complain(resolver, proxy, draft, &text);
+                complain(resolver, Severity::Alert, proxy, draft, &text);
                 (ServerAddress::Abstract(Vec::new()), None)
             }
         },
@@ -156,8 +156,14 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
         return true;
     };
     let Some(ip) = resolve_host(name, *family) else {
-        complain(resolver, proxy, draft, &format!("could not resolve address '{name}'."));
-        return false;
+        let text = format!("could not resolve address '{name}'");
+        if !resolver.draft.ignore_unresolved {
+            complain(resolver, Severity::Alert, proxy, draft, &format!("{text}."));
+            return false;
+        }
+        complain(resolver, Severity::Warning, proxy, draft, &format!("{text}, disabling server."));
+        resolver.config.servers[index].admin = AdminAtStart::Maintenance;
+        return true;
     };
     match &mut resolver.config.servers[index].address {
         ServerAddress::Ip(address) => address.set_ip(ip),
@@ -167,9 +173,9 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     true
 }
 
-fn complain(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, text: &str) {
+fn complain(resolver: &mut Resolver<'_>, severity: Severity, proxy: &ProxyDraft, draft: &ServerDraft, text: &str) {
     let text = format!("'server {}/{}' : {text}", proxy.name, draft.name);
-    let mut finding = Finding::general(Severity::Alert, text);
+    let mut finding = Finding::general(severity, text);
     if let Some(at) = &draft.at {
         finding.place = Place::Server;
         finding.file = at.file.clone();

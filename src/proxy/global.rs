@@ -57,6 +57,8 @@ pub struct Global {
     pub nosplice: bool,
     /// `maxpipes`: pipes kept for splicing; maxconn/4 when absent.
     pub maxpipes: Option<u32>,
+    /// `-dM`: byte that buffers are filled with before use.
+    pub poison_byte: Option<u8>,
     /// `tune.*`.
     pub tune: Tune,
     /// The name of the local peer (`-L`, `localpeer`); the host name when absent.

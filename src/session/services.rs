@@ -89,7 +89,7 @@ impl Services {
             counters,
             now,
             net,
-            buffers: Pool::new(tune.bufsize),
+            buffers: Pool::new(tune.bufsize).with_poison(config.global.poison_byte),
             pipes: Pipes::new(pipes, (tune.pipesize > 0).then_some(tune.pipesize)),
             timers: Wheel::new(now.tick().0),
             upstreams: Upstreams::new(config.servers.len()),
