@@ -120,8 +120,13 @@ fn fast_response(buf: &[u8], head: &mut Head, limits: &Limits) -> Option<usize> 
     if response.headers.len() > limits.fields_max || response.code? < 100 {
         return None;
     }
-    // An empty reason does not point into the buffer, and its line has two forms: the slow way.
-    let reason = span(buf, response.reason?.as_bytes())?;
+    // A reason that is empty does not point into the buffer, one that begins with blanks is shorter for
+    // HAProxy: both go the slow way.
+    let reason = response.reason?.as_bytes();
+    if grammar::is_blank(*reason.first()?) {
+        return None;
+    }
+    let reason = span(buf, reason)?;
     let status_start = (reason.start as usize).checked_sub(4)?;
     let status = Span::new(status_start, status_start + 3);
     let version = Span::new(status_start.checked_sub(9)?, status_start - 1);

@@ -136,6 +136,29 @@ proptest! {
     }
 
     #[test]
+    fn both_response_parsers_agree(
+        reason in "[ -~\té]{0,8}",
+        status in 90u16..700,
+        fields in prop::collection::vec((token(), value()), 0..5),
+    ) {
+        let mut raw = format!("HTTP/1.1 {status:03} {reason}\r\n");
+        for (name, value) in &fields {
+            raw += &format!("{name}:{value}\r\n");
+        }
+        raw += "\r\n";
+        let (mut fast, mut slow) = (Head::new(), Head::new());
+        let verdict = parse_response(raw.as_bytes(), &mut fast, &Limits::default());
+        let faithful = super::super::slow::response(raw.as_bytes(), &mut slow, &Limits::default());
+        prop_assert_eq!(verdict, faithful);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        if verdict.is_ok() {
+            fast.write_response_to(&mut one);
+            slow.write_response_to(&mut other);
+        }
+        prop_assert_eq!(String::from_utf8_lossy(&one), String::from_utf8_lossy(&other));
+    }
+
+    #[test]
     fn a_head_written_reads_the_same(
         method in token(),
         path in "/[!-\"$-~]{0,20}",

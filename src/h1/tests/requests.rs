@@ -441,3 +441,21 @@ fn connection_to_the_server() {
     assert_eq!(sent(Version::Http10, true).as_deref(), Some(&b"keep-alive"[..]));
     assert_eq!(sent(Version::Http10, false), None);
 }
+
+#[test]
+fn a_head_that_is_kept_allocates_no_more() {
+    let raw = "GET http://a:80/ HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nTE: gzip, trailers\r\n\r\n";
+    let (mut head, mut out) = (Head::new(), Vec::new());
+    let mut exchange = || {
+        out.clear();
+        parse_request(raw.as_bytes(), &mut head, &Limits::default()).unwrap();
+        framing::request(&mut head).unwrap();
+        persistence::take(&mut head);
+        head.set(b"X-Forwarded-For", b"192.0.2.1");
+        persistence::to_server(&mut head, false);
+        head.write_request_to(&mut out);
+        (head.capacity(), out.capacity())
+    };
+    let first = exchange();
+    assert_eq!(exchange(), first);
+}
