@@ -74,8 +74,11 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
     let text = fs::read_to_string(path)?;
     let name = path.display().to_string();
     let mut report = attempt(&name, &text, &oracle, Path::new(&epoxy), SETTLE)?;
-    if report.is_some() {
+    if let Some(first) = report {
         report = attempt(&name, &text, &oracle, Path::new(&epoxy), PATIENT_SETTLE)?;
+        if report.is_none() {
+            eprintln!("note: equal only with more patience: {name}\n{first}");
+        }
     }
     match report {
         Some(report) => Err(format!("{}\n{report}", path.display()).into()),

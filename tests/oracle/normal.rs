@@ -27,6 +27,8 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // The date of RFC 3164, then that of RFC 5424.
         (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\b", "STAMP"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "STAMP$2"),
+        // A check that is under way just now.
+        (r"check_status=\* ", "check_status="),
         (r"check duration: \d+ms", "check duration: #ms"),
         (r"[Ee]poxy", "haproxy"),
     ];

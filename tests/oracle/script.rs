@@ -58,6 +58,7 @@ pub enum Action {
     Pause(Duration),
     WaitLog(usize),
     WaitFor(String),
+    WaitNode(String, usize),
     Cli(String),
     Stat(Vec<String>),
     Signal(Signal),
@@ -228,6 +229,7 @@ fn parse_action(line: &str, block: &[&str]) -> Result<Action, String> {
         ("pause", _) => Action::Pause(millis(what)?),
         ("wait", "log") => Action::WaitLog(number(rest)?),
         ("wait", "for") => Action::WaitFor(String::from_utf8_lossy(&literal::parse(rest)?).into_owned()),
+        ("wait", node) => Action::WaitNode(node.to_owned(), number(rest)?),
         ("cli", _) => Action::Cli(String::from_utf8_lossy(&literal::parse(what)?).into_owned()),
         ("stat", _) => Action::Stat(words(what)),
         ("signal", name) => {
