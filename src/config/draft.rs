@@ -66,7 +66,7 @@ impl Draft {
 #[derive(Debug, Default)]
 pub struct GlobalExtra {
     /// `log` lines.
-    pub logs: Vec<LogLine>,
+    pub logs: Vec<crate::log::LogLine>,
     /// `stats socket` lines.
     pub cli: Vec<BindDraft>,
     /// `user` or `uid` was given.
@@ -171,15 +171,6 @@ pub struct RuleLine {
     pub at: At,
 }
 
-/// A `log` line or `log global`.
-#[derive(Clone, Debug)]
-pub struct LogLine {
-    /// The words after `log`.
-    pub words: Vec<Word>,
-    /// Where it stands.
-    pub at: At,
-}
-
 /// Which format a proxy logs in.
 #[derive(Clone, Debug, Default)]
 pub enum Format {
@@ -230,7 +221,7 @@ pub struct Settings {
     /// `option httpchk`, `http-check`.
     pub check: super::check::CheckDraft,
     /// `log` lines.
-    pub logs: Vec<LogLine>,
+    pub logs: Vec<crate::log::LogLine>,
     /// `option httplog`, `log-format`.
     pub format: Format,
     /// `log-format-sd`.

@@ -1,8 +1,10 @@
-//! `log`, log formats and their companions (sections 3.1 and 4.2): kept as words until resolved.
+//! `log`, log formats and their companions (sections 3.1 and 4.2). Targets are made at
+//! once; formats are kept as words until the mode of their proxy and all names are known.
 
-use super::draft::{Format, LogLine};
+use super::draft::{At, Format};
 use super::scope::{Prefix, Scope, arg, no_more_than};
 use super::word::Word;
+use crate::log::LogLine;
 use crate::registry::{Keyword, Sections};
 
 /// The rows of this module.
@@ -12,13 +14,12 @@ pub static ROWS: &[Keyword] = &[
     row("log-send-hostname", Sections::GLOBAL, log_send_hostname, "name the host in the syslog header"),
     row("log-format", Sections::ANY_PROXY, log_format, "format of traffic lines"),
     row("log-format-sd", Sections::ANY_PROXY, log_format_sd, "structured data of RFC 5424 lines"),
-    row("error-log-format", CLIENTS, error_log_format, "format of connection errors"),
+    row("error-log-format", Sections::ANY_PROXY, error_log_format, "format of connection errors"),
     row("option httplog", Sections::ANY_PROXY, httplog, "log requests"),
     row("option tcplog", Sections::ANY_PROXY, tcplog, "log connections"),
 ];
 
 const ANY: Sections = Sections::all();
-const CLIENTS: Sections = Sections::CLIENT_SIDE;
 
 const fn row(
     name: &'static str,
@@ -31,35 +32,12 @@ const fn row(
 
 fn log(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let global = scope.sections() == Sections::GLOBAL;
-    if scope.prefix == Prefix::No && words.len() == 1 {
-        if global {
-            scope.draft.global_extra.logs.clear();
-        } else {
-            scope.settings().logs.clear();
-        }
-        return Ok(());
-    }
-    let at = scope.at.clone();
-    let line = LogLine { words: words[1..].to_vec(), at };
-    check(&line.words, global)?;
-    if global {
-        scope.draft.global_extra.logs.push(line);
-    } else {
-        scope.settings().logs.push(line);
-    }
-    Ok(())
-}
-
-/// What can be said of a `log` line before its target is made.
-fn check(words: &[Word], global: bool) -> Result<(), String> {
-    if words.len() == 1 && arg(words, 0) == "global" {
-        if global {
-            return Err("log : 'global' is not supported for a global syslog server".into());
-        }
-        return Ok(());
-    }
-    if words.len() < 2 {
-        return Err("log : expects <address> and <facility>  as arguments".into());
+    let args: Vec<&str> = words[1..].iter().map(|word| word.text.as_str()).collect();
+    let line = crate::log::line::parse(&args, scope.prefix == Prefix::No, global)?;
+    let lines = if global { &mut scope.draft.global_extra.logs } else { &mut scope.settings().logs };
+    match line {
+        LogLine::Forget => lines.clear(),
+        line => lines.push(line),
     }
     Ok(())
 }
@@ -69,8 +47,9 @@ fn log_tag(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     if tag.is_empty() {
         return Err("'log-tag' expects a tag for use in syslog.".into());
     }
-    no_more_than(words, 1, 1, "log-tag")?;
+    // Proxies pass over what follows, as in HAProxy.
     if scope.sections() == Sections::GLOBAL {
+        no_more_than(words, 1, 1, "log-tag")?;
         scope.global().log_tag = Some(tag.to_owned());
     } else {
         scope.settings().log_tag = Some(tag.to_owned());
@@ -84,43 +63,32 @@ fn log_send_hostname(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String
     Ok(())
 }
 
-fn one_format<'a>(words: &'a [Word], keyword: &str) -> Result<&'a Word, String> {
-    let Some(format) = words.get(1) else {
-        return Err(format!("'{keyword}' expects an argument."));
+fn one_format(scope: &mut Scope<'_>, words: &[Word], keyword: &str) -> Result<(Word, At), String> {
+    let Some(format) = words.get(1).filter(|word| !word.text.is_empty()) else {
+        return Err(format!("{keyword} expects an argument."));
     };
     if words.len() > 2 {
-        return Err(format!(
-            "'{keyword}' expects only one argument, don't forget to escape spaces! Did you forget to escape spaces?"
-        ));
+        return Err(format!("{keyword} expects only one argument, don't forget to escape spaces!"));
     }
-    Ok(format)
+    let ours = (format.clone(), scope.at.clone());
+    useless(scope, keyword);
+    Ok(ours)
 }
 
 fn log_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let format = one_format(words, "log-format")?.clone();
-    let at = scope.at.clone();
-    if useless(scope, "log-format") {
-        return Ok(());
-    }
+    let (format, at) = one_format(scope, words, "log-format")?;
     overridden(scope, "log-format");
     scope.settings().format = Format::Custom(format, at);
     Ok(())
 }
 
 fn log_format_sd(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let format = one_format(words, "log-format-sd")?.clone();
-    let at = scope.at.clone();
-    if useless(scope, "log-format-sd") {
-        return Ok(());
-    }
-    scope.settings().format_sd = Some((format, at));
+    scope.settings().format_sd = Some(one_format(scope, words, "log-format-sd")?);
     Ok(())
 }
 
 fn error_log_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let format = one_format(words, "error-log-format")?.clone();
-    let at = scope.at.clone();
-    scope.settings().error_format = Some((format, at));
+    scope.settings().error_format = Some(one_format(scope, words, "error-log-format")?);
     Ok(())
 }
 
@@ -144,21 +112,18 @@ fn tcplog(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn choose(scope: &mut Scope<'_>, name: &str, format: Format) -> Result<(), String> {
-    if !useless(scope, name) {
-        overridden(scope, name);
-    }
+    useless(scope, name);
+    overridden(scope, name);
     scope.settings().format = format;
     Ok(())
 }
 
 /// Backends log in the format of the frontend.
-fn useless(scope: &mut Scope<'_>, name: &str) -> bool {
-    let backend = scope.sections() == Sections::BACKEND;
-    if backend {
+fn useless(scope: &mut Scope<'_>, name: &str) {
+    if scope.sections() == Sections::BACKEND {
         let proxy = scope.proxy().name.clone();
         scope.warn(format!("backend '{proxy}' : '{name}' directive is ignored in backends."));
     }
-    backend
 }
 
 /// Warns when a `defaults` section chooses a second format.
@@ -171,6 +136,8 @@ fn overridden(scope: &mut Scope<'_>, name: &str) {
         Format::Custom(..) => "log-format",
     };
     if scope.sections() == Sections::DEFAULTS {
+        let place = std::mem::replace(&mut scope.place, super::finding::Place::Reader);
         scope.warn(format!("'{name}' overrides previous '{old}' in 'defaults' section."));
+        scope.place = place;
     }
 }

@@ -17,6 +17,7 @@ pub mod options;
 pub mod proxies;
 mod reader;
 mod resolve;
+mod resolve_log;
 mod resolve_proxy;
 mod resolve_rules;
 mod resolve_server;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
-use super::{resolve_proxy, resolve_rules, resolve_server};
+use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server};
+use crate::log::{Format, LogSettings};
 use crate::proxy::{BackendId, CliBind, Config, Frontend, Mode};
 
 /// Everything that the checks look at and fill in.
@@ -60,6 +61,7 @@ impl<'a> Resolver<'a> {
         }
         // HAProxy lets the reserve have at most half of a buffer.
         tune.maxrewrite = tune.maxrewrite.min(tune.bufsize / 2);
+        self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();
     }
 
@@ -81,15 +83,17 @@ impl<'a> Resolver<'a> {
         for (proxy, uuid) in draft.proxies.iter().zip(number(&chosen)) {
             resolve_proxy::check(self, proxy);
             let rules = resolve_rules::rules(self, proxy, &names);
+            let log = resolve_log::settings(self, proxy, &names);
             if proxy.kind.is_backend() {
                 let mut backend = resolve_proxy::backend(proxy, uuid);
                 backend.rules = rules.clone();
+                backend.log = LogSettings { format: Format::default(), ..log.clone() };
                 backend.servers = resolve_server::servers(self, proxy);
                 self.config.backends.push(backend);
             }
             if proxy.kind.is_frontend() {
                 let default_backend = self.default_backend(proxy);
-                let frontend = Frontend { default_backend, rules, ..resolve_proxy::frontend(proxy, uuid) };
+                let frontend = Frontend { default_backend, rules, log, ..resolve_proxy::frontend(proxy, uuid) };
                 self.config.frontends.push(frontend);
             } else if proxy.settings.default_backend.is_some() {
                 self.default_backend(proxy);

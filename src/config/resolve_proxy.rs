@@ -3,7 +3,7 @@
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
-use crate::log::LogSettings;
+use super::resolve_log;
 use crate::proxy::{Backend, Bind, BindOptions, Frontend, Mode, Splice};
 
 /// Says what is odd about a proxy.
@@ -75,23 +75,14 @@ fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if !proxy.kind.is_frontend() || matches!(proxy.settings.format, Format::Default) {
         return;
     }
-    if log_lines(resolver, &proxy.settings) == 0 {
+    let global = &resolver.config.global.log_targets;
+    if resolve_log::targets(&proxy.settings.logs, global).is_empty() {
         resolver.findings.warning(format!(
             "log format ignored for {} '{}' since it has no log address.",
             proxy.kind.noun(),
             proxy.name
         ));
     }
-}
-
-/// How many targets a proxy logs to, `log global` counted for what it stands for.
-fn log_lines(resolver: &Resolver<'_>, settings: &Settings) -> usize {
-    let globals = resolver.draft.global_extra.logs.len();
-    settings.logs.iter().map(|line| if is_global(line) { globals } else { 1 }).sum()
-}
-
-fn is_global(line: &super::draft::LogLine) -> bool {
-    matches!(line.words.as_slice(), [only] if only.text == "global")
 }
 
 /// What is ignored outside of HTTP mode.
@@ -143,7 +134,6 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         connection_mode: settings.connection_mode.unwrap_or_default(),
         forwarded_for: in_http(settings, &settings.forwarded_for),
         original_to: in_http(settings, &settings.original_to),
-        log: log(flags),
         stats: in_http(settings, &settings.stats),
         splice: splice(flags),
         tcp_keepalive: flags.clitcpka,
@@ -180,7 +170,6 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         abort_on_close: flags.abortonclose,
         check: settings.check.resolve(),
         log_health_checks: flags.log_health_checks,
-        log: log(flags),
         stats: in_http(settings, &settings.stats),
         splice: splice(flags),
         tcp_keepalive: flags.srvtcpka,
@@ -199,15 +188,6 @@ fn in_http<T: Clone>(settings: &Settings, value: &Option<T>) -> Option<T> {
 
 fn splice(flags: &Flags) -> Splice {
     Splice { auto: flags.splice_auto, request: flags.splice_request, response: flags.splice_response }
-}
-
-fn log(flags: &Flags) -> LogSettings {
-    LogSettings {
-        dontlognull: flags.dontlognull,
-        dontlog_normal: flags.dontlog_normal,
-        logasap: flags.logasap,
-        ..LogSettings::default()
-    }
 }
 
 fn binds(proxy: &ProxyDraft) -> Vec<Bind> {

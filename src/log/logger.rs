@@ -88,7 +88,8 @@ impl Logger {
         }
         let mut message = std::mem::take(&mut self.message);
         message.clear();
-        settings.format.write(ctx, &mut message);
+        let errors = settings.error_format.as_ref().filter(|_| ctx.facts.bad_request);
+        errors.unwrap_or(&settings.format).write(ctx, &mut message);
         let mut structured_data = std::mem::take(&mut self.structured_data);
         structured_data.clear();
         if let Some(format) = &settings.structured_data {

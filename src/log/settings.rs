@@ -12,6 +12,8 @@ pub struct LogSettings {
     pub format: Format,
     /// `log-format-sd`: the structured data of RFC 5424 lines.
     pub structured_data: Option<Format>,
+    /// `error-log-format`: instead of `format` for connections that never made a request.
+    pub error_format: Option<Format>,
     /// `log-tag`; the global one when absent.
     pub tag: Option<String>,
     /// `option dontlognull`.
