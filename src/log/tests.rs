@@ -4,15 +4,11 @@ use std::net::UdpSocket;
 
 use super::format::{Format, Moment, Purpose};
 use super::{LogLine, LogSettings, LogTarget, Logger, date, line};
-use crate::proxy::server::AdminAtStart;
-use crate::proxy::{
-    Backend, BackendId, Bind, BindOptions, Config, Frontend, FrontendId, ListenAddress, Mode, Server, ServerAddress,
-    ServerId,
-};
+use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
 use crate::sample::facts::{Cause, Concurrent, Phase, Responder, Termination};
 use crate::sample::{Client, Ctx, Facts, Place, Scope};
 use crate::stats::Counters;
-use crate::time::{Millis, Now};
+use crate::time::Now;
 
 /// 2026-11-21 01:41:40.442 UTC.
 const START_US: u64 = 1_795_225_300_442_000;
@@ -34,21 +30,12 @@ struct World {
 impl World {
     /// A request for `/p` that server be/s1 answered with 200 and 58 bytes within 2 ms.
     fn new(mode: Mode) -> World {
-        let mut config = Config::default();
-        let listen = |uuid| Bind {
-            uuid,
-            name: None,
-            address: ListenAddress::Unix("/x".into()),
-            options: BindOptions::default(),
-        };
-        config.frontends.push(Frontend {
-            name: "fe".to_owned(),
-            mode,
-            binds: vec![listen(1), listen(2)],
-            ..Frontend::default()
-        });
-        config.backends.push(Backend { name: "be".to_owned(), mode, servers: 0..1, ..Backend::default() });
-        config.servers.push(server());
+        let word = if mode == Mode::Http { "http" } else { "tcp" };
+        let text = format!(
+            "defaults\n mode {word}\n timeout client 1s\n timeout server 1s\n timeout connect 1s\nfrontend fe\n \
+             bind 127.0.0.1:39200\n bind /x\n default_backend be\nbackend be\n server s1 127.0.0.1:39190\n"
+        );
+        let config = crate::config::load_text("c.cfg", &text).config.expect("valid");
         let counters = Counters::private(&config);
         let client = Client {
             frontend: FrontendId(0),
@@ -118,26 +105,6 @@ impl World {
 
     fn line(&self, text: &str) -> String {
         self.write(&parsed(text, Purpose::Log))
-    }
-}
-
-fn server() -> Server {
-    Server {
-        name: "s1".to_owned(),
-        uuid: 1,
-        backend: BackendId(0),
-        address: ServerAddress::Ip("127.0.0.1:39190".parse().expect("address")),
-        fqdn: None,
-        weight: 1,
-        backup: false,
-        maxconn: None,
-        maxqueue: None,
-        admin: AdminAtStart::Ready,
-        check: None,
-        pool_max_conn: None,
-        pool_purge_delay: Millis(5000),
-        pool_low_conn: 0,
-        cookie: None,
     }
 }
 
