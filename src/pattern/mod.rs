@@ -276,7 +276,7 @@ pub fn expand(format: &[u8], groups: &regex::bytes::Captures<'_>, out: &mut Vec<
 /// # Errors
 /// HAProxy's words about an odd number of digits or another character.
 pub fn hex_bytes(digits: &[u8]) -> Result<Vec<u8>, String> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("an even number of hex digit is expected".to_owned());
     }
     let digit = |c: u8| {

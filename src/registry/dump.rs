@@ -17,6 +17,7 @@ struct Class {
 
 /// All classes, in the order in which `all` prints them.
 const CLASSES: &[Class] = &[
+    Class { name: "acl", what: "ACL keywords", list: acl_keywords },
     Class { name: "cfg", what: "configuration keywords", list: configuration },
     Class { name: "cnv", what: "sample converter keywords", list: converters },
     Class { name: "smp", what: "sample fetch functions", list: fetches },
@@ -58,6 +59,18 @@ fn configuration(out: &mut String) {
         let back = if row.sections.intersects(Sections::BACKEND) { "BE " } else { "" };
         let http = if row.http { "HTTP " } else { "" };
         let _ = writeln!(out, "\toption {} [ {front}{back}{http}]", row.name);
+    }
+    for keyword in ["http-request", "http-response"] {
+        for action in crate::rules::parse::actions(keyword) {
+            let _ = writeln!(out, "\t{keyword} {action}");
+        }
+    }
+}
+
+fn acl_keywords(out: &mut String) {
+    out.push_str("# List of registered ACL keywords:\n");
+    for (name, fetch, method) in crate::rules::acl::keywords() {
+        let _ = writeln!(out, "{name} = {fetch} -m {method}");
     }
 }
 

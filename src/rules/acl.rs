@@ -151,11 +151,26 @@ fn acl_keyword(name: &str) -> Option<(&'static Fetch, Method)> {
     Some((fetch::find(fetch)?, method))
 }
 
-fn derivative(suffix: &str) -> Option<Method> {
-    match suffix {
-        "beg" | "dir" | "dom" | "end" | "len" | "reg" | "sub" => Method::named(suffix),
-        _ => None,
+/// Suffixes of the derivatives.
+const DERIVATIVES: [&str; 7] = ["beg", "dir", "dom", "end", "len", "reg", "sub"];
+
+/// All ACL keywords in alphabetical order, with the fetch and the method that each stands for.
+pub fn keywords() -> Vec<(String, &'static str, &'static str)> {
+    let mut list = vec![
+        ("method".to_owned(), "method", "str"),
+        ("req_ver".to_owned(), "req.ver", "str"),
+        ("resp_ver".to_owned(), "res.ver", "str"),
+    ];
+    for (family, fetch) in FAMILIES {
+        list.push((family.to_owned(), fetch, "str"));
+        list.extend(DERIVATIVES.map(|suffix| (format!("{family}_{suffix}"), fetch, suffix)));
     }
+    list.sort();
+    list
+}
+
+fn derivative(suffix: &str) -> Option<Method> {
+    if DERIVATIVES.contains(&suffix) { Method::named(suffix) } else { None }
 }
 
 /// The words of a criterion as they are read one after the other; past the end they are empty.

@@ -78,6 +78,9 @@ pub enum Arg {
     Named(Slot),
 }
 
+/// Looks at the arguments of a row when the configuration is read, and gives them as the row wants them.
+pub type Check = fn(Vec<Arg>) -> Result<Vec<Arg>, String>;
+
 /// Readers of argument lists; a missing or different argument is `None`.
 pub trait Args {
     /// The text at `index`.

@@ -182,7 +182,7 @@ fn fetch_args(
 ) -> Result<(Box<[Arg]>, usize), ArgError> {
     let mut parsed = arg::parse(rest, fetch.args, fetch.required).map_err(|(_, e)| ArgError::Syntax(e))?;
     if let Some(check) = fetch.check {
-        check(&mut parsed.args).map_err(ArgError::Meaning)?;
+        parsed.args = check(parsed.args).map_err(ArgError::Meaning)?;
     }
     let user = if in_acl || scope.purpose.is_empty() {
         format!("ACL keyword '{name}'")
@@ -221,7 +221,7 @@ fn converters(text: &str, mut from: Type, scope: &mut Scope) -> Result<(Box<[Ste
             return Err(format!("converter '{name}' cannot be applied"));
         }
         if let Some(check) = converter.check {
-            check(&mut parsed.args).map_err(|e| format!("invalid args in converter '{name}' : {e}"))?;
+            parsed.args = check(parsed.args).map_err(|e| format!("invalid args in converter '{name}' : {e}"))?;
         }
         refer(std::mem::take(&mut parsed.names), &format!("sample converter '{name}'"), scope);
         if converter.output != Type::Any {

@@ -332,6 +332,21 @@ impl<'p> Parser<'p> {
     }
 }
 
+/// The actions of `http-request` or `http-response` that are built, in alphabetical order.
+pub fn actions(keyword: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = match keyword {
+        "http-request" => built(&action::REQUEST).collect(),
+        "http-response" => built(&action::RESPONSE).collect(),
+        _ => Vec::new(),
+    };
+    names.sort_unstable();
+    names
+}
+
+fn built<A>(rows: &'static [action::Row<A>]) -> impl Iterator<Item = &'static str> {
+    rows.iter().filter(|row| row.parse.is_some()).map(|row| row.name)
+}
+
 fn rule<A>(action: A, condition: &Option<Condition>, scope: &Scope) -> Rule<A> {
     Rule { action, condition: condition.clone(), file: Arc::from(&*scope.file), line: scope.line }
 }

@@ -46,14 +46,14 @@ fn hex2i<'a>(value: Value<'a>, _: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> {
     u64::from_str_radix(text, 16).ok().filter(|_| digits).map(|i| Value::Int(i as i64))
 }
 
-fn check_be2dec(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_be2dec(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     match args.int(1) {
         Some(1..=8) => check_truncate(args),
         size => Err(format!("chunk_size out of [1..8] range ({})", size.unwrap_or(0))),
     }
 }
 
-fn check_be2hex(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_be2hex(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let separator = args.text(0).is_some_and(|s| !s.is_empty());
     match args.int(1).unwrap_or(0) {
         size if size < 0 || (size == 0 && separator) => Err(format!("chunk_size needs to be positive ({size})")),
@@ -61,9 +61,9 @@ fn check_be2hex(args: &mut Vec<Arg>) -> Result<(), String> {
     }
 }
 
-fn check_truncate(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_truncate(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     match args.int(2) {
-        None | Some(0 | 1) => Ok(()),
+        None | Some(0 | 1) => Ok(args),
         Some(other) => Err(format!("Unsupported truncate value ({other})")),
     }
 }

@@ -28,7 +28,7 @@ pub struct Converter {
     /// What it gives.
     pub output: Type,
     /// Checks and prepares arguments when the configuration is read.
-    pub check: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub check: Option<super::arg::Check>,
     /// The conversion.
     pub apply: Apply,
 }
@@ -44,7 +44,7 @@ impl Converter {
         self
     }
 
-    const fn check(mut self, check: fn(&mut Vec<Arg>) -> Result<(), String>) -> Converter {
+    const fn check(mut self, check: super::arg::Check) -> Converter {
         self.check = Some(check);
         self
     }

@@ -65,14 +65,14 @@ fn bytes<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>
     cut(value, |text| start.min(text.len())..start.saturating_add(length).min(text.len()))
 }
 
-fn check_index(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_index(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     if args.int(0) == Some(0) {
         return Err("Unexpected value 0 for index".to_owned());
     }
     if args.text(1).is_none_or(<[u8]>::is_empty) {
         return Err("Empty separators list".to_owned());
     }
-    Ok(())
+    Ok(args)
 }
 
 /// `count` pieces from the `index`th: what `field` and `word` choose among their pieces. Each piece is given
@@ -131,10 +131,10 @@ fn rtrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>
 }
 
 /// The second argument names a variable, of which there are none yet.
-fn check_concat(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_concat(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     match args.text(1) {
-        Some(name) if !name.is_empty() => Err("variables are not supported yet".to_owned()),
-        _ => Ok(()),
+        Some(name) if !name.is_empty() => Err("variables are not supported by this build of epoxy yet".to_owned()),
+        _ => Ok(args),
     }
 }
 
@@ -145,7 +145,7 @@ fn concat<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a
     Some(Value::string(out))
 }
 
-fn check_regsub(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_regsub(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let flags = args.text(2).unwrap_or_default();
     if let Some(flag) = flags.iter().find(|c| !b"gi".contains(c)) {
         return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", char::from(*flag)));
@@ -155,7 +155,7 @@ fn check_regsub(args: &mut Vec<Arg>) -> Result<(), String> {
     {
         args[0] = Arg::Regex(crate::pattern::regex(regex.as_str(), true)?);
     }
-    Ok(())
+    Ok(args)
 }
 
 fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> {
@@ -208,9 +208,9 @@ fn url_dec<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'
     Some(Value::string(out))
 }
 
-fn check_url_enc(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_url_enc(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     match args.text(0) {
-        None | Some(b"" | b"query") => Ok(()),
+        None | Some(b"" | b"query") => Ok(args),
         Some(_) => Err("Unexpected encode type. Allowed value is 'query'".to_owned()),
     }
 }

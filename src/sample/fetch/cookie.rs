@@ -14,7 +14,7 @@ macro_rules! rows {
         [
             Fetch::new($cook, Type::Str, $needs, |ctx, args| $side(ctx)?.one(args).map(Value::str))
                 .args(NAME, 0)
-                .each(|ctx, args, sink| each($side(ctx), args, sink, |v| Value::str(v))),
+                .each(|ctx, args, sink| each($side(ctx), args, sink, Value::str)),
             Fetch::new($cnt, Type::Int, $needs, |ctx, args| {
                 Some(Value::Int($side(ctx)?.matching(args).count() as i64))
             })

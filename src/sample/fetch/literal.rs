@@ -33,29 +33,27 @@ fn bin<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     args.text(0).map(|bytes| Value::Bin(bytes.into()))
 }
 
-fn check_bin(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_bin(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let digits = args.text(0).unwrap_or_default();
     if digits.is_empty() {
         return Err("an even number of hex digit is expected".to_owned());
     }
     let bytes = hex_bytes(digits)?;
-    *args = vec![Arg::Str(bytes.into())];
-    Ok(())
+    Ok(vec![Arg::Str(bytes.into())])
 }
 
 fn boolean<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     args.int(0).map(|i| Value::Bool(i != 0))
 }
 
-fn check_bool(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_bool(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let text = args.text(0).unwrap_or_default().to_ascii_lowercase();
     let value = match &text[..] {
         b"true" | b"1" => 1,
         b"false" | b"0" => 0,
         _ => return Err("Expects 'true', 'false', '0' or '1'".to_owned()),
     };
-    *args = vec![Arg::Int(value)];
-    Ok(())
+    Ok(vec![Arg::Int(value)])
 }
 
 fn address<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
@@ -71,29 +69,28 @@ fn method<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
 }
 
 /// The environment does not change while the proxy runs, so it is read with the configuration.
-fn check_env(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_env(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let name = String::from_utf8_lossy(args.text(0).unwrap_or_default()).into_owned();
     // `var_os` refuses names that cannot exist; they have no value either.
     let valid = !name.is_empty() && !name.contains(['=', '\0']);
     let value = if valid { std::env::var_os(name) } else { None };
-    *args = value.map(|v| Arg::Str(v.into_encoded_bytes().into())).into_iter().collect();
-    Ok(())
+    Ok(value.map(|v| Arg::Str(v.into_encoded_bytes().into())).into_iter().collect())
 }
 
 fn env<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     text(ctx, args)
 }
 
-fn check_hostname(args: &mut Vec<Arg>) -> Result<(), String> {
+fn check_hostname(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let name = nix::unistd::gethostname().map_err(|e| e.to_string())?;
     args.push(Arg::Str(name.into_encoded_bytes().into()));
-    Ok(())
+    Ok(args)
 }
 
 /// Accepts the units that `date` and the converters of dates know.
-pub(crate) fn check_unit(args: &mut Vec<Arg>) -> Result<(), String> {
+pub(crate) fn check_unit(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     match args.text(1) {
-        None | Some(b"s" | b"ms" | b"us") => Ok(()),
+        None | Some(b"s" | b"ms" | b"us") => Ok(args),
         Some(other) => Err(format!("expects 's', 'ms' or 'us', got '{}'", String::from_utf8_lossy(other))),
     }
 }

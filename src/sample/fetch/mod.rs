@@ -36,7 +36,7 @@ pub struct Fetch {
     /// What it looks at.
     pub needs: Needs,
     /// Checks and prepares arguments when the configuration is read.
-    pub check: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub check: Option<super::arg::Check>,
     /// The value.
     pub get: Get,
     /// All values, for ACLs.
@@ -54,7 +54,7 @@ impl Fetch {
         self
     }
 
-    const fn check(mut self, check: fn(&mut Vec<Arg>) -> Result<(), String>) -> Fetch {
+    const fn check(mut self, check: super::arg::Check) -> Fetch {
         self.check = Some(check);
         self
     }

@@ -11,7 +11,7 @@ const NAME_DELIMITER: &[Kind] = &[Kind::Str, Kind::Str];
 const fn row(name: &'static str) -> Fetch {
     Fetch::new(name, Type::Str, Request, |ctx, args| params(ctx, args).next().map(Value::str))
         .args(NAME_DELIMITER, 0)
-        .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::str(v)))
+        .each(|ctx, args, sink| each(ctx, args, sink, Value::str))
 }
 
 pub(super) const FETCHES: &[Fetch] = &[
