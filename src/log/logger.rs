@@ -35,7 +35,7 @@ pub struct Logger {
 impl Logger {
     /// A logger for the process that runs `config`. `program` is the name under which the program was started.
     ///
-    /// To be made in the worker, after the fork and before listening sockets and connections are opened: it
+    /// To be made in the worker, after the fork and before connections are opened: it
     /// copies the descriptors that targets name. The time zone must be loaded before a chroot
     /// ([`super::date::load_zone`]).
     pub fn new(config: &Config, program: &str) -> Logger {

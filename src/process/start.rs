@@ -87,6 +87,8 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
 fn become_worker(plan: &StartPlan) -> Result<(), Stop> {
     let silent = plan.daemon || (plan.quiet && !plan.verbose);
     let null = if silent { daemon::open_null().ok() } else { None };
+    // A chroot jail has no /etc/localtime.
+    crate::log::date::load_zone();
     privileges::drop_privileges(plan)?;
     privileges::confine(plan);
     if let Some(null) = &null {
