@@ -7,7 +7,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::core::{Core, Peer};
-use crate::proxy::{FrontendId, ListenAddress};
+use crate::proxy::{Config, FrontendId, ListenAddress};
 use crate::stats::Count;
 use crate::sys::socket;
 use crate::token::{Kind, Token};
@@ -19,8 +19,8 @@ const RESUME_BACKLOG: i32 = 4096;
 /// One listening socket of a frontend.
 #[derive(Debug)]
 pub struct Listener {
-    /// The socket.
-    pub socket: OwnedFd,
+    /// The socket; `None` once it was given up for good.
+    socket: Option<OwnedFd>,
     /// Whose it is.
     pub frontend: FrontendId,
     /// Index of the address in the frontend.
@@ -37,6 +37,7 @@ pub struct Listener {
 #[derive(Debug, Default)]
 pub struct Listeners {
     list: Vec<Listener>,
+    paused: bool,
 }
 
 impl Listeners {
@@ -60,7 +61,7 @@ impl Listeners {
             _ => None,
         };
         let maxconn = settings.options.maxconn;
-        self.list.push(Listener { socket, frontend, bind, pending: true, maxconn, local });
+        self.list.push(Listener { socket: Some(socket), frontend, bind, pending: true, maxconn, local });
         Ok(())
     }
 
@@ -77,18 +78,36 @@ impl Listeners {
     }
 
     /// Stops listening but keeps the sockets: connections go to other processes on the same addresses, or
-    /// are refused (SIGTTOU).
-    pub fn pause(&mut self) {
-        for listener in &self.list {
-            let _not_tcp = socket2::SockRef::from(&listener.socket).shutdown(std::net::Shutdown::Read);
+    /// are refused (SIGTTOU). False if that was so already.
+    pub fn pause(&mut self, config: &Config) -> bool {
+        if std::mem::replace(&mut self.paused, true) {
+            return false;
         }
+        for listener in &mut self.list {
+            match (&config[listener.frontend].binds[listener.bind].address, &listener.socket) {
+                // The new process takes the path over by a rename.
+                (ListenAddress::Unix(_), _) => {}
+                // A name has one socket: it is lost to the new process, as HAProxy loses it.
+                (ListenAddress::Abstract(_), _) => listener.socket = None,
+                (_, Some(socket)) => {
+                    let _not_listening = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
+                }
+                (_, None) => {}
+            }
+        }
+        true
     }
 
-    /// Listens again (SIGTTIN).
-    pub fn resume(&mut self) {
-        for listener in &mut self.list {
-            listener.pending = socket2::SockRef::from(&listener.socket).listen(RESUME_BACKLOG).is_ok();
+    /// Listens again (SIGTTIN). False if it was not paused.
+    pub fn resume(&mut self) -> bool {
+        if !std::mem::replace(&mut self.paused, false) {
+            return false;
         }
+        for listener in &mut self.list {
+            let listens = |socket| socket2::SockRef::from(socket).listen(RESUME_BACKLOG).is_ok();
+            listener.pending = listener.socket.as_ref().is_some_and(listens);
+        }
+        true
     }
 
     /// Whether none is open.
@@ -108,12 +127,13 @@ impl Listeners {
 
 impl Listener {
     fn accept(&mut self, core: &mut Core) -> bool {
+        let Some(socket) = &self.socket else { return false };
         for _ in 0..core.services.config.global.tune.maxaccept.max(1) {
             if self.is_full(core) {
                 // The end of a connection lets the loop come back to it.
                 return false;
             }
-            match socket::accept(&self.socket) {
+            match socket::accept(socket) {
                 Ok((fd, peer)) => self.open(core, fd, peer.as_socket()),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.pending = false;

@@ -9,7 +9,8 @@ use mio::{Events, Poll};
 
 use super::accept::Listeners;
 use super::core::{Core, Readiness};
-use crate::process::{self, Request, Signals};
+use crate::process::{self, Request, Signals, notice};
+use crate::proxy::Frontend;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
 
@@ -98,10 +99,20 @@ impl Worker {
             match request {
                 Request::SoftStop => self.soft_stop(),
                 Request::HardStop(signal) => self.ended = Some(process::stop_now(signal)),
-                Request::Pause => self.listeners.pause(),
-                Request::Resume => self.listeners.resume(),
+                Request::Pause if self.listeners.pause(self.core.services.config) => self.tell("Paused"),
+                Request::Resume if self.listeners.resume() => self.tell("Resumed"),
+                Request::Pause | Request::Resume => {}
                 Request::DumpServers | Request::DumpMemory => {}
             }
+        }
+    }
+
+    /// Says what became of the frontends, as HAProxy does.
+    fn tell(&self, what: &str) {
+        let listening = |frontend: &&Frontend| !frontend.disabled && !frontend.binds.is_empty();
+        for frontend in self.core.services.config.frontends.iter().filter(listening) {
+            let kind = if frontend.is_listen { "proxy" } else { "frontend" };
+            notice::warning(format!("{what} {kind} {}.", frontend.name));
         }
     }
 
