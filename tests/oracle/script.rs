@@ -25,6 +25,8 @@ pub struct Script {
     pub verdict: Option<Vec<String>>,
     /// Arguments added to those of a run that stays.
     pub args: Vec<String>,
+    /// What epoxy has to learn before this script can pass.
+    pub waits_for: Option<String>,
     /// What happens, in order.
     pub talk: Vec<Action>,
 }
@@ -134,7 +136,7 @@ impl Script {
             let fail = |why: String| format!("line {}: {why}", block.number);
             let (word, rest) = split_word(block.head);
             match word {
-                "about" => {}
+                "waits" => script.waits_for = Some(rest.trim_start_matches("for ").to_owned()),
                 "allow" => script.allow.push(parse_allow(rest).map_err(fail)?),
                 "prologue" => prologue = rest,
                 "config" => config = Some(dedent(&block.lines)),
