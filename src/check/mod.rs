@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Health checks: when they run, what they say and hear, and what their results make of a server
+//! (manual 5.2 `check`; 4.2 `option httpchk`, `http-check`).
+//!
+//! Everything here is given time and bytes. [`probe::Probe`] is one check under way, [`server::ServerState`]
+//! one server's state with its health and what the operator ordered, [`notice`] the words for what changes,
+//! [`board`] the state where all workers see it.
+
+pub mod board;
+pub mod health;
+pub mod http;
+pub mod notice;
+pub mod probe;
+pub mod result;
+pub mod schedule;
+pub mod server;
+
+pub use health::Health;
+pub use notice::{Notice, Tally};
+pub use probe::{Next, Probe};
+pub use result::{Outcome, Status, Verdict};
+pub use server::{Admin, Change, Operation, ServerState};

@@ -111,7 +111,8 @@ impl Request {
         if !self.body.is_empty() {
             out.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
         }
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"connection")) {
+        let old = self.version.as_deref().is_none_or(|version| version == b"HTTP/1.0");
+        if !old && !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"connection")) {
             out.extend(b"connection: close\r\n");
         }
         out.extend(b"\r\n");

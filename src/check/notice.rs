@@ -1,0 +1,169 @@
+//! What is said, on standard error and in the log, when servers change. Tools match these lines: their
+//! words are HAProxy's.
+
+use std::fmt::Write;
+
+use super::server::{Cause, Change, ServerState};
+
+/// Syslog severities used here.
+const EMERGENCY: u8 = 0;
+const ALERT: u8 = 1;
+const NOTICE: u8 = 5;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Syslog severity, 0 to 7.
+    pub severity: u8,
+    /// The text for the log.
+    pub log: String,
+    /// The text for standard error.
+    pub stderr: String,
+}
+
+/// Which server it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Name of its backend.
+    pub backend: &'a str,
+    /// Its own.
+    pub server: &'a str,
+    /// `backup`.
+    pub is_backup: bool,
+}
+
+/// Figures of the backend after the change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Usable servers that are not backups.
+    pub active: u32,
+    /// Usable backups.
+    pub backup: u32,
+    /// Sessions on the server.
+    pub sessions: u64,
+    /// Requests that the change moved out of the server's queue, or into it from the backend's.
+    pub requeued: u64,
+    /// Requests in the backend's queues.
+    pub queued: u64,
+}
+
+impl Notice {
+    fn new(severity: u8, text: String) -> Notice {
+        Notice { severity, stderr: text.clone(), log: text }
+    }
+
+    /// The label on standard error: `ALERT` or `WARNING`.
+    pub fn is_alert(&self) -> bool {
+        self.severity == EMERGENCY
+    }
+}
+
+/// Announces a change. `logs_checks` is `option log-health-checks`: the reason has been logged then.
+pub fn announce(
+    names: Names<'_>,
+    state: &ServerState,
+    change: Change,
+    tally: &Tally,
+    logs_checks: bool,
+) -> Vec<Notice> {
+    let server = names.title();
+    let cause = |cause| match cause {
+        Cause::Check if logs_checks => String::new(),
+        Cause::Check => format!(", {}", state.last),
+        Cause::Order => ", changed from CLI".into(),
+    };
+    let loud = |quiet| if quiet { NOTICE } else { ALERT };
+    let remains = format!("{server} remains in forced drain mode.");
+    let up = state.is_up();
+    let (severity, text) = match change {
+        Change::Down { cause: why, quiet } => (loud(quiet), format!("{server} is DOWN{}.{}", cause(why), tally.left())),
+        Change::Up { cause: why } => (NOTICE, format!("{server} is UP{}.{}", cause(why), tally.online())),
+        Change::Stopping { cause: why } => (NOTICE, format!("{server} is stopping{}.{}", cause(why), tally.online())),
+        Change::Maintenance { was_down: true, .. } => {
+            (NOTICE, format!("{server} was DOWN and now enters maintenance."))
+        }
+        Change::Maintenance { was_down: false, quiet } => {
+            (loud(quiet), format!("{server} is going DOWN for maintenance.{}", tally.left()))
+        }
+        Change::Ready => {
+            let word = match (up, state.admin.is_draining()) {
+                (false, _) => "DOWN",
+                (true, true) => "UP/DRAIN",
+                (true, false) => "UP/READY",
+            };
+            (NOTICE, format!("{server} is {word} (leaving forced maintenance)."))
+        }
+        Change::Drain => {
+            let figures = if up { tally.online() } else { tally.left() };
+            (NOTICE, format!("{server} enters drain state.{figures}"))
+        }
+        Change::Undrain => {
+            let word = if up { "UP" } else { "DOWN" };
+            (NOTICE, format!("{server} is {word} (leaving forced drain)."))
+        }
+    };
+    let mut notices = vec![Notice::new(severity, text)];
+    let may_remain =
+        matches!(change, Change::Down { .. } | Change::Up { .. } | Change::Stopping { .. } | Change::Ready);
+    if may_remain && state.admin.is_draining() {
+        notices.push(Notice::new(NOTICE, remains));
+    }
+    notices
+}
+
+/// Says that a backend has lost its last usable server.
+pub fn no_server(backend: &str) -> Notice {
+    Notice {
+        severity: EMERGENCY,
+        log: format!("backend {backend} has no server available!"),
+        stderr: format!("backend '{backend}' has no server available!"),
+    }
+}
+
+/// The line of `option log-health-checks` for a check that changed something.
+pub fn health_check(names: Names<'_>, state: &ServerState) -> Notice {
+    use super::result::Verdict;
+    let kind = if names.is_backup { "backup " } else { "" };
+    let result = match state.last.status.verdict() {
+        Verdict::Failed => "failed",
+        Verdict::Conditional => "conditionally succeeded",
+        Verdict::Passed | Verdict::Unknown => "succeeded",
+    };
+    let (at, of) = state.health.progress();
+    let word = match (state.health.is_up(), state.weight) {
+        (false, _) => "DOWN",
+        (true, 0) => "DRAIN",
+        (true, _) => "UP",
+    };
+    let (backend, server) = (names.backend, names.server);
+    let text =
+        format!("Health check for {kind}server {backend}/{server} {result}, {}, status: {at}/{of} {word}.", state.last);
+    Notice::new(NOTICE, text)
+}
+
+impl Names<'_> {
+    fn title(&self) -> String {
+        let kind = if self.is_backup { "Backup Server" } else { "Server" };
+        format!("{kind} {}/{}", self.backend, self.server)
+    }
+}
+
+impl Tally {
+    fn left(&self) -> String {
+        let mut text = self.servers("left");
+        let Tally { sessions, requeued, queued, .. } = self;
+        let _ = write!(text, " {sessions} sessions active, {requeued} requeued, {queued} remaining in queue.");
+        text
+    }
+
+    fn online(&self) -> String {
+        let mut text = self.servers("online");
+        let _ = write!(text, " {} sessions requeued, {} total in queue.", self.requeued, self.queued);
+        text
+    }
+
+    fn servers(&self, what: &str) -> String {
+        let on_backup = if self.active == 0 && self.backup > 0 { " Running on backup." } else { "" };
+        format!(" {} active and {} backup servers {what}.{on_backup}", self.active, self.backup)
+    }
+}

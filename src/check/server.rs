@@ -1,0 +1,401 @@
+//! The state of a server: what its checks say, what the operator ordered, and what follows from both.
+//!
+//! Two things are kept apart, as in `show servers state`: the operational state, which checks move, and
+//! the orders, which do not go away when checks change their mind. Maintenance stops checks and the
+//! server; draining only keeps new clients away.
+
+use super::health::{Health, Step};
+use super::result::{Outcome, Status, Verdict};
+use crate::balance::Weight;
+
+bitflags::bitflags! {
+    /// What the operator, or the configuration, ordered. The bits are those of `show servers state`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Admin: u8 {
+        /// Maintenance ordered.
+        const FORCED_MAINT = 0x01;
+        /// Maintenance of a tracked server.
+        const INHERITED_MAINT = 0x02;
+        /// `disabled` in the configuration; stays as a note when the server leaves maintenance.
+        const CONFIGURED_MAINT = 0x04;
+        /// Draining ordered.
+        const FORCED_DRAIN = 0x08;
+        /// Draining of a tracked server.
+        const INHERITED_DRAIN = 0x10;
+        /// Maintenance because the name does not resolve.
+        const RESOLUTION_MAINT = 0x20;
+        /// The name was set at run time.
+        const NAME_SET = 0x40;
+    }
+}
+
+impl Admin {
+    /// In maintenance, for whatever reason.
+    pub fn is_maintenance(self) -> bool {
+        self.intersects(Admin::FORCED_MAINT | Admin::INHERITED_MAINT | Admin::RESOLUTION_MAINT)
+    }
+
+    /// Draining, for whatever reason.
+    pub fn is_draining(self) -> bool {
+        self.intersects(Admin::FORCED_DRAIN | Admin::INHERITED_DRAIN)
+    }
+}
+
+/// The operational state. The values are those of `show servers state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operation {
+    /// Down.
+    Stopped = 0,
+    /// Up, with its weight still growing (`slowstart`).
+    Starting = 1,
+    /// Up.
+    #[default]
+    Running = 2,
+    /// Up for those who are there (`NOLB`).
+    Stopping = 3,
+}
+
+impl Operation {
+    /// The state of a number.
+    pub fn from_number(number: u8) -> Operation {
+        match number {
+            0 => Operation::Stopped,
+            1 => Operation::Starting,
+            3 => Operation::Stopping,
+            _ => Operation::Running,
+        }
+    }
+}
+
+/// A server's state at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerState {
+    /// Orders.
+    pub admin: Admin,
+    /// Up or down.
+    pub operation: Operation,
+    /// The counter of its checks.
+    pub health: Health,
+    /// Weight as ordered, 0 to 256.
+    pub weight: u32,
+    /// The last check.
+    pub last: Outcome,
+    /// It has `check` on its line.
+    pub is_checked: bool,
+    /// Checks are on (`disable health` turns them off).
+    pub checks_enabled: bool,
+    /// A check is under way.
+    pub in_progress: bool,
+    /// Checks that failed while the server was up, and times that it went down.
+    pub failures: u64,
+    /// Times that it went down by checks or by order.
+    pub downs: u64,
+    /// Wall-clock second of the last change (`lastchg`).
+    pub changed_at: u64,
+    /// Seconds spent down before the last change; maintenance counts only while it lasts.
+    pub downtime: u64,
+}
+
+/// Why a server goes up or down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A check, which is [`ServerState::last`].
+    Check,
+    /// The operator said so at the runtime socket (`set server … health`).
+    Order,
+}
+
+/// A change that is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Went down.
+    Down {
+        /// Why.
+        cause: Cause,
+        /// It had no new clients anyway.
+        quiet: bool,
+    },
+    /// Came up.
+    Up {
+        /// Why.
+        cause: Cause,
+    },
+    /// Takes no new clients (`NOLB`).
+    Stopping {
+        /// Why.
+        cause: Cause,
+    },
+    /// Enters maintenance.
+    Maintenance {
+        /// It was down before.
+        was_down: bool,
+        /// It had no new clients anyway.
+        quiet: bool,
+    },
+    /// Leaves maintenance.
+    Ready,
+    /// Enters drain.
+    Drain,
+    /// Leaves drain.
+    Undrain,
+}
+
+/// What a check's result did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckEffect {
+    /// Status or health changed: `option log-health-checks` logs that.
+    pub reported: bool,
+    /// The server went up, down or out.
+    pub change: Option<Change>,
+}
+
+impl ServerState {
+    /// A server at the start: `checked` are its `rise` and `fall` if it has checks.
+    pub fn new(checked: Option<(u32, u32)>, weight: u32, disabled: bool, now_s: u64) -> ServerState {
+        let (rise, fall) = checked.unwrap_or((2, 3));
+        let mut state = ServerState {
+            admin: Admin::empty(),
+            operation: Operation::Running,
+            health: Health::new(rise, fall),
+            weight,
+            last: Outcome { status: Status::Initializing, ..Outcome::default() },
+            is_checked: checked.is_some(),
+            checks_enabled: checked.is_some(),
+            in_progress: false,
+            failures: 0,
+            downs: 0,
+            changed_at: now_s,
+            downtime: 0,
+        };
+        if disabled {
+            state.admin = Admin::FORCED_MAINT | Admin::CONFIGURED_MAINT;
+            state.operation = Operation::Stopped;
+            state.health.set_down();
+        }
+        state
+    }
+
+    /// A check ended.
+    pub fn checked(&mut self, outcome: Outcome, now_s: u64) -> CheckEffect {
+        let changed_status = outcome.status != self.last.status;
+        self.last = outcome;
+        self.in_progress = false;
+        if self.admin.is_maintenance() {
+            return CheckEffect::default();
+        }
+        let verdict = self.last.status.verdict();
+        let step = match verdict {
+            Verdict::Failed => {
+                if self.health.is_up() {
+                    self.failures += 1;
+                }
+                self.health.failed()
+            }
+            Verdict::Passed | Verdict::Conditional => self.health.passed(),
+            Verdict::Unknown => Step::None,
+        };
+        let change = match verdict {
+            Verdict::Failed if !self.health.is_up() => self.go_down(Cause::Check, now_s),
+            Verdict::Passed if self.health.is_up() => self.go_up(Cause::Check, now_s),
+            Verdict::Conditional if self.health.is_up() => self.go_stopping(Cause::Check, now_s),
+            _ => None,
+        };
+        CheckEffect { reported: changed_status || step != Step::None, change }
+    }
+
+    /// `set server … health up|stopping|down`.
+    pub fn order_health(&mut self, operation: Operation, now_s: u64) -> Option<Change> {
+        if self.admin.is_maintenance() {
+            return None;
+        }
+        match operation {
+            Operation::Stopped => {
+                self.health.set_down();
+                self.go_down(Cause::Order, now_s)
+            }
+            Operation::Stopping => {
+                self.health.set_up();
+                self.go_stopping(Cause::Order, now_s)
+            }
+            Operation::Starting | Operation::Running => {
+                self.health.set_up();
+                self.go_up(Cause::Order, now_s)
+            }
+        }
+    }
+
+    /// `set server … state maint`, `disable server`.
+    pub fn order_maintenance(&mut self, now_s: u64) -> Option<Change> {
+        if self.admin.contains(Admin::FORCED_MAINT) {
+            return None;
+        }
+        let was_maintenance = self.admin.is_maintenance();
+        let quiet = self.admin.is_draining() || self.operation == Operation::Stopping;
+        self.admin.remove(Admin::FORCED_DRAIN);
+        self.admin.insert(Admin::FORCED_MAINT);
+        if was_maintenance {
+            return None;
+        }
+        let was_down = self.operation == Operation::Stopped;
+        self.health.set_down();
+        self.in_progress = false;
+        if !was_down {
+            self.downs += 1;
+        }
+        self.set_operation(Operation::Stopped, now_s);
+        Some(Change::Maintenance { was_down, quiet })
+    }
+
+    /// `set server … state drain`.
+    pub fn order_drain(&mut self, now_s: u64) -> Option<Change> {
+        if self.admin.contains(Admin::FORCED_MAINT) {
+            self.admin.insert(Admin::FORCED_DRAIN);
+            return self.leave_maintenance(now_s);
+        }
+        if self.admin.contains(Admin::FORCED_DRAIN) {
+            return None;
+        }
+        let was_draining = self.admin.is_draining();
+        self.admin.insert(Admin::FORCED_DRAIN);
+        if was_draining || self.admin.is_maintenance() {
+            return None;
+        }
+        self.changed_at = now_s;
+        Some(Change::Drain)
+    }
+
+    /// `set server … state ready`.
+    pub fn order_ready(&mut self, now_s: u64) -> Option<Change> {
+        let was_draining = self.admin.is_draining();
+        self.admin.remove(Admin::FORCED_DRAIN);
+        if self.admin.contains(Admin::FORCED_MAINT) {
+            return self.leave_maintenance(now_s);
+        }
+        if !was_draining || self.admin.is_draining() || self.admin.is_maintenance() {
+            return None;
+        }
+        self.changed_at = now_s;
+        Some(Change::Undrain)
+    }
+
+    /// `enable server`: ends maintenance and leaves draining alone.
+    pub fn order_enable(&mut self, now_s: u64) -> Option<Change> {
+        if self.admin.contains(Admin::FORCED_MAINT) { self.leave_maintenance(now_s) } else { None }
+    }
+
+    /// A check begins: what is shown of the last one is its status alone.
+    pub fn check_begins(&mut self) {
+        self.in_progress = true;
+        self.last.code = 0;
+        self.last.info.clear();
+    }
+
+    /// Whether it may be given new clients.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.operation, Operation::Running | Operation::Starting)
+            && !self.admin.is_maintenance()
+            && !self.admin.is_draining()
+    }
+
+    /// Whether it may be given clients at all: those who were there before, if not new ones.
+    pub fn is_up(&self) -> bool {
+        self.operation != Operation::Stopped && !self.admin.is_maintenance()
+    }
+
+    /// Its weight for the algorithm.
+    pub fn effective_weight(&self) -> Weight {
+        Weight::configured(self.weight)
+    }
+
+    /// Whether checks are to run now.
+    pub fn runs_checks(&self) -> bool {
+        self.is_checked && self.checks_enabled && !self.admin.is_maintenance()
+    }
+
+    /// Seconds spent down until now.
+    pub fn downtime_s(&self, now_s: u64) -> u64 {
+        let current = if self.operation == Operation::Stopped { now_s.saturating_sub(self.changed_at) } else { 0 };
+        self.downtime + current
+    }
+
+    /// The bits of `srv_check_state` in `show servers state`.
+    pub fn check_bits(&self) -> u8 {
+        let bits = [
+            (self.in_progress, 0x01),
+            (self.is_checked, 0x02),
+            (self.is_checked && self.checks_enabled, 0x04),
+            (self.is_checked && self.admin.is_maintenance(), 0x08),
+        ];
+        bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()
+    }
+
+    /// The word in the statistics' status column: `UP`, `UP 1/3`, `DOWN`, `NOLB`, `MAINT`, `no check`.
+    pub fn status_word(&self) -> String {
+        if self.admin.is_maintenance() {
+            return "MAINT".into();
+        }
+        let moving = if self.is_checked && self.checks_enabled && self.health.is_moving() {
+            let (at, of) = self.health.progress();
+            format!(" {at}/{of}")
+        } else {
+            String::new()
+        };
+        let draining = self.admin.is_draining();
+        match self.operation {
+            Operation::Stopped => format!("DOWN{moving}"),
+            Operation::Stopping if !draining => format!("NOLB{moving}"),
+            _ if draining => format!("DRAIN{moving}"),
+            _ if !(self.is_checked && self.checks_enabled) => "no check".into(),
+            _ => format!("UP{moving}"),
+        }
+    }
+
+    fn leave_maintenance(&mut self, now_s: u64) -> Option<Change> {
+        self.admin.remove(Admin::FORCED_MAINT);
+        if self.admin.is_maintenance() {
+            return None;
+        }
+        if self.is_checked {
+            self.health.set_fresh();
+        }
+        self.set_operation(Operation::Running, now_s);
+        Some(Change::Ready)
+    }
+
+    fn go_down(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
+        if self.operation == Operation::Stopped {
+            return None;
+        }
+        let quiet = self.admin.is_draining() || self.operation == Operation::Stopping;
+        self.downs += 1;
+        self.set_operation(Operation::Stopped, now_s);
+        Some(Change::Down { cause, quiet })
+    }
+
+    fn go_up(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
+        if matches!(self.operation, Operation::Running | Operation::Starting) {
+            return None;
+        }
+        self.downtime = self.downtime_s(now_s);
+        self.set_operation(Operation::Running, now_s);
+        Some(Change::Up { cause })
+    }
+
+    fn go_stopping(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
+        if self.operation == Operation::Stopping {
+            return None;
+        }
+        self.downtime = self.downtime_s(now_s);
+        self.set_operation(Operation::Stopping, now_s);
+        Some(Change::Stopping { cause })
+    }
+
+    fn set_operation(&mut self, operation: Operation, now_s: u64) {
+        self.operation = operation;
+        self.changed_at = now_s;
+    }
+}
+
+#[cfg(test)]
+mod tests;
