@@ -53,7 +53,7 @@ fn start(invocation: &Invocation) -> ExitCode {
     };
     let loaded = config::load(&options);
     loaded.findings.print(std::io::stderr().is_terminal(), &mut |severity, text| match severity {
-        Severity::Alert => notice::alert(text),
+        Severity::Alert | Severity::Complaint => notice::alert(text),
         Severity::Warning => notice::warning(text),
         Severity::Diag => notice::diagnostic(text),
         _ => notice::notice(text),
@@ -63,6 +63,10 @@ fn start(invocation: &Invocation) -> ExitCode {
     if let Some(classes) = &args.keyword_classes {
         // A reader that has gone (`| head`) is no error.
         let _ = std::io::stdout().write_all(registry::dump::dump(classes).as_bytes());
+    }
+    if args.check && config.global.quiet {
+        // Findings are shown all the same, the verdict's words are not.
+        notice::set_modes(true, args.verbose || args.debug);
     }
     let plan = StartPlan::new(&invocation.program, args, &config);
     if let Some(code) = process::after_config(args, !plan.listeners.is_empty()) {

@@ -69,10 +69,6 @@ pub struct GlobalExtra {
     pub logs: Vec<crate::log::LogLine>,
     /// `stats socket` lines.
     pub cli: Vec<BindDraft>,
-    /// `user` or `uid` was given.
-    pub uid_given: bool,
-    /// `group` or `gid` was given.
-    pub gid_given: bool,
     /// `spread-checks` was given.
     pub spread_checks_given: bool,
     /// `tune.maxrewrite` was given.

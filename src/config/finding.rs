@@ -14,6 +14,8 @@ pub enum Severity {
     Notice,
     /// The configuration can be used; fatal in zero-warning mode (`-dW`).
     Warning,
+    /// Printed as an alert, and yet the configuration can be used: HAProxy has such for repeated settings.
+    Complaint,
     /// The configuration cannot be used.
     Alert,
 }
@@ -40,7 +42,7 @@ pub struct Finding {
     pub place: Place,
     /// The file as it was named on the command line; empty without a place.
     pub file: Rc<str>,
-    /// Line number from 1; 0 without a place.
+    /// Line number from 1; 0 where none belongs to the finding.
     pub line: u32,
     /// Offset in bytes of the word concerned, from 0.
     pub column: u32,
@@ -130,6 +132,7 @@ pub fn excerpt(line: &[u8], offset: usize) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    gave_up: bool,
 }
 
 impl Findings {
@@ -164,6 +167,35 @@ impl Findings {
     #[must_use]
     pub fn warned(&self) -> bool {
         self.list.iter().any(|f| f.severity == Severity::Warning)
+    }
+
+    /// Notes that HAProxy would have given up here, which it does without its last line.
+    pub fn give_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// Whether HAProxy would have given up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, other: Findings) {
+        self.list.extend(other.list);
+        self.gave_up |= other.gave_up;
+    }
+
+    /// Takes out the findings of one file; the note of having given up goes along.
+    pub fn take_file(&mut self, file: &str) -> Findings {
+        let (taken, left) = std::mem::take(&mut self.list).into_iter().partition(|f| &*f.file == file);
+        self.list = left;
+        Findings { list: taken, gave_up: self.gave_up }
+    }
+
+    /// Puts findings of one file in the order of its lines.
+    pub fn sort_by_line(&mut self) {
+        self.list.sort_by_key(|finding| finding.line);
     }
 
     /// How many findings there are.

@@ -2,7 +2,7 @@
 
 use nix::unistd::{Group, User};
 
-use super::finding::Place;
+use super::finding::{Place, Severity};
 use super::scope::{Prefix, Scope, arg, not_yet};
 use super::unit::{TimeUnit, atoi, atol, os_error};
 use super::word::Word;
@@ -12,15 +12,7 @@ use crate::time::Millis;
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
-    row(
-        "daemon",
-        Some(0),
-        |s, _| {
-            s.global().daemon = true;
-            Ok(())
-        },
-        "run in the background",
-    ),
+    row("daemon", Some(0), |s, _| put(&mut s.global().daemon, true), "run in the background"),
     row("maxconn", Some(1), maxconn, "connections of the whole service"),
     row("ulimit-n", Some(1), ulimit_n, "descriptors of the process"),
     row("user", Some(1), user, "user to become after binding"),
@@ -36,15 +28,7 @@ pub static ROWS: &[Keyword] = &[
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
     row("spread-checks", None, spread_checks, "jitter of check intervals in percent"),
     row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
-    row(
-        "nosplice",
-        Some(0),
-        |s, _| {
-            s.global().nosplice = true;
-            Ok(())
-        },
-        "never use splice",
-    ),
+    row("nosplice", Some(0), |s, _| put(&mut s.global().nosplice, true), "never use splice"),
     row("maxpipes", Some(1), maxpipes, "pipes for splicing"),
     row("setenv", None, setenv, "set an environment variable"),
     row("presetenv", None, setenv, "set an environment variable unless it is set"),
@@ -115,8 +99,13 @@ fn ulimit_n(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     Ok(())
 }
 
+/// Root counts as not set, as in HAProxy.
+fn is_set(id: Option<u32>) -> bool {
+    id.is_some_and(|id| id != 0)
+}
+
 fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if std::mem::replace(&mut scope.draft.global_extra.uid_given, true) {
+    if is_set(scope.global().uid) {
         return already(scope, "user/uid already specified. Continuing.");
     }
     let name = arg(words, 1);
@@ -127,7 +116,7 @@ fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn group(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if std::mem::replace(&mut scope.draft.global_extra.gid_given, true) {
+    if is_set(scope.global().gid) {
         return already(scope, "gid/group was already specified. Continuing.");
     }
     let name = arg(words, 1);
@@ -144,12 +133,12 @@ fn lookup_error(errno: Option<nix::errno::Errno>) -> String {
 
 /// HAProxy reports a repeated setting as an error that does not stop it; here it stops nothing either.
 fn already(scope: &mut Scope<'_>, text: &str) -> Result<(), String> {
-    scope.warn(text);
+    scope.report(Severity::Complaint, text.to_owned(), None);
     Ok(())
 }
 
 fn uid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if std::mem::replace(&mut scope.draft.global_extra.uid_given, true) {
+    if is_set(scope.global().uid) {
         return already(scope, "user/uid already specified. Continuing.");
     }
     let id = numeric_id(scope, words, "user")?;
@@ -157,7 +146,7 @@ fn uid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn gid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if std::mem::replace(&mut scope.draft.global_extra.gid_given, true) {
+    if is_set(scope.global().gid) {
         return already(scope, "group/gid was already specified. Continuing.");
     }
     let id = numeric_id(scope, words, "group")?;

@@ -72,7 +72,6 @@ pub struct Loaded {
 /// Reads the files of `options`, and resolves what they say when all of it could be read.
 #[must_use]
 pub fn load(options: &LoadOptions) -> Loaded {
-    let mut findings = Findings::default();
     let mut draft = Draft::new(options.env.clone());
     let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let peer = options.local_peer.clone().or_else(host).unwrap_or_default();
@@ -80,27 +79,26 @@ pub fn load(options: &LoadOptions) -> Loaded {
     draft.env.preset("HAPROXY_STARTUP_VERSION", VERSION.as_bytes());
     draft.global.local_peer = options.local_peer.clone();
     draft.ignore_unresolved = options.ignore_unresolved;
-    let mut given_up = false;
+    let mut files = Vec::new();
     for path in &options.files {
-        let name = path.to_string_lossy();
-        let before = findings.alerts();
+        let name = path.to_string_lossy().into_owned();
+        let mut findings = Findings::default();
+        let mut whole = true;
         match std::fs::read(path) {
-            Ok(text) => {
-                given_up |= !Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text);
-            }
+            Ok(text) => whole = Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text),
             Err(error) => {
                 let reason = unit::os_error(error.raw_os_error().unwrap_or_default());
                 findings.alert(format!("Could not open configuration file {name} : {reason}"));
             }
         }
-        if findings.alerts() > before {
-            findings.alert(format!("Error(s) found in configuration file : {name}"));
-        }
-        if given_up {
-            return Loaded { config: None, findings, env: draft.env };
+        files.push((name, findings));
+        if !whole {
+            break;
         }
     }
-    finish(draft, findings, options)
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    draft.env.set("HAPROXY_CFGFILES", names.join(";").as_bytes());
+    finish(draft, files)
 }
 
 /// Reads a configuration from memory, for tests and tools; `name` stands for its file.
@@ -108,23 +106,30 @@ pub fn load(options: &LoadOptions) -> Loaded {
 pub fn load_text(name: &str, text: &str) -> Loaded {
     let mut findings = Findings::default();
     let mut draft = Draft::new(Env::empty());
-    let whole = Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
-    if findings.fatal() {
-        findings.alert(format!("Error(s) found in configuration file : {name}"));
-    }
-    if !whole {
-        return Loaded { config: None, findings, env: draft.env };
-    }
-    finish(draft, findings, &LoadOptions::default())
+    Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
+    finish(draft, vec![(name.to_owned(), findings)])
 }
 
-fn finish(mut draft: Draft, mut findings: Findings, options: &LoadOptions) -> Loaded {
-    let names: Vec<_> = options.files.iter().map(|path| path.to_string_lossy()).collect();
-    draft.env.set("HAPROXY_CFGFILES", names.join(";").as_bytes());
-    let config = if findings.fatal() { None } else { Some(resolve::resolve(&draft, &mut findings)) };
+/// From the lines of all files, with what was found in each, to the configuration.
+fn finish(draft: Draft, mut files: Vec<(String, Findings)>) -> Loaded {
+    let mut about_rules = Findings::default();
+    let parsers = resolve_rules::parse(&draft, &mut about_rules);
+    let mut findings = Findings::default();
+    for (name, found) in &mut files {
+        let of_file = about_rules.take_file(name);
+        if !of_file.is_empty() {
+            found.append(of_file);
+            found.sort_by_line();
+        }
+        let fatal = found.fatal();
+        findings.append(std::mem::take(found));
+        if fatal {
+            findings.alert(format!("Error(s) found in configuration file : {name}"));
+        }
+    }
+    let config = if findings.fatal() { None } else { Some(resolve::resolve(&draft, parsers, &mut findings)) };
     let config = config.filter(|_| !findings.fatal());
-    // A host name that cannot be resolved ends the start later, where HAProxy has no summary.
-    if config.is_none() && !findings.iter().any(|f| f.text == resolve_server::UNRESOLVED) {
+    if config.is_none() && !findings.gave_up() {
         findings.alert("Fatal errors found in configuration.");
     }
     Loaded { config, findings, env: draft.env }

@@ -85,11 +85,13 @@ impl<'a> Reader<'a> {
                 self.say(number, Severity::Alert, text);
             }
             if !going {
+                self.findings.give_up();
                 return false;
             }
         }
         if !self.blocks.is_empty() {
             self.say(number, Severity::Alert, OPEN_BLOCK.into());
+            self.findings.give_up();
             return false;
         }
         true
@@ -272,9 +274,9 @@ impl<'a> Reader<'a> {
             let list = "negation/default currently supported only for options, log, busy-polling, set-dumpable, \
                         strict-limits, insecure-fork-wanted and numa-cpu-mapping.";
             self.say(number, Severity::Alert, list.into());
-            return;
         }
-        let Some(first) = words.first() else { return };
+        let empty = Word::default();
+        let first = words.first().unwrap_or(&empty);
         if self.section == Section::None {
             let text = format!("unknown keyword '{}' out of section.", first.text);
             self.say(number, Severity::Alert, text);

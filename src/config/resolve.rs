@@ -7,7 +7,8 @@ use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
 use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server};
 use crate::log::{Format, LogSettings};
-use crate::proxy::{BackendId, CliBind, Config, Frontend, Mode};
+use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
+use crate::rules::parse::Parser;
 
 /// Everything that the checks look at and fill in.
 pub(super) struct Resolver<'a> {
@@ -19,15 +20,17 @@ pub(super) struct Resolver<'a> {
     pub findings: &'a mut Findings,
     /// The backends by name.
     pub backends: BTreeMap<&'a str, BackendId>,
+    /// The current proxy's log format could not be parsed.
+    pub bad_format: bool,
 }
 
-/// Resolves `draft`. The configuration is only to be used when no finding is fatal.
-pub fn resolve(draft: &Draft, findings: &mut Findings) -> Config {
+/// Resolves `draft`, whose rule lines `parsers` hold. The configuration is only to be used when no finding is fatal.
+pub fn resolve(draft: &Draft, parsers: Vec<Parser<'_>>, findings: &mut Findings) -> Config {
     let config = Config { global: draft.global.clone(), ..Config::default() };
-    let mut resolver = Resolver { draft, config, findings, backends: BTreeMap::new() };
+    let mut resolver = Resolver { draft, config, findings, backends: BTreeMap::new(), bad_format: false };
     resolver.global();
     resolver.name_backends();
-    resolver.proxies();
+    resolver.proxies(parsers);
     resolver.config
 }
 
@@ -76,27 +79,24 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn proxies(&mut self) {
+    fn proxies(&mut self, parsers: Vec<Parser<'_>>) {
         let draft: &'a Draft = self.draft;
         let chosen: Vec<Option<u32>> = draft.proxies.iter().map(|proxy| proxy.id).collect();
         let names = resolve_rules::names(draft);
-        for (proxy, uuid) in draft.proxies.iter().zip(number(&chosen)) {
+        for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen)).zip(parsers) {
             resolve_proxy::check(self, proxy);
-            let rules = resolve_rules::rules(self, proxy, &names);
+            self.bad_format = false;
+            let default_backend = self.default_backend(proxy);
+            let rules = resolve_rules::rules(self, proxy, parser, &names);
             let log = resolve_log::settings(self, proxy, &names);
             if proxy.kind.is_backend() {
-                let mut backend = resolve_proxy::backend(proxy, uuid);
-                backend.rules = rules.clone();
-                backend.log = LogSettings { format: Format::default(), ..log.clone() };
-                backend.servers = resolve_server::servers(self, proxy);
-                self.config.backends.push(backend);
+                let servers = resolve_server::servers(self, proxy);
+                let (rules, log) = (rules.clone(), LogSettings { format: Format::default(), ..log.clone() });
+                self.config.backends.push(Backend { rules, log, servers, ..resolve_proxy::backend(proxy, uuid) });
             }
             if proxy.kind.is_frontend() {
-                let default_backend = self.default_backend(proxy);
                 let frontend = Frontend { default_backend, rules, log, ..resolve_proxy::frontend(proxy, uuid) };
                 self.config.frontends.push(frontend);
-            } else if proxy.settings.default_backend.is_some() {
-                self.default_backend(proxy);
             }
             resolve_proxy::check_late(self, proxy);
         }

@@ -80,6 +80,7 @@ fn custom(
             Some(format)
         }
         Err(error) => {
+            resolver.bad_format = true;
             resolver.findings.alert(format!("Parsing [{file}:{line}]: failed to parse {keyword} : {error}"));
             None
         }

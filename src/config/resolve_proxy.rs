@@ -76,7 +76,7 @@ fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
         return;
     }
     let global = &resolver.config.global.log_targets;
-    if resolve_log::targets(&proxy.settings.logs, global).is_empty() {
+    if !resolver.bad_format && resolve_log::targets(&proxy.settings.logs, global).is_empty() {
         resolver.findings.warning(format!(
             "log format ignored for {} '{}' since it has no log address.",
             proxy.kind.noun(),
@@ -116,7 +116,7 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     }
 }
 
-/// The client side of a proxy, its default backend left open.
+/// The client side of a proxy, its default backend, rules and logging left open.
 pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
     let settings = &proxy.settings;
     let flags = &settings.flags;
@@ -146,7 +146,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
     }
 }
 
-/// The server side of a proxy, its servers left out.
+/// The server side of a proxy, its servers, rules and logging left out.
 pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
     let settings = &proxy.settings;
     let flags = &settings.flags;

@@ -1,13 +1,40 @@
-//! The rule lines of proxies, parsed once all names are known.
+//! The rule lines of proxies: parsed once all lines are read, finished once all names are known.
 
 use std::sync::Arc;
 
 use super::draft::{Draft, ProxyDraft};
+use super::finding::Findings;
 use super::resolve::Resolver;
 use crate::proxy::{BackendId, FrontendId, Mode, ServerId};
 use crate::rules::Rules;
 use crate::rules::parse::{self, Parser, Proxy};
 use crate::sample::arg::Names;
+
+/// Keywords after whose mistakes HAProxy gives up reading.
+const GIVES_UP: &[&str] = &["http-request", "http-response"];
+
+/// Parses the rule lines of all proxies, in their order.
+pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
+    draft.proxies.iter().map(|proxy| parse_one(proxy, findings)).collect()
+}
+
+fn parse_one<'a>(proxy: &'a ProxyDraft, findings: &mut Findings) -> Parser<'a> {
+    let mut parser = Parser::new(Proxy {
+        name: &proxy.name,
+        noun: proxy.kind.noun(),
+        is_frontend: proxy.kind.is_frontend(),
+        is_backend: proxy.kind.is_backend(),
+        mode: proxy.settings.mode,
+    });
+    for line in &proxy.rules {
+        let before = findings.alerts();
+        parser.line(line.keyword, &line.words, &line.at.file, line.at.line, findings);
+        if findings.alerts() > before && GIVES_UP.contains(&line.keyword) {
+            findings.give_up();
+        }
+    }
+    parser
+}
 
 /// The ids that all proxies and servers will have; of several with one name the first counts.
 pub(super) fn names(draft: &Draft) -> Arc<Names> {
@@ -32,17 +59,12 @@ pub(super) fn names(draft: &Draft) -> Arc<Names> {
 }
 
 /// The rules of a proxy; in TCP mode those that need HTTP are left out, of which others have warned.
-pub(super) fn rules(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, names: &Arc<Names>) -> Arc<Rules> {
-    let mut parser = Parser::new(Proxy {
-        name: &proxy.name,
-        noun: proxy.kind.noun(),
-        is_frontend: proxy.kind.is_frontend(),
-        is_backend: proxy.kind.is_backend(),
-        mode: proxy.settings.mode,
-    });
-    for line in &proxy.rules {
-        parser.line(line.keyword, &line.words, &line.at.file, line.at.line, resolver.findings);
-    }
+pub(super) fn rules(
+    resolver: &mut Resolver<'_>,
+    proxy: &ProxyDraft,
+    parser: Parser<'_>,
+    names: &Arc<Names>,
+) -> Arc<Rules> {
     let role = "in a 'use_backend' rule";
     let (mut rules, references) = parser.finish(names, |name| resolver.reference(proxy, name, "use_backend", role));
     parse::resolve(&references, names, &proxy.name, resolver.findings);

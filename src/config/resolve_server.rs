@@ -16,9 +16,6 @@ const POOL_PURGE_DELAY: Millis = Millis(5000);
 /// `weight` when it is not written.
 const WEIGHT_DEFAULT: u32 = 1;
 
-/// The last word when a host name could not be resolved.
-pub(super) const UNRESOLVED: &str = "Failed to initialize server(s) addr.";
-
 /// Adds a proxy's servers to the configuration.
 pub(super) fn servers(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) -> Range<u32> {
     distinct_names(resolver, proxy);
@@ -147,7 +144,9 @@ pub(super) fn addresses(resolver: &mut Resolver<'_>) {
         }
     }
     if failed {
-        resolver.findings.alert(UNRESOLVED);
+        resolver.findings.alert("Failed to initialize server(s) addr.");
+        // This ends the start later than other mistakes, where HAProxy has no last line.
+        resolver.findings.give_up();
     }
 }
 

@@ -110,10 +110,15 @@ impl Scope<'_> {
     pub fn time_ms(&mut self, text: &str, default: TimeUnit) -> Result<u32, UnitError> {
         let ms = unit::time_ms(text, default)?;
         if let Some(c) = unit::after_time(text) {
-            self.findings.warning(format!(
-                "unexpected character '{c}' after the timer value '{text}', only (us=microseconds,ms=milliseconds,\
+            let mut finding = Finding::general(
+                Severity::Warning,
+                format!(
+                    "unexpected character '{c}' after the timer value '{text}', only (us=microseconds,ms=milliseconds,\
                  s=seconds,m=minutes,h=hours,d=days) are supported. This will be reported as an error in next versions."
-            ));
+                ),
+            );
+            finding.line = self.at.line;
+            self.findings.push(finding);
         }
         Ok(ms)
     }

@@ -1,6 +1,7 @@
 //! Section lines: `global`, `defaults`, `frontend`, `backend`, `listen` (chapter 4).
 
 use super::draft::{Kind, ProxyDraft, Settings};
+use super::finding::{Finding, Severity};
 use super::scope::{Scope, Section, arg, no_more_than, not_yet};
 use super::unit::invalid_char;
 use super::word::Word;
@@ -38,7 +39,10 @@ pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
         "frontend" => proxy(scope, words, Kind::Frontend),
         "backend" => proxy(scope, words, Kind::Backend),
         "listen" => proxy(scope, words, Kind::Listen),
-        other => Err(not_yet(other)),
+        other => {
+            scope.alert(not_yet(other));
+            return Section::Skipped;
+        }
     };
     result.unwrap_or_else(|text| {
         scope.alert(text);
@@ -47,7 +51,7 @@ pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
 }
 
 fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, String> {
-    let line = Line::parse(words, kind)?;
+    let line = Line::parse(scope, words, kind)?;
     let mut settings = inherited(scope, kind, &line)?;
     if kind == Kind::Backend {
         settings.forget_client_side();
@@ -90,10 +94,11 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn parse(words: &'a [Word], kind: Kind) -> Result<Line<'a>, String> {
+    fn parse(scope: &mut Scope<'_>, words: &'a [Word], kind: Kind) -> Result<Line<'a>, String> {
         let keyword = kind.keyword();
         let anonymous = kind == Kind::Defaults && matches!(arg(words, 1), "" | "from");
         if !anonymous && arg(words, 1).is_empty() {
+            scope.findings.give_up();
             return Err(format!("'{keyword}' expects an <id> argument"));
         }
         let name = if anonymous { "" } else { arg(words, 1) };
@@ -129,7 +134,7 @@ fn looks_like_addresses(text: &str) -> bool {
 
 /// The settings that a new section begins with: those of the `defaults` section that it names, or
 /// else of the last one. A `defaults` section without `from` begins afresh.
-fn inherited(scope: &Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Settings, String> {
+fn inherited(scope: &mut Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Settings, String> {
     let defaults = &scope.draft.defaults;
     let Some(from) = line.from else {
         return Ok(match scope.draft.last_defaults {
@@ -139,6 +144,7 @@ fn inherited(scope: &Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Settings,
     };
     let mut named = defaults.iter().filter(|section| section.name == from);
     let Some(first) = named.next() else {
+        scope.findings.give_up();
         return Err(format!("defaults section '{from}' not found for {} '{}'.", kind.keyword(), line.name));
     };
     match named.next() {
@@ -167,6 +173,8 @@ fn unique_name(scope: &mut Scope<'_>, kind: Kind, name: &str) {
             other.kind.noun(),
             other.at
         );
-        scope.findings.alert(text);
+        let mut finding = Finding::general(Severity::Alert, text);
+        finding.line = scope.at.line;
+        scope.findings.push(finding);
     }
 }

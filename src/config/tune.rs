@@ -1,5 +1,6 @@
 //! `tune.*` of the `global` section (section 3.2).
 
+use super::finding::Severity;
 use super::scope::{Scope, arg};
 use super::unit::{atoi, atol};
 use super::word::Word;
@@ -76,7 +77,8 @@ fn pipesize(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn socket(scope: &mut Scope<'_>, words: &[Word], field: fn(&mut Tune) -> &mut u32) -> Result<(), String> {
     let n = super::global::count(words)?;
     if *field(&mut scope.global().tune) != 0 {
-        scope.warn(format!("'{}' already specified. Continuing.", arg(words, 0)));
+        let text = format!("'{}' already specified. Continuing.", arg(words, 0));
+        scope.report(Severity::Complaint, text, None);
         return Ok(());
     }
     *field(&mut scope.global().tune) = u32::try_from(n).unwrap_or(0);

@@ -96,7 +96,7 @@ fn ask_epoxy(config: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for finding in loaded.findings.iter() {
         let label = match finding.severity {
-            Severity::Alert => "ALERT",
+            Severity::Alert | Severity::Complaint => "ALERT",
             Severity::Warning => "WARNING",
             Severity::Notice => "NOTICE",
             Severity::Diag => continue,
