@@ -52,6 +52,11 @@ impl Acls {
                 "acl name '{name}' will never match. 'or' is used to express a logical disjunction within a condition."
             ));
         }
+        if let [criterion, next, ..] = rest
+            && next.text.starts_with('(')
+        {
+            scope.general_warnings.push(stray_blank(name, &criterion.text, &next.text));
+        }
         let test = Test::parse(rest, scope).map_err(|e| format!("error detected while parsing ACL '{name}' : {e}."))?;
         let id = self.named(name).unwrap_or_else(|| self.push(name));
         self.list[id.0 as usize].tests.push(test);
@@ -228,6 +233,16 @@ impl Test {
     fn works_at(&self, places: Places) -> bool {
         !self.expr.needs().places().intersection(places).is_empty()
     }
+}
+
+fn stray_blank(name: &str, criterion: &str, pattern: &str) -> String {
+    format!(
+        "parsing acl '{name}' :\n  \
+         matching '{criterion}' for pattern '{pattern}' is likely a mistake and probably\n  \
+         not what you want. Maybe you need to remove the extraneous space before '('.\n  \
+         If you are really sure this is not an error, please insert '--' between the\n  \
+         match and the pattern to make this warning message disappear."
+    )
 }
 
 fn no_patterns(criterion: &str) -> String {

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::parse::{Parser, Proxy};
 use super::*;
 use crate::config::finding::Findings;
@@ -358,3 +360,74 @@ fn the_order_of_rules_is_warned_of() {
         ]
     );
 }
+
+proptest! {
+    #[test]
+    fn no_line_of_rules_panics(words in prop::collection::vec(prop::sample::select(WORDS), 0..9), odd in "[ -~é]{0,8}") {
+        for keyword in ["acl", "http-request", "http-response", "redirect", "use_backend"] {
+            let line = format!("{keyword} {} {odd}", words.join(" "));
+            let (rules, _) = parse(&[&line, &format!("{keyword} {odd}")]);
+            let mut message = head(GET);
+            with(None, None, |ctx| {
+                rules.on_request(ctx, &mut message, &mut Vec::new());
+                rules.on_response(ctx, &mut head("HTTP/1.1 200 OK"), &mut Vec::new());
+                rules.redirect(ctx);
+                rules.backend(ctx);
+            });
+        }
+    }
+}
+
+const WORDS: &[&str] = &[
+    "a",
+    "if",
+    "unless",
+    "{",
+    "}",
+    "!",
+    "or",
+    "||",
+    "TRUE",
+    "METH_GET",
+    "-m",
+    "-i",
+    "--",
+    "-f",
+    "reg",
+    "str",
+    "beg",
+    "(",
+    "path",
+    "hdr(host)",
+    "hdr_beg(x)",
+    "src",
+    "10.0.0.0/8",
+    "5",
+    "lt",
+    "1:",
+    "%[src]",
+    "%[hdr(x),lower]",
+    "deny",
+    "allow",
+    "return",
+    "redirect",
+    "status",
+    "404",
+    "string",
+    "lf-string",
+    "content-type",
+    "hdr",
+    "set-header",
+    "replace-value",
+    "set-path",
+    "location",
+    "prefix",
+    "code",
+    "301",
+    "set-status",
+    "reason",
+    "\\\\1",
+    "/",
+    "",
+    "b",
+];

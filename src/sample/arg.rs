@@ -203,29 +203,33 @@ impl Reference {
     }
 }
 
-/// Cuts `text`, which begins after the opening parenthesis, into at most `max` words, and gives them with the
-/// number of bytes used, the closing parenthesis included.
-fn split(text: &str, max: usize) -> Result<(Vec<Vec<u8>>, usize), String> {
+/// An argument list cut into words.
+struct Split {
+    words: Vec<Vec<u8>>,
+    /// Bytes used, or what is wrong behind the words.
+    used: Result<usize, String>,
+}
+
+/// Cuts `text`, which begins after the opening parenthesis, into at most `max` words. The closing parenthesis
+/// is used up.
+fn split(text: &str, max: usize) -> Split {
     let bytes = text.as_bytes();
     let (mut words, mut word) = (Vec::new(), Vec::new());
     let (mut at, mut quote) = (0, None);
     let overflow = |at: usize| Err(format!("expected ')' before '{}'", &text[at..]));
-    while let Some(&byte) = bytes.get(at) {
+    let used = loop {
+        let Some(&byte) = bytes.get(at) else { break Err("expected ')'".to_owned()) };
         match (quote, byte) {
+            (None, b')') if at == 0 => break Ok(1),
+            (None, b')' | b',') if max == 0 => break overflow(0),
             (None, b')') => {
-                if words.is_empty() && word.is_empty() && at == 0 {
-                    return Ok((words, 1));
-                }
-                if words.len() == max {
-                    return overflow(0);
-                }
                 words.push(word);
-                return Ok((words, at + 1));
+                break Ok(at + 1);
             }
             (None, b',') => {
                 words.push(std::mem::take(&mut word));
-                if words.len() >= max {
-                    return overflow(if max == 0 { 0 } else { at });
+                if words.len() == max {
+                    break overflow(at);
                 }
             }
             (None, b'\'' | b'"') => quote = Some(byte),
@@ -237,14 +241,14 @@ fn split(text: &str, max: usize) -> Result<(Vec<Vec<u8>>, usize), String> {
                     Some(b'r') => word.push(b'\r'),
                     Some(b't') => word.push(b'\t'),
                     Some(c) => word.push(*c),
-                    None => break,
+                    None => {}
                 }
             }
             (_, c) => word.push(c),
         }
         at += 1;
-    }
-    Err("expected ')'".to_owned())
+    };
+    Split { words, used }
 }
 
 /// What an argument list turned into.
@@ -259,19 +263,16 @@ pub(super) struct Parsed {
 /// Parses the optional `(...)` at the start of `text` for a keyword that takes `kinds`, the first `required`
 /// of them always. The error comes with the number of the argument at fault, from 1.
 pub(super) fn parse(text: &str, kinds: &[Kind], required: usize) -> Result<Parsed, (usize, String)> {
-    let (words, used) = match text.strip_prefix('(') {
-        Some(inside) => {
-            let (words, used) = split(inside, kinds.len()).map_err(|e| (1, e))?;
-            (words, used + 1)
-        }
-        None => (Vec::new(), 0),
+    let Split { words, used } = match text.strip_prefix('(') {
+        Some(inside) => split(inside, kinds.len()),
+        None => Split { words: Vec::new(), used: Ok(0) },
     };
     // A text that must be given may be empty, and then its parentheses may be missing too.
     let words = match kinds.first() {
         Some(Kind::Str) if words.is_empty() && required > 0 => vec![Vec::new()],
         _ => words,
     };
-    let mut parsed = Parsed { args: Vec::new(), names: Vec::new(), used };
+    let mut parsed = Parsed { args: Vec::new(), names: Vec::new(), used: 0 };
     for (index, (word, kind)) in words.iter().zip(kinds).enumerate() {
         let arg = if kind.is_name() {
             let slot = Slot::default();
@@ -285,6 +286,8 @@ pub(super) fn parse(text: &str, kinds: &[Kind], required: usize) -> Result<Parse
         };
         parsed.args.push(arg);
     }
+    let within = used.map_err(|e| ((parsed.args.len() + 1).min(kinds.len().max(1)), e))?;
+    parsed.used = if text.starts_with('(') { within + 1 } else { 0 };
     let missing = kinds.iter().enumerate().skip(parsed.args.len());
     for (index, kind) in missing {
         if kind.is_name() {
@@ -355,7 +358,8 @@ mod tests {
     use super::*;
 
     fn texts(text: &str, max: usize) -> Result<(Vec<String>, usize), String> {
-        split(text, max).map(|(w, used)| (w.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect(), used))
+        let Split { words, used } = split(text, max);
+        used.map(|used| (words.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect(), used))
     }
 
     #[test]

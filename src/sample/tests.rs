@@ -1,5 +1,7 @@
 //! Expressions as HAProxy 2.6 evaluates them.
 
+use proptest::prelude::*;
+
 use super::fixture::{head, with};
 use super::*;
 
@@ -227,4 +229,34 @@ fn a_prefix_tells_how_far_it_goes() {
     assert_eq!(used, 12);
     let (expr, used) = Expr::parse_prefix("src]", &mut scope()).unwrap();
     assert_eq!((used, expr.output(), expr.needs()), (3, Type::Ipv4, Needs::Client));
+}
+
+proptest! {
+    #[test]
+    fn no_expression_and_no_message_panics(
+        fetch in "[a-z_.]{1,12}",
+        args in "[a-z0-9,;'\"\\\\()é-]{0,12}",
+        known in 0..200usize,
+        rest in "(,(field|word|bytes|regsub|be2hex|url_dec|ipmask|http_date|language|host_only|hex2i)[(0-9,_)'-]{0,8}){0,3}",
+        uri in "[ -~]{0,20}",
+        values in prop::collection::vec(any::<Vec<u8>>(), 0..3),
+    ) {
+        let names: Vec<_> = fetch::all().map(|row| row.name).collect();
+        let mut message = crate::http::Head::new();
+        message.start_request(b"GET", uri.as_bytes(), crate::http::Version::Http11);
+        for value in &values {
+            message.add(b"cookie", value);
+            message.add(b"x", value);
+        }
+        for name in [fetch.as_str(), names[known % names.len()]] {
+            for text in [format!("{name}({args}){rest}"), format!("{name}(x){rest}"), format!("{name}{rest}")] {
+                if let Ok(expr) = Expr::parse(&text, &mut scope()) {
+                    with(Some(&message), None, |ctx| {
+                        expr.eval(ctx);
+                        expr.any(ctx, |_| false);
+                    });
+                }
+            }
+        }
+    }
 }

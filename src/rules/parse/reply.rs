@@ -157,7 +157,11 @@ impl Draft {
                     .push(format!("content-type '{kind}' ignored by the http reply when used with an empty payload."));
             }
         } else if self.content_type.is_none() {
-            return Err("a content type must be defined when non-empty payload is configured".to_owned());
+            let what = match payload {
+                Payload::Format(_) => "with a log-format payload",
+                _ => "when non-empty payload is configured",
+            };
+            return Err(format!("a content type must be defined {what}"));
         } else if matches!(self.status, 204 | 304) {
             return Err(format!("No body expected for {} responses", self.status));
         }
@@ -190,9 +194,7 @@ impl Draft {
             Some(source) => source,
         };
         let keyword = source.keyword();
-        if matches!(source, Source::BuiltIn | Source::ErrorFile(_))
-            && status::answer(self.status, &mut Head::new()).is_none()
-        {
+        if matches!(source, Source::BuiltIn) && status::answer(self.status, &mut Head::new()).is_none() {
             let status = self.status;
             return Err(format!("status code '{status}' not handled by default with '{keyword}' argument."));
         }
@@ -200,7 +202,7 @@ impl Draft {
             Source::BuiltIn => Payload::BuiltIn,
             Source::ErrorFile(path) => {
                 let text = std::fs::read(&path).map_err(|_| format!("error opening file '{path}'."))?;
-                message(&text).ok_or_else(|| format!("unable to convert message in HTX for file '{path}'."))?
+                message(&text).ok_or_else(|| format!("'{path}': unable to parse headers (error offset: 0)"))?
             }
             Source::File(path) => Payload::Raw(read(&path)?.into()),
             Source::LfFile(path) => {
