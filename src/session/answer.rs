@@ -77,6 +77,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     }
     let server_asked = persistence::take(&mut exchange.response);
     exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
+    exchange.client_keeps &= !framing.next_must_close;
     exchange.response_body = framing.body;
     exchange.facts.server_status = Some(status);
     exchange.facts.response_received = Some(turn.services.now);
@@ -102,17 +103,11 @@ fn interim(turn: &mut Turn<'_>) {
 
 /// Decides about the client's connection and queues the head.
 fn finish_head(turn: &mut Turn<'_>) {
-    let old = relay::client_is_old(turn);
     let backend_closes =
         turn.exchange.backend.is_some_and(|id| turn.services.config[id].connection_mode == ConnectionMode::Close);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;
     exchange.download.begin(body);
-    if old && body == Body::Chunked {
-        exchange.download.unchunk = true;
-        exchange.response.remove_known(crate::http::Known::TransferEncoding);
-        exchange.client_keeps = false;
-    }
     let endless = matches!(body, Body::UntilClose | Body::Tunnel);
     exchange.client_keeps &= !endless && !backend_closes && !turn.services.stopping;
     let version = exchange.request.version();

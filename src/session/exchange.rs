@@ -1,12 +1,10 @@
 //! The state of one exchange.
 
-use crate::h1::persistence::Asked;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
 use crate::proxy::{BackendId, ServerId};
 use crate::rules::Reply;
 use crate::sample::Facts;
-use crate::sample::facts::Phase as Doing;
 use crate::time::Tick;
 use crate::transport::splice::Lent;
 
@@ -60,13 +58,11 @@ pub enum Phase {
 pub struct Flow {
     /// Follows the body's framing.
     pub decoder: BodyDecoder,
-    /// The body passes decoded: the receiver cannot take chunks.
-    pub unchunk: bool,
     /// Head and body have been received and queued for the other side.
     pub complete: bool,
     /// A pipe while the body is spliced.
     pub pipe: Option<Lent>,
-    /// The stream was splice-moved or not: bytes moved in a row, to judge whether splicing pays.
+    /// Bytes received in a row without a pause: what tells whether splicing pays in a tunnel.
     pub streak: u64,
 }
 
@@ -97,10 +93,6 @@ pub struct Exchange {
     pub answered: bool,
     /// The framing of the response's body.
     pub response_body: Body,
-    /// What the client said of its connection.
-    pub client_asked: Asked,
-    /// What the server said of its.
-    pub server_asked: Asked,
     /// The client's connection may live on.
     pub client_keeps: bool,
     /// The server's connection may be used again.
@@ -123,8 +115,6 @@ pub struct Exchange {
     pub reply: Vec<u8>,
     /// Bytes of [`Exchange::reply`] that have been sent.
     pub reply_sent: usize,
-    /// What the log says it was doing when a tunnel or a transfer ends badly.
-    pub doing: Doing,
     /// The request had no body.
     pub request_has_no_body: bool,
     /// The answer that a tarpitted request gets in the end.
@@ -148,8 +138,6 @@ impl Default for Exchange {
             download: Flow::default(),
             answered: false,
             response_body: Body::None,
-            client_asked: Asked::default(),
-            server_asked: Asked::default(),
             client_keeps: false,
             server_keeps: false,
             upgrade: false,
@@ -161,7 +149,6 @@ impl Default for Exchange {
             phase_deadline: Tick::NEVER,
             reply: Vec::new(),
             reply_sent: 0,
-            doing: Doing::Done,
             request_has_no_body: true,
             held: None,
             logged: false,

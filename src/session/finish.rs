@@ -13,11 +13,12 @@ pub fn run(turn: &mut Turn<'_>, after: After) -> After {
     }
     turn.exchange.facts.ended = Some(turn.services.now);
     return_upstream(turn, after);
+    turn.release_server();
+    release(turn);
+    // The line shows the connections that remain, as HAProxy's does.
     note_concurrency(turn);
     count(turn);
     log(turn);
-    turn.release_server();
-    release(turn);
     after
 }
 
@@ -57,7 +58,7 @@ fn note_concurrency(turn: &mut Turn<'_>) {
         process: current(counters.process()),
         frontend: current(counters.frontend(turn.session.frontend)),
         backend: turn.exchange.backend.map_or(0, |id| current(counters.backend(id))),
-        server: turn.exchange.counted_on.map_or(0, |id| current(counters.server(id))),
+        server: turn.exchange.server.map_or(0, |id| current(counters.server(id))),
     };
 }
 

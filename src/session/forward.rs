@@ -102,11 +102,7 @@ impl Forward<'_> {
             if input.is_empty() {
                 break;
             }
-            let taken = if self.flow.unchunk {
-                self.pass_payload(input.len(), moved)
-            } else {
-                self.pass_raw(input.len(), moved)
-            }?;
+            let taken = self.pass_run(input.len(), moved)?;
             if taken == 0 {
                 // An incomplete block of trailers: more must come, unless the buffer holds no more.
                 let full = self.from.input.as_ref().is_some_and(|input| input.room() == 0);
@@ -122,7 +118,7 @@ impl Forward<'_> {
         Ok(())
     }
 
-    fn pass_raw(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
+    fn pass_run(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
         let scan = self.flow.decoder.scan(&self.from.received()[..bytes]).map_err(Trouble::Invalid)?;
         moved.passed += send_or_queue(self.to, &self.from.received()[..scan.forward], self.buffers, &mut moved.sent);
         moved.passed += self.to.queue(scan.insert, self.buffers) as u64;
@@ -137,16 +133,6 @@ impl Forward<'_> {
             moved.passed += (output.len() - before) as u64;
         }
         let taken = scan.consumed();
-        moved.taken += taken as u64;
-        self.from.consume(taken, self.buffers);
-        Ok(taken)
-    }
-
-    fn pass_payload(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
-        let piece = self.flow.decoder.next(&self.from.received()[..bytes]).map_err(Trouble::Invalid)?;
-        let payload = &self.from.received()[piece.framing..piece.framing + piece.payload];
-        moved.passed += send_or_queue(self.to, payload, self.buffers, &mut moved.sent);
-        let taken = piece.consumed();
         moved.taken += taken as u64;
         self.from.consume(taken, self.buffers);
         Ok(taken)

@@ -77,8 +77,8 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     };
     turn.session.client.consume(head_bytes, &mut turn.services.buffers);
     let asked = persistence::take(&mut exchange.request);
-    exchange.client_asked = asked;
     exchange.upgrade = asked.upgrade;
+    exchange.server_keeps = !framing.next_must_close;
     exchange.client_keeps = asked.keeps(exchange.request.version())
         && !framing.must_close
         && turn.services.config[turn.session.frontend].connection_mode != ConnectionMode::Close;
