@@ -117,6 +117,17 @@ impl Head {
         (start, end)
     }
 
+    /// Octets of the head as HAProxy counts them for %B, %U and its statistics: those of its internal form,
+    /// which has no blanks or line ends, but a fixed part of the start line and an end mark.
+    pub fn counted_bytes(&self) -> u64 {
+        const START_LINE_FIXED: usize = 20;
+        const END_MARK: usize = 1;
+        let request_line = self.method_token().len() + self.uri().len();
+        let status_line = if self.status == 0 { 0 } else { 3 + self.reason().len() };
+        let fields: usize = self.fields().map(|field| field.name.len() + field.value.len()).sum();
+        (START_LINE_FIXED + request_line + status_line + self.version_text().len() + fields + END_MARK) as u64
+    }
+
     /// The method, classified.
     pub fn method(&self) -> Method {
         self.method

@@ -77,6 +77,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     }
     let server_asked = persistence::take(&mut exchange.response);
     exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
+    exchange.facts.bytes_out += exchange.response.counted_bytes();
     exchange.client_keeps &= !framing.next_must_close;
     exchange.response_body = framing.body;
     exchange.facts.server_status = Some(status);
@@ -94,9 +95,8 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
 fn interim(turn: &mut Turn<'_>) {
     if !relay::client_is_old(turn) {
         let output = turn.services.buffers.attach(&mut turn.session.client.output);
-        let before = output.len();
         turn.exchange.response.write_response_to(output.compact());
-        turn.exchange.facts.bytes_out += (output.len() - before) as u64;
+        turn.exchange.facts.bytes_out += turn.exchange.response.counted_bytes();
     }
     turn.exchange.response.clear();
 }
@@ -117,8 +117,6 @@ fn finish_head(turn: &mut Turn<'_>) {
     exchange.facts.status = Some(exchange.response.status());
     exchange.answered = true;
     let output = turn.services.buffers.attach(&mut turn.session.client.output);
-    let before = output.len();
     exchange.response.write_response_to(output.compact());
-    exchange.facts.bytes_out += (output.len() - before) as u64;
     super::finish::log_at(turn, crate::log::format::Moment::Answer);
 }

@@ -58,6 +58,8 @@ pub enum Phase {
 pub struct Flow {
     /// Follows the body's framing.
     pub decoder: BodyDecoder,
+    /// The body comes in chunks.
+    pub chunked: bool,
     /// Head and body have been received and queued for the other side.
     pub complete: bool,
     /// A pipe while the body is spliced.

@@ -32,6 +32,8 @@ pub struct Moved {
     pub received: u64,
     /// Bytes of the body dealt with, framing included.
     pub taken: u64,
+    /// Bytes of the body as HAProxy counts them: without framing, but for an end mark after chunks.
+    pub counted: u64,
     /// Bytes queued or sent to the receiver.
     pub passed: u64,
     /// Bytes that left for the receiver.
@@ -85,6 +87,7 @@ impl Forward<'_> {
                 self.flow.decoder.skip(through.taken as u64);
                 moved.received += through.taken as u64;
                 moved.taken += through.taken as u64;
+                moved.counted += through.taken as u64;
                 moved.passed += through.given as u64;
                 moved.sent += through.given as u64;
             }
@@ -131,7 +134,9 @@ impl Forward<'_> {
             let before = output.len();
             trailers.write_fields_to(output);
             moved.passed += (output.len() - before) as u64;
+            moved.counted += trailers.fields().map(|field| (field.name.len() + field.value.len()) as u64).sum::<u64>();
         }
+        moved.counted += scan.payload as u64 + u64::from(scan.done && self.flow.chunked);
         let taken = scan.consumed();
         moved.taken += taken as u64;
         self.from.consume(taken, self.buffers);

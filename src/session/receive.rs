@@ -68,7 +68,6 @@ fn refuse(turn: &mut Turn<'_>, error: h1::ParseError) -> Step {
 fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     let exchange = &mut *turn.exchange;
     exchange.phase_deadline = Tick::NEVER;
-    exchange.facts.bytes_in += head_bytes as u64;
     exchange.facts.request_received = Some(turn.services.now);
     exchange.facts.uri = exchange.request.write_request_line_to(&mut exchange.facts.request_line);
     let framing = match framing::request(&mut exchange.request) {
@@ -77,6 +76,7 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     };
     turn.session.client.consume(head_bytes, &mut turn.services.buffers);
     let asked = persistence::take(&mut exchange.request);
+    exchange.facts.bytes_in += exchange.request.counted_bytes();
     exchange.upgrade = asked.upgrade;
     exchange.server_keeps = !framing.next_must_close;
     exchange.client_keeps = asked.keeps(exchange.request.version())

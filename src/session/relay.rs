@@ -14,7 +14,7 @@ use crate::time::{Millis, Tick};
 impl Flow {
     /// A message whose body is framed so.
     pub fn begin(&mut self, body: Body) {
-        *self = Flow { decoder: BodyDecoder::new(body), complete: false, ..Flow::default() };
+        *self = Flow { decoder: BodyDecoder::new(body), chunked: body == Body::Chunked, ..Flow::default() };
         self.complete = self.decoder.is_done();
     }
 }
@@ -69,7 +69,7 @@ fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
         Err(Trouble::Cut) => return Err(client_left(turn)),
         Err(Trouble::Invalid(_)) => return Err(bad_request_body(turn)),
     };
-    turn.exchange.facts.bytes_in += moved.taken;
+    turn.exchange.facts.bytes_in += moved.counted;
     if turn.session.client.unwritable.is_some() || turn.session.client.broken.is_some() {
         return Err(client_left(turn));
     }
@@ -94,7 +94,7 @@ fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
     }
     match forward(turn, false) {
         Ok(mut moved) => {
-            turn.exchange.facts.bytes_out += moved.passed;
+            turn.exchange.facts.bytes_out += moved.counted;
             moved.received += received;
             Ok(moved)
         }

@@ -17,7 +17,7 @@ pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step
         turn.exchange.client_keeps = false;
         turn.exchange.reply.clear();
         status::write_closing_answer(code, &mut turn.exchange.reply);
-        return start(turn, code, 0);
+        return start(turn, code);
     }
     if status::closes(code) {
         turn.exchange.client_keeps = false;
@@ -45,22 +45,21 @@ pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     let stopping = turn.services.stopping;
     let exchange = &mut *turn.exchange;
     exchange.client_keeps &= exchange.upload.complete && !stopping;
+    exchange.facts.bytes_out += exchange.response.counted_bytes() + body.len() as u64;
     persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
     exchange.reply.clear();
     exchange.response.write_response_to(&mut exchange.reply);
-    let head_bytes = exchange.reply.len();
     if exchange.request.method() != Method::Head {
         exchange.reply.extend_from_slice(body);
     }
     let code = exchange.response.status();
-    start(turn, code, head_bytes)
+    start(turn, code)
 }
 
-fn start(turn: &mut Turn<'_>, code: u16, _head_bytes: usize) -> Step {
+fn start(turn: &mut Turn<'_>, code: u16) -> Step {
     turn.give_up_server();
     let exchange = &mut *turn.exchange;
     exchange.facts.status = Some(code);
-    exchange.facts.bytes_out += exchange.reply.len() as u64;
     exchange.reply_sent = 0;
     exchange.server_deadline = Tick::NEVER;
     exchange.client_deadline = Tick::NEVER;
