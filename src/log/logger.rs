@@ -1,6 +1,6 @@
 //! The logger of a worker: what is logged, when, and to whom (manual 8.3).
 
-use std::fmt;
+use std::{fmt, io};
 
 use super::format::Moment;
 use super::settings::LogSettings;
@@ -26,6 +26,8 @@ pub struct Logger {
     /// HAProxy keeps for the end of the string.
     message_bytes_max: usize,
     dropped: u64,
+    /// Where the first failure is told; taken then, because a log that fails must not flood another one.
+    complain: Option<fn(fmt::Arguments<'_>)>,
     // Scratch space, kept for its capacity.
     message: Vec<u8>,
     structured_data: Vec<u8>,
@@ -55,10 +57,17 @@ impl Logger {
             pid: std::process::id(),
             message_bytes_max: targets().map(|target| target.bytes_max).max().unwrap_or(1).saturating_sub(1),
             dropped: 0,
+            complain: None,
             message: Vec::new(),
             structured_data: Vec::new(),
             packet: Vec::new(),
         }
+    }
+
+    /// Has the first message that cannot be sent told to the operator, as HAProxy does. A target that is only
+    /// busy is not worth a word.
+    pub fn complain_to(&mut self, alert: fn(fmt::Arguments<'_>)) {
+        self.complain = Some(alert);
     }
 
     /// Messages that could not be sent since the start.
@@ -133,7 +142,7 @@ impl Logger {
 
     fn send(&mut self, at: Now, level: Level, targets: &[LogTarget], tag: Option<&str>, text: &[u8], data: &[u8]) {
         let text = &text[..text.len().min(self.message_bytes_max)];
-        for target in targets {
+        for (index, target) in targets.iter().enumerate() {
             let Some(level) = target.admits(level) else { continue };
             let default = if self.host.is_some() { Header::Rfc3164 } else { Header::Local };
             let about = About {
@@ -150,9 +159,23 @@ impl Logger {
             self.packet.extend_from_slice(text);
             self.packet.truncate(target.text_bytes_max());
             self.packet.push(b'\n');
-            if self.senders.send(&target.destination, &self.packet).is_err() {
-                self.dropped += 1;
+            if let Err(error) = self.senders.send(&target.destination, &self.packet) {
+                self.lost(index + 1, &error);
             }
+        }
+    }
+
+    /// Counts a message that its target, the `number`-th of the list, did not take.
+    #[cold]
+    fn lost(&mut self, number: usize, error: &io::Error) {
+        self.dropped += 1;
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            return;
+        }
+        if let Some(complain) = self.complain.take() {
+            let reason = nix::errno::Errno::from_raw(errno).desc();
+            complain(format_args!("sendmsg()/writev() failed in logger #{number}: {reason} (errno={errno})"));
         }
     }
 }
