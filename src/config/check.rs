@@ -40,6 +40,8 @@ pub struct CheckDraft {
     pub send: Option<Request>,
     /// `http-check expect`.
     pub expect: Option<HttpExpect>,
+    /// The `http-check` lines so far are those of a `defaults` section; the first own one replaces them.
+    pub inherited: bool,
 }
 
 /// The request of a check.
@@ -102,7 +104,11 @@ impl Request {
         out.push(b' ');
         out.extend(part(&self.version, b"HTTP/1.0"));
         out.extend(b"\r\n");
-        for (name, value) in &self.headers {
+        // The length of the body is the checker's to say.
+        let framing = |name: &[u8]| {
+            name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
+        };
+        for (name, value) in self.headers.iter().filter(|(name, _)| !framing(name)) {
             out.extend(name.to_ascii_lowercase());
             out.extend(b": ");
             out.extend(value);
@@ -197,6 +203,15 @@ fn old_version(scope: &mut Scope<'_>, text: &[u8], request: &mut Request) {
     }
 }
 
+/// Drops inherited rules before the first own one.
+fn begin(scope: &mut Scope<'_>) {
+    let check = &mut scope.settings().check;
+    if std::mem::take(&mut check.inherited) {
+        check.send = None;
+        check.expect = None;
+    }
+}
+
 fn send(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let mut request = Request::default();
     let mut rest = &words[2..];
@@ -230,6 +245,11 @@ fn send(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
             }
         }
         rest = &rest[used..];
+    }
+    begin(scope);
+    if scope.settings().check.send.is_some() {
+        let text = "unable to add http-check send rule at step 2 (missing connect rule)..";
+        return Err(format!("'http-check send' : {text}"));
     }
     scope.settings().check.send = Some(request);
     Ok(())
@@ -283,6 +303,10 @@ fn expect(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         rest = &rest[2..];
     }
     let what = what.ok_or_else(|| format!("{place}expects at least a matching pattern as arguments."))?;
+    begin(scope);
+    if scope.settings().check.expect.is_some() {
+        return Err(not_yet("a second http-check expect"));
+    }
     scope.settings().check.expect = Some(HttpExpect { negate, what });
     Ok(())
 }

@@ -89,17 +89,17 @@ impl Finding {
     /// the message already shows all there is.
     #[must_use]
     pub fn explain(&self) -> Option<String> {
-        if !matches!(self.place, Place::Keyword | Place::Server) {
-            return None;
+        let shown = matches!(self.place, Place::Keyword | Place::Server);
+        let source = self.source.as_ref().filter(|_| shown);
+        let excerpt = source.map(|source| excerpt(source.as_bytes(), self.column as usize));
+        // Where there is a source line, HAProxy's message has the suggestion already.
+        let hint = self.suggestion.as_ref().filter(|_| source.is_none());
+        let hint = hint.map(|suggestion| format!("   = did you mean '{suggestion}'?"));
+        match (excerpt, hint) {
+            (None, None) => None,
+            (Some(text), None) | (None, Some(text)) => Some(text),
+            (Some(excerpt), Some(hint)) => Some(format!("{excerpt}\n{hint}")),
         }
-        let source = self.source.as_ref()?;
-        let mut out = excerpt(source.as_bytes(), self.column as usize);
-        if let Some(suggestion) = &self.suggestion {
-            out.push_str("\n   = did you mean '");
-            out.push_str(suggestion);
-            out.push_str("'?");
-        }
-        Some(out)
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::condition;
 use super::draft::{At, Draft};
 use super::finding::{Finding, Findings, Place, Severity, excerpt};
-use super::scope::{Prefix, Scope, Section, arg};
+use super::scope::{Prefix, Scope, Section, arg, not_yet};
 use super::word::{self, Word, WordError};
 use super::{later, sections, suggest};
 use crate::registry::{self, Sections};
@@ -371,7 +371,18 @@ fn misplaced(scope: &mut Scope<'_>, row: &registry::Keyword) {
         Some((first, _)) => first,
     };
     if section.intersects(Sections::DEFAULTS) {
-        scope.alert(format!("'{name}' not allowed in 'defaults' section."));
+        let anonymous = scope.proxy().name.is_empty();
+        let text = match name {
+            "acl" | "http-request" | "http-response" if anonymous => {
+                format!("'{name}' not allowed in anonymous 'defaults' section.")
+            }
+            "acl" | "http-request" | "http-response" => not_yet(&format!("{name} in a 'defaults' section")),
+            _ => format!("'{name}' not allowed in 'defaults' section."),
+        };
+        if matches!(name, "id" | "description") {
+            scope.place = Place::Reader;
+        }
+        scope.alert(text);
         return;
     }
     let text = ignored(scope, name);

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
-use super::finding::Findings;
-use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server};
+use super::finding::{Finding, Findings, Severity};
+use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest};
 use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
@@ -114,7 +114,9 @@ impl<'a> Resolver<'a> {
     pub(super) fn reference(&mut self, proxy: &ProxyDraft, name: &str, keyword: &str, role: &str) -> Option<BackendId> {
         let from = &proxy.name;
         let Some(id) = self.backends.get(name).copied() else {
-            self.findings.alert(format!("Proxy '{from}': unable to find required {keyword}: '{name}'."));
+            let text = format!("Proxy '{from}': unable to find required {keyword}: '{name}'.");
+            let suggestion = suggest::nearest(name, self.backends.keys().copied()).map(str::to_owned);
+            self.findings.push(Finding { suggestion, ..Finding::general(Severity::Alert, text) });
             return None;
         };
         if proxy.kind == Kind::Listen && from == name {
