@@ -54,32 +54,25 @@ fn sample(expr: &super::Expr, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
 /// Prints one variable; says whether it counts as printed, for the merging of spaces.
 fn variable(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
     let facts = ctx.facts;
-    let frontend = &ctx.config[ctx.client.frontend];
     match var {
         Var::Global => return false,
         Var::RequestCaptures => return captures(&facts.request_captures, flags, out),
         Var::ResponseCaptures => return captures(&facts.response_captures, flags, out),
         Var::RequestCapturesClf => return captures_clf(&facts.request_captures, flags, out),
         Var::ResponseCapturesClf => return captures_clf(&facts.response_captures, flags, out),
-        Var::BytesOut => grown(out, facts, facts.bytes_out as i64),
-        Var::BytesIn => number(out, facts.bytes_in),
-        Var::RequestCookie => text(out, flags, &facts.request_cookie),
-        Var::ResponseCookie => text(out, flags, &facts.response_cookie),
-        Var::Hostname => text(out, flags, host_name().as_bytes()),
+        Var::ClientIp => return peer_ip(out, flags, ctx.client.source),
+        Var::ClientPort => return peer_port(out, flags, ctx, ctx.client.source),
+        Var::FrontendIp => return peer_ip(out, flags, ctx.client.destination),
+        Var::FrontendPort => return peer_port(out, flags, ctx, ctx.client.destination),
         Var::Method | Var::UriPath | Var::PathOnly | Var::Query | Var::Uri | Var::Version | Var::RequestLine => {
-            request(var, flags, ctx, out);
+            request(var, flags, ctx, out)
         }
-        Var::UniqueId => text(out, flags, &facts.unique_id),
-        Var::Status => number(out, status(frontend, facts)),
         Var::GmtDate
         | Var::LocalDate
         | Var::AcceptDate
         | Var::RequestDate
         | Var::RequestDateGmt
         | Var::RequestDateLocal => dates(var, ctx, out),
-        Var::Timestamp => wide(out, flags, started(ctx).wall_s(), 4),
-        Var::AcceptMs if flags.contains(Flags::HEX) => hex(out, u64::from(started(ctx).wall_ms_part()), 2),
-        Var::AcceptMs => padded(out, started(ctx).wall_ms_part(), 3),
         Var::ActiveTime | Var::TotalTime | Var::UserTime => grown(out, facts, timer(var, ctx)),
         Var::ConnectTime
         | Var::DataTime
@@ -89,6 +82,63 @@ fn variable(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
         | Var::RequestTime
         | Var::ResponseTime
         | Var::WaitTime => number(out, timer(var, ctx)),
+        Var::UpstreamSourceIp => address(out, flags, facts.upstream_local),
+        Var::UpstreamSourcePort => port(out, flags, facts.upstream_local),
+        Var::ServerIp => address(out, flags, facts.upstream_peer),
+        Var::ServerPort => port(out, flags, facts.upstream_peer),
+        _ => return named(var, flags, ctx, out) || counted(var, flags, ctx, out),
+    }
+    true
+}
+
+/// Names and states; says whether `var` is one.
+fn named(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
+    let facts = ctx.facts;
+    let frontend = &ctx.config[ctx.client.frontend];
+    match var {
+        Var::FrontendName | Var::FrontendTransport => text(out, flags, frontend.name.as_bytes()),
+        Var::BackendName => {
+            let name = ctx.backend.map_or(&frontend.name, |id| &ctx.config[id].name);
+            text(out, flags, name.as_bytes());
+        }
+        Var::ServerName => text(out, flags, server_name(ctx)),
+        Var::Hostname => text(out, flags, host_name().as_bytes()),
+        Var::RequestCookie => text(out, flags, &facts.request_cookie),
+        Var::ResponseCookie => text(out, flags, &facts.response_cookie),
+        Var::UniqueId => text(out, flags, &facts.unique_id),
+        // No listener speaks TLS yet.
+        Var::SslCipher | Var::SslVersion => text(out, flags, b""),
+        Var::Termination | Var::TerminationCookie => {
+            let end = facts.termination;
+            out.extend_from_slice(&[end.cause.letter(), end.phase.letter()]);
+            if var == Var::TerminationCookie {
+                out.extend_from_slice(&[end.client_cookie, end.server_cookie]);
+            }
+        }
+        Var::ConnectFrom if ctx.client.source.is_none() => out.extend_from_slice(b"Connect to"),
+        Var::ConnectFrom => {
+            out.extend_from_slice(b"Connect from ");
+            address(out, flags, ctx.client.source);
+            out.push(b':');
+            port(out, flags, ctx.client.source);
+            out.extend_from_slice(b" to");
+        }
+        Var::FrontendMode => out.extend_from_slice(match frontend.mode {
+            Mode::Http => b"HTTP",
+            Mode::Tcp => b"TCP",
+        }),
+        _ => return false,
+    }
+    true
+}
+
+/// Counts and sizes; says whether `var` is one.
+fn counted(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
+    let facts = ctx.facts;
+    match var {
+        Var::BytesOut => grown(out, facts, facts.bytes_out as i64),
+        Var::BytesIn => number(out, facts.bytes_in),
+        Var::Status => number(out, status(&ctx.config[ctx.client.frontend], facts)),
         Var::ProcessConnections => number(out, facts.concurrent.process),
         Var::FrontendConnections => number(out, facts.concurrent.frontend),
         Var::BackendConnections => number(out, facts.concurrent.backend),
@@ -101,45 +151,13 @@ fn variable(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
             }
             number(out, facts.retries);
         }
-        Var::BackendName => {
-            let name = ctx.backend.map_or(&frontend.name, |id| &ctx.config[id].name);
-            text(out, flags, name.as_bytes());
-        }
-        Var::ServerName => text(out, flags, server_name(ctx)),
-        Var::FrontendName | Var::FrontendTransport => text(out, flags, frontend.name.as_bytes()),
-        Var::ClientIp => return peer_ip(out, flags, ctx.client.source),
-        Var::ClientPort => return peer_port(out, flags, ctx, ctx.client.source),
-        Var::FrontendIp => return peer_ip(out, flags, ctx.client.destination),
-        Var::FrontendPort => return peer_port(out, flags, ctx, ctx.client.destination),
-        Var::ConnectFrom if ctx.client.source.is_none() => out.extend_from_slice(b"Connect to"),
-        Var::ConnectFrom => {
-            out.extend_from_slice(b"Connect from ");
-            address(out, flags, ctx.client.source);
-            out.push(b':');
-            port(out, flags, ctx.client.source);
-            out.extend_from_slice(b" to");
-        }
-        Var::UpstreamSourceIp => address(out, flags, facts.upstream_local),
-        Var::UpstreamSourcePort => port(out, flags, facts.upstream_local),
-        Var::ServerIp => address(out, flags, facts.upstream_peer),
-        Var::ServerPort => port(out, flags, facts.upstream_peer),
+        Var::Timestamp => wide(out, flags, started(ctx).wall_s(), 4),
+        Var::AcceptMs if flags.contains(Flags::HEX) => hex(out, u64::from(started(ctx).wall_ms_part()), 2),
+        Var::AcceptMs => padded(out, started(ctx).wall_ms_part(), 3),
         Var::LogCounter => wide(out, flags, facts.log_counter, 4),
         Var::RequestCounter => wide(out, flags, facts.request_counter, 4),
         Var::Pid => wide(out, flags, u64::from(std::process::id()), 4),
-        // No listener speaks TLS yet.
-        Var::SslCipher | Var::SslVersion => text(out, flags, b""),
-        Var::Termination => {
-            let end = facts.termination;
-            out.extend_from_slice(&[end.cause.letter(), end.phase.letter()]);
-        }
-        Var::TerminationCookie => {
-            let end = facts.termination;
-            out.extend_from_slice(&[end.cause.letter(), end.phase.letter(), end.client_cookie, end.server_cookie]);
-        }
-        Var::FrontendMode => out.extend_from_slice(match frontend.mode {
-            Mode::Http => b"HTTP",
-            Mode::Tcp => b"TCP",
-        }),
+        _ => return false,
     }
     true
 }
