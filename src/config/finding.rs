@@ -103,7 +103,7 @@ impl Finding {
     }
 }
 
-/// Two lines: at most [`SHOWN_BYTES`] of `line` around `offset`, and a caret below it.
+/// Two lines: at most 80 bytes of `line` around `offset`, and a caret below it.
 #[must_use]
 pub fn excerpt(line: &[u8], offset: usize) -> String {
     let from = if line.len() > SHOWN_BYTES { offset.saturating_sub(SHOWN_BYTES / 2) } else { 0 };

@@ -158,6 +158,107 @@ mod tests {
         assert_eq!((check.inter.0, check.rise, check.fall), (2000, 3, 3));
     }
 
+    /// Pieces that configurations are made of, whole and broken.
+    const PIECES: &[&str] = &[
+        "\n",
+        "\n",
+        "\n",
+        "\n ",
+        " ",
+        " ",
+        "global",
+        "defaults",
+        "frontend",
+        "backend",
+        "listen",
+        "from",
+        "no",
+        "default",
+        "bind",
+        "server",
+        "option",
+        "timeout",
+        "client",
+        "log",
+        "acl",
+        "use_backend",
+        "http-request",
+        "deny",
+        "if",
+        "{",
+        "}",
+        "path",
+        "/",
+        "stats",
+        "socket",
+        "uri",
+        "mode",
+        "http",
+        "tcp",
+        ":80",
+        "1.2.3.4:80",
+        "[::1]:80",
+        ":1-9",
+        "a",
+        "a.b",
+        "unix@/x",
+        "\"",
+        "'",
+        "\\",
+        "\\x4",
+        "${A}",
+        "\"$A\"",
+        "#",
+        ".if",
+        ".else",
+        ".endif",
+        "defined(A)",
+        "(",
+        "!",
+        "&&",
+        "1",
+        "-1",
+        "99999999999999999999",
+        "10s",
+        "\0",
+        "\r",
+        "é",
+        "%[path]",
+        "httpchk",
+        "GET",
+        "http-check",
+        "expect",
+        "status",
+        "200-",
+        "balance",
+        "source",
+        "check",
+        "inter",
+        "id",
+        "name",
+        "default-server",
+        "tune.bufsize",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(picks in proptest::collection::vec(0..PIECES.len(), 0..60), glue in 0..3usize) {
+            let glue = ["", " ", " "][glue];
+            let text: Vec<&str> = picks.iter().map(|pick| PIECES[*pick]).collect();
+            let loaded = load_text("g.cfg", &text.join(glue));
+            proptest::prop_assert_eq!(loaded.config.is_none(), loaded.findings.fatal());
+            for finding in loaded.findings.iter() {
+                let _ = finding.explain();
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(line in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = word::split(&line, &Env::empty());
+            let _ = load_text("g.cfg", &format!("global\n {}\n", String::from_utf8_lossy(&line)));
+        }
+    }
+
     #[test]
     fn nothing_panics_on_garbage() {
         for text in [

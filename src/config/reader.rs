@@ -343,6 +343,10 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         scope.alert(text);
         return;
     }
+    // Rows that do not say which word is wrong mean their first argument.
+    if let Some(word) = words.get(used) {
+        scope.point_at(word);
+    }
     if let Err(text) = (row.parse)(scope, words) {
         scope.alert(text);
     }
