@@ -105,18 +105,6 @@ impl Head {
 
     // The start line.
 
-    /// Appends `METHOD uri VERSION` without a line end, as logs show it; gives the place of the URI in it.
-    pub fn write_request_line_to(&self, out: &mut Vec<u8>) -> (usize, usize) {
-        out.extend_from_slice(self.method_token());
-        out.push(b' ');
-        let start = out.len();
-        out.extend_from_slice(self.uri());
-        let end = out.len();
-        out.push(b' ');
-        out.extend_from_slice(self.version_text());
-        (start, end)
-    }
-
     /// Octets of the head as HAProxy counts them for %B, %U and its statistics: those of its internal form,
     /// which has no blanks or line ends, but a fixed part of the start line and an end mark.
     pub fn counted_bytes(&self) -> u64 {

@@ -119,6 +119,8 @@ pub struct Exchange {
     pub reply_sent: usize,
     /// The request had no body.
     pub request_has_no_body: bool,
+    /// The client let its timeout pass in the middle of the request's body.
+    pub client_late: bool,
     /// The answer that a tarpitted request gets in the end.
     pub held: Option<Box<Reply>>,
     /// The end was logged already (`option logasap`).
@@ -152,6 +154,7 @@ impl Default for Exchange {
             reply: Vec::new(),
             reply_sent: 0,
             request_has_no_body: true,
+            client_late: false,
             held: None,
             logged: false,
         }

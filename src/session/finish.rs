@@ -119,6 +119,7 @@ fn log(turn: &mut Turn<'_>) {
 /// A connection that ended without a request: closed, reset or timed out by the client.
 pub fn log_nothing(turn: &mut Turn<'_>, cause: Cause) {
     turn.exchange.facts.bad_request = true;
+    turn.exchange.facts.status = Some(400);
     turn.exchange.facts.termination = Termination { cause, phase: Doing::Request, ..Termination::default() };
     turn.exchange.facts.ended = Some(turn.services.now);
     note_concurrency(turn);

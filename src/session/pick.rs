@@ -92,4 +92,5 @@ pub fn leave(turn: &mut Turn<'_>) {
     turn.services.count_dequeued(backend, server);
     turn.exchange.facts.queue_left = Some(turn.services.now);
     turn.exchange.phase_deadline = Tick::NEVER;
+    turn.exchange.phase = Phase::Pick;
 }

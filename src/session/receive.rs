@@ -1,7 +1,8 @@
 //! Phase receive: the request's head arrives.
 
 use super::{After, Phase, Step, Turn};
-use crate::h1::{self, Parsed, framing, persistence};
+use crate::h1::{self, Body, BodyDecoder, Framing, ParseError, Parsed, framing, persistence};
+use crate::http::Head;
 use crate::log::format::Moment;
 use crate::proxy::{ConnectionMode, frontend::ClientTimeouts};
 use crate::sample::facts::{Cause, Phase as Doing};
@@ -56,7 +57,7 @@ fn aborted(turn: &mut Turn<'_>) -> Step {
     reply::error(turn, 400, Cause::ClientAbort, Doing::Request)
 }
 
-fn refuse(turn: &mut Turn<'_>, error: h1::ParseError) -> Step {
+fn refuse(turn: &mut Turn<'_>, error: ParseError) -> Step {
     let frontend = turn.session.frontend;
     turn.services.capture_bad_request(turn.session, &error);
     turn.exchange.facts.bad_request = true;
@@ -68,12 +69,15 @@ fn refuse(turn: &mut Turn<'_>, error: h1::ParseError) -> Step {
 fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     let exchange = &mut *turn.exchange;
     exchange.phase_deadline = Tick::NEVER;
-    exchange.facts.request_received = Some(turn.services.now);
-    exchange.facts.uri = exchange.request.write_request_line_to(&mut exchange.facts.request_line);
-    let framing = match framing::request(&mut exchange.request) {
+    let received = turn.session.client.received();
+    exchange.facts.uri = request_line(&exchange.request, &received[..head_bytes], &mut exchange.facts.request_line);
+    let framing = framing::request(&mut exchange.request);
+    let framing = framing.and_then(|framing| check_body_start(framing, &received[head_bytes..]));
+    let framing = match framing {
         Ok(framing) => framing,
         Err(error) => return refuse(turn, error),
     };
+    exchange.facts.request_received = Some(turn.services.now);
     turn.session.client.consume(head_bytes, &mut turn.services.buffers);
     let asked = persistence::take(&mut exchange.request);
     exchange.facts.bytes_in += exchange.request.counted_bytes();
@@ -88,4 +92,34 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     exchange.facts.request_counter = turn.services.requests;
     finish::log_at(turn, Moment::Request);
     Step::Go(Phase::Inspect)
+}
+
+/// Looks at what has come of the body with the head: a request that is invalid from the start reaches no server.
+fn check_body_start(framing: Framing, mut bytes: &[u8]) -> Result<Framing, ParseError> {
+    if framing.body == Body::Chunked {
+        let mut decoder = BodyDecoder::new(framing.body);
+        while !bytes.is_empty() && !decoder.is_done() {
+            let scan = decoder.scan(bytes)?;
+            if scan.consumed() == 0 {
+                break;
+            }
+            bytes = &bytes[scan.consumed()..];
+        }
+    }
+    Ok(framing)
+}
+
+/// Writes the request line as logs show it, its version as it was received; gives the place of the URI.
+fn request_line(head: &Head, raw: &[u8], out: &mut Vec<u8>) -> (usize, usize) {
+    out.extend_from_slice(head.method_token());
+    out.push(b' ');
+    let start = out.len();
+    out.extend_from_slice(head.uri());
+    let end = out.len();
+    out.push(b' ');
+    let line = raw.trim_ascii_start();
+    let line = &line[..memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len())];
+    let version = memchr::memrchr(b' ', line).map_or(&b""[..], |at| &line[at + 1..]);
+    out.extend_from_slice(version);
+    (start, end)
 }

@@ -70,6 +70,10 @@ fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
         Err(Trouble::Invalid(_)) => return Err(bad_request_body(turn)),
     };
     turn.exchange.facts.bytes_in += moved.counted;
+    if !turn.exchange.answered && turn.client_gave_up() {
+        turn.count_everywhere(Count::ClientAborts);
+        return Err(reply::error(turn, 400, Cause::ClientAbort, Doing::Headers));
+    }
     if turn.session.client.unwritable.is_some() || turn.session.client.broken.is_some() {
         return Err(client_left(turn));
     }
@@ -124,9 +128,6 @@ fn client_left(turn: &mut Turn<'_>) -> Step {
     let doing = if turn.exchange.answered { Doing::Data } else { Doing::Headers };
     let doing = if turn.exchange.upload.complete { doing } else { Doing::Data };
     turn.count_everywhere(Count::ClientAborts);
-    if !turn.exchange.answered && turn.session.client.unwritable.is_none() && turn.session.client.broken.is_none() {
-        return reply::error(turn, 400, Cause::ClientAbort, doing);
-    }
     turn.abandon(Cause::ClientAbort, doing)
 }
 
@@ -140,14 +141,13 @@ fn bad_request_body(turn: &mut Turn<'_>) -> Step {
 
 /// The server ended, broke or garbled its answer's body: the client sees that it is cut.
 fn server_left(turn: &mut Turn<'_>, trouble: Trouble) -> Step {
-    let cause = if trouble == Trouble::Cut { Cause::ServerAbort } else { Cause::Proxy };
     if trouble == Trouble::Cut {
         turn.count_everywhere(Count::ServerAborts);
     } else {
         turn.count_response_error();
     }
     turn.exchange.server_keeps = false;
-    turn.abandon(cause, Doing::Data)
+    turn.abandon(Cause::ServerAbort, Doing::Data)
 }
 
 /// Sets the deadlines of both sides after what moved.
@@ -159,14 +159,14 @@ fn refresh(turn: &mut Turn<'_>, up: &Moved, down: &Moved) {
     let exchange = &mut *turn.exchange;
     let after = |timeout: Option<Millis>| timeout.map_or(Tick::NEVER, |timeout| now + timeout);
 
-    let client_owes = (!exchange.upload.complete && !server_pending) || client_pending;
+    let client_owes = (!exchange.upload.complete && !server_pending && !exchange.client_late) || client_pending;
     let client_acted = up.received + down.sent > 0;
     if !client_owes {
         exchange.client_deadline = Tick::NEVER;
     } else if client_acted || exchange.client_deadline == Tick::NEVER {
         exchange.client_deadline = after(turn.services.config[turn.session.frontend].timeouts.client);
     }
-    let server_owes = server_pending || (exchange.upload.complete && !exchange.download.complete && !client_pending);
+    let server_owes = server_pending || (!exchange.download.complete && !client_pending);
     let server_acted = down.received + up.sent > 0;
     if !server_owes {
         exchange.server_deadline = Tick::NEVER;
@@ -183,15 +183,17 @@ fn expired(turn: &mut Turn<'_>) -> Step {
             return turn.abandon(Cause::ServerTimeout, Doing::Data);
         }
         turn.count_response_error();
-        let doing = if turn.exchange.upload.complete { Doing::Headers } else { Doing::Data };
-        return reply::error(turn, 504, Cause::ServerTimeout, doing);
+        return reply::error(turn, 504, Cause::ServerTimeout, Doing::Headers);
     }
     if now >= turn.exchange.client_deadline {
-        turn.exchange.server_keeps = false;
         if turn.exchange.answered {
+            turn.exchange.server_keeps = false;
             return turn.abandon(Cause::ClientTimeout, Doing::Data);
         }
-        return reply::error(turn, 408, Cause::ClientTimeout, Doing::Data);
+        // The request's body does not come. The server may still answer what it has seen of it, and it is
+        // the server's timeout that ends the wait, as in HAProxy.
+        turn.exchange.client_late = true;
+        turn.exchange.client_deadline = Tick::NEVER;
     }
     Step::Wait
 }

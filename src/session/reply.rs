@@ -105,6 +105,9 @@ pub fn tarpit(turn: &mut Turn<'_>, until: Tick) -> Step {
     if turn.services.now.tick() < until {
         return Step::Wait;
     }
+    // HAProxy counts the time in the trap as time in a queue.
+    turn.exchange.facts.request_received = None;
+    turn.exchange.facts.queue_left = Some(turn.services.now);
     match turn.exchange.held.take() {
         Some(answer) => rendered(turn, &answer, Cause::Proxy, Doing::Tarpit),
         None => error(turn, 500, Cause::Proxy, Doing::Tarpit),

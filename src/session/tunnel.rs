@@ -16,6 +16,11 @@ pub fn begin(turn: &mut Turn<'_>) {
     turn.exchange.download = Flow::default();
     turn.exchange.client_keeps = false;
     turn.exchange.server_keeps = false;
+    if let Some(key) = turn.exchange.upstream {
+        // What came together with the heads belongs to the tunnel.
+        turn.exchange.facts.bytes_in += turn.session.client.received().len() as u64;
+        turn.exchange.facts.bytes_out += turn.services.upstreams.get(key).connection.received().len() as u64;
+    }
     refresh(turn, true, true);
 }
 
@@ -33,7 +38,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let mut moved_down = Direction { from: server, to: client, flow: &mut exchange.download, splice: splice.response };
     let down = moved_down.run(buffers, pipes);
     exchange.facts.bytes_in += up.received;
-    exchange.facts.bytes_out += down.sent;
+    exchange.facts.bytes_out += down.received;
     if up.received + up.sent + down.received + down.sent > 0 {
         refresh(turn, true, true);
     }

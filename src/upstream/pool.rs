@@ -11,7 +11,7 @@ use crate::buffer::Pool as Buffers;
 use crate::proxy::backend::Reuse;
 use crate::proxy::{Config, ServerId};
 use crate::stats::{Count, Counters};
-use crate::time::Tick;
+use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::net::{ConnectOptions, Target};
 use crate::transport::{Connection, Net};
@@ -45,21 +45,46 @@ pub enum User {
     },
 }
 
-/// Idle connections of one server.
+/// The connections of one server, and how many of them it is likely to need.
 #[derive(Debug, Default)]
-struct Idle {
+struct Share {
     proven: Vec<usize>,
     fresh: Vec<usize>,
-    /// Fewest idle connections since the last purge: so many were not needed in that time.
-    unneeded: usize,
+    /// Lent at the moment.
+    used: usize,
+    /// Most that were lent at a time since the last purge.
+    used_max: usize,
+    /// Estimate of how many are needed: rises at once with use, and falls with each purge.
+    needed: usize,
     next_purge: Option<Tick>,
+}
+
+impl Share {
+    fn idle(&self) -> usize {
+        self.proven.len() + self.fresh.len()
+    }
+
+    fn take(&mut self) {
+        self.used += 1;
+        self.used_max = self.used_max.max(self.used);
+        self.needed = self.needed.max(self.used);
+    }
+
+    /// Connections beyond what is likely to be needed.
+    fn excess(&self) -> usize {
+        (self.used + self.idle()).saturating_sub(self.used.max(self.needed))
+    }
+
+    fn stack(&mut self, proven: bool) -> &mut Vec<usize> {
+        if proven { &mut self.proven } else { &mut self.fresh }
+    }
 }
 
 /// All connections to servers.
 #[derive(Debug)]
 pub struct Upstreams {
     slab: Slab<Upstream>,
-    idle: Vec<Idle>,
+    shares: Vec<Share>,
     generation: u32,
     next_purge: Tick,
 }
@@ -67,8 +92,8 @@ pub struct Upstreams {
 impl Upstreams {
     /// None yet, for so many servers.
     pub fn new(servers: usize) -> Upstreams {
-        let idle = std::iter::repeat_with(Idle::default).take(servers).collect();
-        Upstreams { slab: Slab::new(), idle, generation: 0, next_purge: Tick::NEVER }
+        let shares = std::iter::repeat_with(Share::default).take(servers).collect();
+        Upstreams { slab: Slab::new(), shares, generation: 0, next_purge: Tick::NEVER }
     }
 
     /// Connections open or being made.
@@ -112,6 +137,7 @@ impl Upstreams {
         let stream = net.connect(target, options, token)?;
         let connection = Connection::new(stream);
         entry.insert(Upstream { connection, server, token, user: User::Session(session), exchanges: 1 });
+        self.shares[server.0 as usize].take();
         Ok(key)
     }
 
@@ -125,18 +151,18 @@ impl Upstreams {
         session: usize,
         counters: &Counters,
     ) -> Option<usize> {
-        let idle = &mut self.idle[server.0 as usize];
+        let share = &mut self.shares[server.0 as usize];
         let (proven, fresh) = match reuse {
             Reuse::Never => (false, false),
             Reuse::Safe => (!first, !first),
             Reuse::Aggressive => (true, !first),
             Reuse::Always => (true, true),
         };
-        let key = match idle.proven.pop_if(|_| proven) {
+        let key = match share.proven.pop_if(|_| proven) {
             Some(key) => key,
-            None => idle.fresh.pop_if(|_| fresh)?,
+            None => share.fresh.pop_if(|_| fresh)?,
         };
-        idle.unneeded = idle.unneeded.min(idle.proven.len() + idle.fresh.len());
+        share.take();
         let upstream = &mut self.slab[key];
         upstream.user = User::Session(session);
         upstream.exchanges += 1;
@@ -144,24 +170,29 @@ impl Upstreams {
         Some(key)
     }
 
-    /// Takes a connection back as idle. It is closed instead when the server keeps enough of them
-    /// (`pool-max-conn`) or when the peer has ended it or has sent something that nobody asked for.
+    /// Takes a connection back as idle. It is closed instead when the server has as many as it is likely to
+    /// need (`pool-low-conn` more, `pool-max-conn` at most), or when the peer has ended it or has sent
+    /// something that nobody asked for.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
         let upstream = &mut self.slab[key];
         let connection = &upstream.connection;
         let settings = &config[upstream.server];
-        let idle = &mut self.idle[upstream.server.0 as usize];
-        let count = idle.proven.len() + idle.fresh.len();
+        let share = &mut self.shares[upstream.server.0 as usize];
         let sound = !connection.is_over() && !connection.shut && connection.unwritable.is_none();
         let silent = connection.received().is_empty() && connection.pending() == 0 && !connection.readable;
-        if !sound || !silent || settings.pool_max_conn.is_some_and(|max| count >= max as usize) {
+        let (used, idle) = (share.used - 1, share.idle());
+        let needed = used + idle < used.max(share.needed) + settings.pool_low_conn as usize;
+        let allowed =
+            settings.pool_purge_delay > Millis(0) && settings.pool_max_conn.is_none_or(|max| idle < max as usize);
+        if !sound || !silent || !needed || !allowed {
             return self.close(key, counters, buffers);
         }
+        share.used = used;
         let proven = upstream.exchanges > 1;
-        let stack = if proven { &mut idle.proven } else { &mut idle.fresh };
+        let stack = share.stack(proven);
         upstream.user = User::Idle { proven, at: stack.len() };
         stack.push(key);
-        let purge = *idle.next_purge.get_or_insert(now + settings.pool_purge_delay);
+        let purge = *share.next_purge.get_or_insert(now + settings.pool_purge_delay);
         self.next_purge = self.next_purge.min(purge);
         counters.server(upstream.server).add(Count::IdleCurrent, 1);
     }
@@ -170,16 +201,17 @@ impl Upstreams {
     pub fn close(&mut self, key: usize, counters: &Counters, buffers: &mut Buffers) {
         let mut upstream = self.slab.remove(key);
         upstream.connection.release(buffers);
-        if let User::Idle { proven, at } = upstream.user {
-            let idle = &mut self.idle[upstream.server.0 as usize];
-            let stack = if proven { &mut idle.proven } else { &mut idle.fresh };
-            stack.swap_remove(at);
-            if let Some(&moved) = stack.get(at) {
-                self.slab[moved].user = User::Idle { proven, at };
-            }
-            idle.unneeded = idle.unneeded.min(idle.proven.len() + idle.fresh.len());
-            counters.server(upstream.server).sub(Count::IdleCurrent, 1);
+        let share = &mut self.shares[upstream.server.0 as usize];
+        let User::Idle { proven, at } = upstream.user else {
+            share.used -= 1;
+            return;
+        };
+        let stack = share.stack(proven);
+        stack.swap_remove(at);
+        if let Some(&moved) = stack.get(at) {
+            self.slab[moved].user = User::Idle { proven, at };
         }
+        counters.server(upstream.server).sub(Count::IdleCurrent, 1);
     }
 
     /// Closes all idle connections of a server (it went down, or the worker stops).
@@ -189,21 +221,24 @@ impl Upstreams {
         }
     }
 
-    /// Closes half of what each server did not need since its last purge (`pool-purge-delay`).
+    /// Lowers the estimate of what each server needs and closes half of what it has beyond that
+    /// (`pool-purge-delay`).
     pub fn purge(&mut self, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
         let mut next = Tick::NEVER;
-        for index in 0..self.idle.len() {
+        for index in 0..self.shares.len() {
             let server = ServerId(index as u32);
-            if self.idle[index].next_purge.is_some_and(|at| at <= now) {
-                for _ in 0..self.idle[index].unneeded.div_ceil(2) {
+            if self.shares[index].next_purge.is_some_and(|at| at <= now) {
+                let share = &mut self.shares[index];
+                share.needed = (share.needed + share.used_max) / 2;
+                share.used_max = share.used;
+                for _ in 0..share.excess().div_ceil(2) {
                     let Some(key) = self.oldest_idle(server) else { break };
                     self.close(key, counters, buffers);
                 }
-                let idle = &mut self.idle[index];
-                idle.unneeded = idle.proven.len() + idle.fresh.len();
-                idle.next_purge = (idle.unneeded > 0).then(|| now + config[server].pool_purge_delay);
+                let share = &mut self.shares[index];
+                share.next_purge = (share.idle() > 0).then(|| now + config[server].pool_purge_delay);
             }
-            next = next.min(self.idle[index].next_purge.unwrap_or(Tick::NEVER));
+            next = next.min(self.shares[index].next_purge.unwrap_or(Tick::NEVER));
         }
         self.next_purge = next;
     }
@@ -213,14 +248,27 @@ impl Upstreams {
         self.next_purge
     }
 
-    /// Idle connections of a server: proven and fresh.
-    pub fn idle_counts(&self, server: ServerId) -> (usize, usize) {
-        let idle = &self.idle[server.0 as usize];
-        (idle.proven.len(), idle.fresh.len())
+    /// What a server has and is likely to need (`show servers conn`).
+    pub fn usage(&self, server: ServerId) -> Usage {
+        let share = &self.shares[server.0 as usize];
+        Usage { proven: share.proven.len(), fresh: share.fresh.len(), used: share.used, needed: share.needed }
     }
 
     fn oldest_idle(&self, server: ServerId) -> Option<usize> {
-        let idle = &self.idle[server.0 as usize];
-        idle.fresh.first().or(idle.proven.first()).copied()
+        let share = &self.shares[server.0 as usize];
+        share.fresh.first().or(share.proven.first()).copied()
     }
+}
+
+/// Connections of one server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Idle, and used more than once.
+    pub proven: usize,
+    /// Idle, and used once.
+    pub fresh: usize,
+    /// Lent.
+    pub used: usize,
+    /// Estimate of how many are needed.
+    pub needed: usize,
 }

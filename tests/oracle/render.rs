@@ -85,9 +85,18 @@ fn line(bytes: &[u8]) -> String {
     if bytes.len() <= LINE_BYTES_MAX {
         return readable(bytes);
     }
-    let sum = bytes
+    let sum = name_lowered(bytes)
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
     let start = bytes[..60].escape_ascii();
     format!("{start}... [{} bytes, checksum {sum:016x}]", bytes.len())
+}
+
+/// A header line with its name in lower case; any other line as it is.
+fn name_lowered(bytes: &[u8]) -> Vec<u8> {
+    let mut line = bytes.to_vec();
+    if let Some(colon) = line.iter().position(|byte| *byte == b':') {
+        line[..colon].make_ascii_lowercase();
+    }
+    line
 }
