@@ -29,6 +29,10 @@ impl Condition {
         let (mut starts_group, mut negated) = (true, false);
         while let Some((word, after)) = rest.split_first() {
             rest = after;
+            if word.text.is_empty() {
+                // An empty word ends a line, here as everywhere.
+                break;
+            }
             if word.text == "or" || word.text == "||" {
                 (starts_group, negated) = (true, false);
                 continue;
@@ -38,8 +42,8 @@ impl Condition {
             let acl = match name {
                 "" => continue,
                 "{" => {
-                    let close = after.iter().position(|word| word.text == "}");
-                    let close = close.ok_or("missing closing '}' in condition")?;
+                    let close = after.iter().position(|word| word.text.is_empty() || word.text == "}");
+                    let close = close.filter(|at| after[*at].text == "}").ok_or("missing closing '}' in condition")?;
                     rest = &after[close + 1..];
                     acls.anonymous(&after[..close], scope)?
                 }

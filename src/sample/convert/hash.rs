@@ -23,14 +23,15 @@ pub(super) const CONVERTERS: &[Converter] = &[
     row!("sdbm", |bytes: &[u8]| sdbm(bytes, false)),
 ];
 
-/// Bob Jenkins' integer hash with full avalanche.
+/// Bob Jenkins' integer hash with full avalanche, its two lowest bits added to the two highest.
 pub fn avalanche(mut a: u32) -> u32 {
     a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
     a = (a ^ 0xc761_c23c) ^ (a >> 19);
     a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
     a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
     a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    (a ^ 0xb55a_4f09) ^ (a >> 16)
+    a = (a ^ 0xb55a_4f09) ^ (a >> 16);
+    a.wrapping_mul(0xc000_0001)
 }
 
 /// The hash of the SDBM database library, mixed where asked.
@@ -67,5 +68,7 @@ mod tests {
         assert_eq!(reflected_crc(b"abc", 0x82f6_3b78), 910_901_175);
         assert_eq!(djb2(b"abc"), 193_485_963);
         assert_eq!(sdbm(b"abc", false), 807_794_786);
+        assert_eq!(sdbm(b"h/", true), 1_983_837_113);
+        assert_eq!(sdbm(b"h", true), 1_228_821_030);
     }
 }
