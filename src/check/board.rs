@@ -20,8 +20,6 @@ enum Number {
     Code,
     Duration,
     Flags,
-    Failures,
-    Downs,
     ChangedAt,
     Downtime,
     End,
@@ -55,8 +53,6 @@ impl ServerBoard {
             (Number::Code, u64::from(state.last.code)),
             (Number::Duration, state.last.duration.0),
             (Number::Flags, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()),
-            (Number::Failures, state.failures),
-            (Number::Downs, state.downs),
             (Number::ChangedAt, state.changed_at),
             (Number::Downtime, state.downtime),
         ];
@@ -86,8 +82,6 @@ impl ServerBoard {
             is_checked: flags & CHECKED != 0,
             checks_enabled: flags & ENABLED != 0,
             in_progress: flags & IN_PROGRESS != 0,
-            failures: number(Number::Failures),
-            downs: number(Number::Downs),
             changed_at: number(Number::ChangedAt),
             downtime: number(Number::Downtime),
         }
@@ -106,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_published_is_read() {
-        let board = Arena::with_capacity(4096).and_then(|mut arena| Ok(arena.board(NUMBERS).unwrap())).unwrap();
+        let board = Arena::with_capacity(4096).unwrap().board(NUMBERS).unwrap();
         let board = ServerBoard::new(board);
         let mut state = ServerState::new(Some((2, 3)), 7, false, 1_000);
         let before = board.generation();

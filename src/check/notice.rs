@@ -3,18 +3,15 @@
 
 use std::fmt::Write;
 
+use super::result::Verdict;
 use super::server::{Cause, Change, ServerState};
-
-/// Syslog severities used here.
-const EMERGENCY: u8 = 0;
-const ALERT: u8 = 1;
-const NOTICE: u8 = 5;
+use crate::log::Level;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Syslog severity, 0 to 7.
-    pub severity: u8,
+    /// Severity in the log.
+    pub level: Level,
     /// The text for the log.
     pub log: String,
     /// The text for standard error.
@@ -48,13 +45,13 @@ pub struct Tally {
 }
 
 impl Notice {
-    fn new(severity: u8, text: String) -> Notice {
-        Notice { severity, stderr: text.clone(), log: text }
+    fn new(level: Level, text: String) -> Notice {
+        Notice { level, stderr: text.clone(), log: text }
     }
 
-    /// The label on standard error: `ALERT` or `WARNING`.
+    /// Whether standard error has it as an `ALERT`; as a `WARNING` otherwise.
     pub fn is_alert(&self) -> bool {
-        self.severity == EMERGENCY
+        self.level == Level::Emerg
     }
 }
 
@@ -72,15 +69,15 @@ pub fn announce(
         Cause::Check => format!(", {}", state.last),
         Cause::Order => ", changed from CLI".into(),
     };
-    let loud = |quiet| if quiet { NOTICE } else { ALERT };
+    let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");
     let up = state.is_up();
-    let (severity, text) = match change {
+    let (level, text) = match change {
         Change::Down { cause: why, quiet } => (loud(quiet), format!("{server} is DOWN{}.{}", cause(why), tally.left())),
-        Change::Up { cause: why } => (NOTICE, format!("{server} is UP{}.{}", cause(why), tally.online())),
-        Change::Stopping { cause: why } => (NOTICE, format!("{server} is stopping{}.{}", cause(why), tally.online())),
+        Change::Up { cause: why } => (Level::Notice, format!("{server} is UP{}.{}", cause(why), tally.online())),
+        Change::Stopping { cause: why } => (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online())),
         Change::Maintenance { was_down: true, .. } => {
-            (NOTICE, format!("{server} was DOWN and now enters maintenance."))
+            (Level::Notice, format!("{server} was DOWN and now enters maintenance."))
         }
         Change::Maintenance { was_down: false, quiet } => {
             (loud(quiet), format!("{server} is going DOWN for maintenance.{}", tally.left()))
@@ -91,22 +88,22 @@ pub fn announce(
                 (true, true) => "UP/DRAIN",
                 (true, false) => "UP/READY",
             };
-            (NOTICE, format!("{server} is {word} (leaving forced maintenance)."))
+            (Level::Notice, format!("{server} is {word} (leaving forced maintenance)."))
         }
         Change::Drain => {
             let figures = if up { tally.online() } else { tally.left() };
-            (NOTICE, format!("{server} enters drain state.{figures}"))
+            (Level::Notice, format!("{server} enters drain state.{figures}"))
         }
         Change::Undrain => {
             let word = if up { "UP" } else { "DOWN" };
-            (NOTICE, format!("{server} is {word} (leaving forced drain)."))
+            (Level::Notice, format!("{server} is {word} (leaving forced drain)."))
         }
     };
-    let mut notices = vec![Notice::new(severity, text)];
+    let mut notices = vec![Notice::new(level, text)];
     let may_remain =
         matches!(change, Change::Down { .. } | Change::Up { .. } | Change::Stopping { .. } | Change::Ready);
     if may_remain && state.admin.is_draining() {
-        notices.push(Notice::new(NOTICE, remains));
+        notices.push(Notice::new(Level::Notice, remains));
     }
     notices
 }
@@ -114,7 +111,7 @@ pub fn announce(
 /// Says that a backend has lost its last usable server.
 pub fn no_server(backend: &str) -> Notice {
     Notice {
-        severity: EMERGENCY,
+        level: Level::Emerg,
         log: format!("backend {backend} has no server available!"),
         stderr: format!("backend '{backend}' has no server available!"),
     }
@@ -122,7 +119,6 @@ pub fn no_server(backend: &str) -> Notice {
 
 /// The line of `option log-health-checks` for a check that changed something.
 pub fn health_check(names: Names<'_>, state: &ServerState) -> Notice {
-    use super::result::Verdict;
     let kind = if names.is_backup { "backup " } else { "" };
     let result = match state.last.status.verdict() {
         Verdict::Failed => "failed",
@@ -138,7 +134,7 @@ pub fn health_check(names: Names<'_>, state: &ServerState) -> Notice {
     let (backend, server) = (names.backend, names.server);
     let text =
         format!("Health check for {kind}server {backend}/{server} {result}, {}, status: {at}/{of} {word}.", state.last);
-    Notice::new(NOTICE, text)
+    Notice::new(Level::Notice, text)
 }
 
 impl Names<'_> {

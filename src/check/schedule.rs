@@ -26,10 +26,12 @@ pub fn spread(interval: Millis, percent: u32, random: u32) -> Millis {
 }
 
 /// How long after the start each of the checks runs first, in the order of the configuration: spread over
-/// the shortest interval of all, or over `max_spread` (`max-spread-checks`) if that is less.
-pub fn first_delays(inters: &[Millis], max_spread: Option<Millis>) -> Vec<Millis> {
-    let window = inters.iter().copied().chain(max_spread).min().unwrap_or_default();
-    let count = inters.len() as u64;
+/// the longest of the intervals with which they begin, or over `max_spread` (`max-spread-checks`) if that
+/// is less. (The manual says the shortest; HAProxy 2.6 takes the longest.)
+pub fn first_delays(intervals: &[Millis], max_spread: Option<Millis>) -> Vec<Millis> {
+    let longest = intervals.iter().copied().max().unwrap_or_default();
+    let window = max_spread.map_or(longest, |max| max.min(longest));
+    let count = intervals.len() as u64;
     (0..count).map(|which| Millis(window.0 * which / count)).collect()
 }
 
@@ -60,10 +62,10 @@ mod tests {
     }
 
     #[test]
-    fn first_checks_spread_over_the_shortest_interval() {
-        let inters = [2000, 200, 1000, 200].map(Millis);
-        assert_eq!(first_delays(&inters, None), [0, 50, 100, 150].map(Millis));
-        assert_eq!(first_delays(&inters, Some(Millis(20))), [0, 5, 10, 15].map(Millis));
+    fn first_checks_spread_over_the_longest_interval() {
+        let intervals = [200, 1000, 300, 100].map(Millis);
+        assert_eq!(first_delays(&intervals, None), [0, 250, 500, 750].map(Millis));
+        assert_eq!(first_delays(&intervals, Some(Millis(400))), [0, 100, 200, 300].map(Millis));
         assert!(first_delays(&[], None).is_empty());
     }
 

@@ -87,10 +87,6 @@ pub struct ServerState {
     pub checks_enabled: bool,
     /// A check is under way.
     pub in_progress: bool,
-    /// Checks that failed while the server was up, and times that it went down.
-    pub failures: u64,
-    /// Times that it went down by checks or by order.
-    pub downs: u64,
     /// Wall-clock second of the last change (`lastchg`).
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
@@ -146,8 +142,24 @@ pub enum Change {
 pub struct CheckEffect {
     /// Status or health changed: `option log-health-checks` logs that.
     pub reported: bool,
+    /// The check failed while the server was up (`chkfail`).
+    pub failed: bool,
     /// The server went up, down or out.
     pub change: Option<Change>,
+}
+
+impl Change {
+    /// The server is no longer up (`chkdown`).
+    pub fn is_down(self) -> bool {
+        matches!(self, Change::Down { .. } | Change::Maintenance { was_down: false, .. })
+    }
+}
+
+impl From<Option<Change>> for CheckEffect {
+    /// The effect of an order.
+    fn from(change: Option<Change>) -> CheckEffect {
+        CheckEffect { change, ..CheckEffect::default() }
+    }
 }
 
 impl ServerState {
@@ -163,8 +175,6 @@ impl ServerState {
             is_checked: checked.is_some(),
             checks_enabled: checked.is_some(),
             in_progress: false,
-            failures: 0,
-            downs: 0,
             changed_at: now_s,
             downtime: 0,
         };
@@ -178,20 +188,16 @@ impl ServerState {
 
     /// A check ended.
     pub fn checked(&mut self, outcome: Outcome, now_s: u64) -> CheckEffect {
-        let changed_status = outcome.status != self.last.status;
-        self.last = outcome;
         self.in_progress = false;
         if self.admin.is_maintenance() {
             return CheckEffect::default();
         }
+        let changed_status = outcome.status != self.last.status;
+        self.last = outcome;
         let verdict = self.last.status.verdict();
+        let failed = verdict == Verdict::Failed && self.health.is_up();
         let step = match verdict {
-            Verdict::Failed => {
-                if self.health.is_up() {
-                    self.failures += 1;
-                }
-                self.health.failed()
-            }
+            Verdict::Failed => self.health.failed(),
             Verdict::Passed | Verdict::Conditional => self.health.passed(),
             Verdict::Unknown => Step::None,
         };
@@ -201,7 +207,7 @@ impl ServerState {
             Verdict::Conditional if self.health.is_up() => self.go_stopping(Cause::Check, now_s),
             _ => None,
         };
-        CheckEffect { reported: changed_status || step != Step::None, change }
+        CheckEffect { reported: changed_status || step != Step::None, failed, change }
     }
 
     /// `set server … health up|stopping|down`.
@@ -240,9 +246,6 @@ impl ServerState {
         let was_down = self.operation == Operation::Stopped;
         self.health.set_down();
         self.in_progress = false;
-        if !was_down {
-            self.downs += 1;
-        }
         self.set_operation(Operation::Stopped, now_s);
         Some(Change::Maintenance { was_down, quiet })
     }
@@ -368,7 +371,6 @@ impl ServerState {
             return None;
         }
         let quiet = self.admin.is_draining() || self.operation == Operation::Stopping;
-        self.downs += 1;
         self.set_operation(Operation::Stopped, now_s);
         Some(Change::Down { cause, quiet })
     }

@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::checks::Checks;
 use crate::proxy::{FrontendId, Mode};
 use crate::sample::facts::Cause;
 use crate::session::services::Promotion;
@@ -22,6 +23,8 @@ pub struct Core {
     pub exchanges: Slab<Box<Exchange>>,
     /// Everything that they share.
     pub services: Services,
+    /// Health checks; none until [`Core::start_checks`].
+    pub checks: Checks,
     spare: Vec<Box<Exchange>>,
     generation: u32,
     due: Vec<Token>,
@@ -45,6 +48,7 @@ impl Core {
             sessions: Slab::new(),
             exchanges: Slab::new(),
             services,
+            checks: Checks::default(),
             spare: Vec::new(),
             generation: 0,
             due: Vec::new(),
@@ -111,12 +115,28 @@ impl Core {
         self.services.close_upstream(Some(key));
     }
 
+    /// Begins to check servers; for the one worker that does.
+    pub fn start_checks(&mut self) {
+        self.checks = Checks::start(self.services.config, &mut self.services);
+    }
+
+    /// An event of a health check's socket.
+    pub fn check_event(&mut self, token: Token, ready: Readiness) {
+        self.checks.ready(token, ready, &mut self.services);
+        self.run_promoted();
+    }
+
     /// Lets everything happen whose time has come; `now` is [`Services::now`].
     pub fn expire(&mut self) {
         let now = self.services.now.tick();
         let mut due = std::mem::take(&mut self.due);
         self.services.timers.advance(now.0, &mut due);
         for token in due.drain(..) {
+            if token.kind() == Some(Kind::Check) {
+                self.checks.expired(token, &mut self.services);
+                self.run_promoted();
+                continue;
+            }
             let slot = token.slot();
             if let Some(session) = self.sessions.get_mut(slot).filter(|session| session.token == token) {
                 session.armed = Tick::NEVER;
@@ -144,6 +164,11 @@ impl Core {
     /// Runs a session until it waits, then whoever got a place by that.
     pub fn run(&mut self, slot: usize) {
         self.run_one(slot);
+        self.run_promoted();
+    }
+
+    /// Runs whoever got a place on a server, or has to look for another.
+    pub fn run_promoted(&mut self) {
         while let Some(promotion) = self.services.promoted.pop() {
             self.promote(promotion);
         }

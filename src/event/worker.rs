@@ -143,7 +143,8 @@ impl Worker {
             Some(Kind::Session) => self.core.session_event(token, ready),
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
             Some(Kind::Worker) => self.signalled(),
-            Some(Kind::Check | Kind::Cli) | None => {}
+            Some(Kind::Check) => self.core.check_event(token, ready),
+            Some(Kind::Cli) | None => {}
         }
     }
 }

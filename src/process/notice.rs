@@ -51,6 +51,11 @@ pub fn warning(text: impl Display) {
     print("WARNING", &text);
 }
 
+/// What a running worker has to say of its servers: without the introduction, which belongs to the start.
+pub fn running(is_alert: bool, text: impl Display) {
+    print(if is_alert { "ALERT" } else { "WARNING" }, &text);
+}
+
 /// A suspicious statement, shown in diagnostic mode only: the caller knows.
 pub fn diagnostic(text: impl Display) {
     introduce();

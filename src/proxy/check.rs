@@ -14,6 +14,16 @@ pub enum CheckKind {
     Http(Box<HttpCheck>),
 }
 
+impl CheckKind {
+    /// What is sent once connected; nothing for a TCP check.
+    pub fn request(&self) -> &[u8] {
+        match self {
+            CheckKind::Tcp => &[],
+            CheckKind::Http(check) => &check.request,
+        }
+    }
+}
+
 /// `option httpchk` and `http-check …`.
 #[derive(Clone, Debug, Default)]
 pub struct HttpCheck {

@@ -26,6 +26,7 @@ mod receive;
 mod relay;
 mod reply;
 mod route;
+mod servers;
 pub mod services;
 mod tunnel;
 

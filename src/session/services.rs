@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Exchange, Session};
 use crate::balance::{Balancer, HashType, Member, Weight, Wish, source_hash};
 use crate::buffer::Pool;
+use crate::check::ServerState;
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
 use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
@@ -40,6 +41,8 @@ pub struct Services {
     pub queues: Queues,
     /// One a backend.
     pub balancers: Vec<Balancer>,
+    /// The state of every server; changed by [`Services::change_server`] only.
+    pub servers: Vec<ServerState>,
     /// Whoever got a place on a server and does not know it yet.
     pub promoted: Vec<Promotion>,
     /// Where log lines go.
@@ -95,6 +98,7 @@ impl Services {
             upstreams: Upstreams::new(config.servers.len()),
             queues: Queues::new(config.backends.len(), config.servers.len()),
             balancers: (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect(),
+            servers: super::servers::at_start(config, now.wall_s()),
             promoted: Vec::new(),
             log: Logger::new(config, program),
             scratch: Vec::new(),
@@ -172,8 +176,15 @@ impl Services {
     /// Gives a server's free places to whoever waits for them.
     pub fn serve_queues(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
+        let state = &self.servers[server.0 as usize];
+        let is_usable = state.is_usable();
+        if !state.is_up() {
+            return;
+        }
         while has_place(self.config, &self.counters, server) {
-            let Some((waiting, own)) = self.queues.next_for(backend, server) else { return };
+            // A server that drains still serves those who wait for it.
+            let next = if is_usable { self.queues.next_for(backend, server) } else { self.queues.next_own(server) };
+            let Some((waiting, own)) = next else { return };
             self.count_dequeued(backend, own.then_some(server));
             self.occupy(server);
             self.promoted.push(Promotion { waiting, server: Some(server) });

@@ -71,6 +71,11 @@ impl Queues {
         Some((queue.pop_front()?, from_own))
     }
 
+    /// Takes the next one that waits for `server` and no other; always from the server's own queue.
+    pub fn next_own(&mut self, server: ServerId) -> Option<(Waiting, bool)> {
+        Some((self.servers[server.0 as usize].pop_front()?, true))
+    }
+
     /// Empties a server's queue, for those in it to choose again.
     pub fn drain_server(&mut self, server: ServerId) -> VecDeque<Waiting> {
         std::mem::take(&mut self.servers[server.0 as usize])

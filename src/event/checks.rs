@@ -1,0 +1,239 @@
+//! Runs the health checks: connects, moves bytes and tells the time for [`crate::check::Probe`].
+
+use crate::check::probe::error_text;
+use crate::check::{Next, Outcome, Probe, schedule};
+use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
+use crate::session::Services;
+use crate::time::{Millis, Tick};
+use crate::token::{Kind, Token};
+use crate::transport::Stream;
+use crate::transport::net::{ConnectOptions, Target};
+
+use super::core::Readiness;
+
+/// Octets received at a time.
+const RECEIVE_BYTES: usize = 4096;
+
+/// The checks of all servers that have any.
+#[derive(Default)]
+pub struct Checks {
+    slots: Vec<Slot>,
+    /// State of the generator for `spread-checks`.
+    random: u32,
+}
+
+struct Slot {
+    server: ServerId,
+    settings: &'static CheckSettings,
+    generation: u32,
+    run: Run,
+}
+
+enum Run {
+    /// Until the next check begins.
+    Resting {
+        until: Tick,
+    },
+    Probing {
+        probe: Probe,
+        stream: Stream,
+        established: bool,
+        sent: usize,
+    },
+}
+
+impl Slot {
+    /// When time matters next.
+    fn deadline(&self) -> Tick {
+        match &self.run {
+            Run::Resting { until } => *until,
+            Run::Probing { probe, .. } => probe.deadline(),
+        }
+    }
+}
+
+impl Checks {
+    /// Plans the first check of every server.
+    pub fn start(config: &'static Config, services: &mut Services) -> Checks {
+        let now = services.now.tick();
+        let all = (0..).zip(&config.servers);
+        let checked: Vec<_> = all
+            .filter_map(|(id, server)| Some((ServerId(id), server.check.as_ref()?)))
+            .filter(|(id, _)| !config[config[*id].backend].disabled)
+            .collect();
+        let first = |(id, settings): &(ServerId, &'static CheckSettings)| {
+            schedule::interval(settings, &services.servers[id.0 as usize].health)
+        };
+        let intervals: Vec<Millis> = checked.iter().map(first).collect();
+        let delays = schedule::first_delays(&intervals, None);
+        let mut checks = Checks { slots: Vec::new(), random: now.0 as u32 | 1 };
+        for ((server, settings), delay) in checked.into_iter().zip(delays) {
+            let run = Run::Resting { until: now + delay };
+            checks.slots.push(Slot { server, settings, generation: 0, run });
+            checks.arm(checks.slots.len() - 1, services);
+        }
+        checks
+    }
+
+    /// A timer came out.
+    pub fn expired(&mut self, token: Token, services: &mut Services) {
+        let now = services.now.tick();
+        let at = token.slot();
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| token.is_generation(slot.generation)) else { return };
+        if slot.deadline() > now {
+            return self.arm(at, services);
+        }
+        match &mut slot.run {
+            Run::Resting { .. } => self.begin(at, services),
+            Run::Probing { probe, .. } => {
+                let next = probe.expired(now);
+                self.follow(at, next, services);
+            }
+        }
+    }
+
+    /// A check's socket is ready.
+    pub fn ready(&mut self, token: Token, ready: Readiness, services: &mut Services) {
+        let at = token.slot();
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| token.is_generation(slot.generation)) else { return };
+        let now = services.now.tick();
+        let Run::Probing { probe, stream, established, .. } = &mut slot.run else { return };
+        if !*established {
+            if !ready.writable && !ready.hangup {
+                return;
+            }
+            let backend = &services.config[services.config[slot.server].backend];
+            let next = match stream.take_error() {
+                Some(error) => probe.failed(error_text(&error), now),
+                None => {
+                    *established = true;
+                    probe.connected(&backend.check, &backend.timeouts, now)
+                }
+            };
+            if !self.follow(at, next, services) {
+                return;
+            }
+        }
+        if !ready.writable || self.send(at, services) {
+            self.receive(at, services);
+        }
+    }
+
+    /// Connects for the next check of a server.
+    fn begin(&mut self, at: usize, services: &mut Services) {
+        let slot = &mut self.slots[at];
+        let now = services.now.tick();
+        if !services.servers[slot.server.0 as usize].runs_checks() {
+            return self.rest(at, services);
+        }
+        services.servers[slot.server.0 as usize].check_begins();
+        let server = &services.config[slot.server];
+        let timeouts = &services.config[server.backend].timeouts;
+        let mut probe = Probe::new(now, slot.settings.inter, timeouts);
+        slot.generation = slot.generation.wrapping_add(1);
+        let token = Token::new(Kind::Check, at, slot.generation);
+        let stream = target(&server.address, slot.settings)
+            .and_then(|target| services.net.connect(&target, ConnectOptions::default(), token));
+        match stream {
+            Ok(stream) => {
+                stream.reset_on_close();
+                slot.run = Run::Probing { probe, stream, established: false, sent: 0 };
+                self.arm(at, services);
+            }
+            Err(error) => {
+                if let Next::End(outcome) = probe.failed(error_text(&error), now) {
+                    self.end(at, outcome, services);
+                }
+            }
+        }
+    }
+
+    /// Does what the probe says. Whether the check goes on.
+    fn follow(&mut self, at: usize, next: Next<'_>, services: &mut Services) -> bool {
+        match next {
+            Next::End(outcome) => {
+                self.end(at, outcome, services);
+                false
+            }
+            Next::Send(_) => {
+                self.arm(at, services);
+                self.send(at, services)
+            }
+            Next::Wait => true,
+        }
+    }
+
+    /// Sends what is left of the request. Whether the check goes on.
+    fn send(&mut self, at: usize, services: &mut Services) -> bool {
+        let slot = &mut self.slots[at];
+        let backend = &services.config[services.config[slot.server].backend];
+        let Run::Probing { probe, stream, sent, .. } = &mut slot.run else { return false };
+        let request = backend.check.request();
+        while *sent < request.len() {
+            match stream.send(&request[*sent..], false) {
+                Ok(count) => *sent += count,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    let next = probe.failed(error_text(&error), services.now.tick());
+                    return self.follow(at, next, services);
+                }
+            }
+        }
+        true
+    }
+
+    /// Receives until the check is over or nothing is left.
+    fn receive(&mut self, at: usize, services: &mut Services) {
+        let now = services.now.tick();
+        let mut room = Vec::with_capacity(RECEIVE_BYTES);
+        loop {
+            let slot = &mut self.slots[at];
+            let backend = &services.config[services.config[slot.server].backend];
+            let Run::Probing { probe, stream, .. } = &mut slot.run else { return };
+            room.clear();
+            let next = match stream.recv(&mut room) {
+                Ok(count) => probe.received(&backend.check, &room, count == 0, now),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => probe.failed(error_text(&error), now),
+            };
+            if !self.follow(at, next, services) {
+                return;
+            }
+        }
+    }
+
+    /// A check is over: the server hears of it, and the next one is planned.
+    fn end(&mut self, at: usize, outcome: Outcome, services: &mut Services) {
+        services.change_server(self.slots[at].server, |state, now_s| state.checked(outcome, now_s));
+        self.rest(at, services);
+    }
+
+    fn rest(&mut self, at: usize, services: &mut Services) {
+        let slot = &mut self.slots[at];
+        let health = &services.servers[slot.server.0 as usize].health;
+        let interval = schedule::interval(slot.settings, health);
+        self.random = self.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let spread = schedule::spread(interval, services.config.global.spread_checks, self.random >> 8);
+        slot.run = Run::Resting { until: services.now.tick() + spread };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.arm(at, services);
+    }
+
+    fn arm(&self, at: usize, services: &mut Services) {
+        let slot = &self.slots[at];
+        let token = Token::new(Kind::Check, at, slot.generation);
+        services.timers.insert(slot.deadline().0, token);
+    }
+}
+
+/// Where a check connects.
+fn target(address: &ServerAddress, settings: &CheckSettings) -> std::io::Result<Target> {
+    match address {
+        ServerAddress::Ip(address) => Ok(settings.target(*address).into()),
+        ServerAddress::IpRelative(ip, _) => Ok(settings.target((*ip, 0).into()).into()),
+        other => match (settings.addr, settings.port) {
+            (Some(ip), Some(port)) => Ok(std::net::SocketAddr::new(ip, port).into()),
+            _ => Target::new(other, None),
+        },
+    }
+}

@@ -1,0 +1,100 @@
+//! Servers change: what a check or an order does to a server reaches the algorithm, the queues, the
+//! counters, the log and standard error, in that order.
+
+use super::services::{Promotion, Services};
+use crate::check::notice::{self, Names};
+use crate::check::server::CheckEffect;
+use crate::check::{Change, Notice, ServerState, Tally};
+use crate::process;
+use crate::proxy::backend::Redispatch;
+use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
+use crate::stats::Count;
+
+/// The servers as configured, at the wall-clock second `now_s`.
+pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
+    let state = |server: &crate::proxy::Server| {
+        let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
+        ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s)
+    };
+    config.servers.iter().map(state).collect()
+}
+
+impl Services {
+    /// Lets `event` happen to a server (it is given the wall-clock second) and does all that follows.
+    pub fn change_server(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, u64) -> CheckEffect) {
+        let backend = self.config[id].backend;
+        let had_servers = self.balancers[backend.0 as usize].usable_counts() != (0, 0);
+        let effect = event(&mut self.servers[id.0 as usize], self.now.wall_s());
+        self.tell_balancer(id);
+        let requeued = effect.change.map_or(0, |change| self.requeue(id, change));
+        let row = self.counters.server(id);
+        row.add(Count::CheckFailures, u64::from(effect.failed));
+        row.add(Count::CheckDowns, u64::from(effect.change.is_some_and(Change::is_down)));
+        for notice in self.notices(id, effect, requeued) {
+            self.say(backend, &notice);
+        }
+        let has_servers = self.balancers[backend.0 as usize].usable_counts() != (0, 0);
+        if had_servers && !has_servers {
+            self.counters.backend(backend).add(Count::CheckDowns, 1);
+            self.say(backend, &notice::no_server(&self.config[backend].name));
+        }
+    }
+
+    /// Sets a server's weight, 0 to 256 (`set weight`).
+    pub fn set_server_weight(&mut self, id: ServerId, weight: u32) {
+        self.change_server(id, |state, _| {
+            state.weight = weight;
+            CheckEffect::default()
+        });
+    }
+
+    fn tell_balancer(&mut self, id: ServerId) {
+        let backend = self.config[id].backend;
+        let state = &self.servers[id.0 as usize];
+        let index = id.0 - self.config[backend].servers.start;
+        self.balancers[backend.0 as usize].update(index, state.effective_weight(), state.is_usable());
+    }
+
+    /// Requests that wait for a server that is gone choose again where `option redispatch` lets them; a
+    /// server that came up serves those that wait in the backend's queue. Says how many moved.
+    fn requeue(&mut self, id: ServerId, change: Change) -> u64 {
+        let backend = self.config[id].backend;
+        let before = self.promoted.len();
+        if change.is_down() && self.config[backend].redispatch != Redispatch::Never {
+            for waiting in self.queues.drain_server(id) {
+                self.count_dequeued(backend, Some(id));
+                self.promoted.push(Promotion { waiting, server: None });
+            }
+        } else if !change.is_down() {
+            self.serve_queues(id);
+        }
+        (self.promoted.len() - before) as u64
+    }
+
+    fn notices(&self, id: ServerId, effect: CheckEffect, requeued: u64) -> Vec<Notice> {
+        if !effect.reported && effect.change.is_none() {
+            return Vec::new();
+        }
+        let server = &self.config[id];
+        let backend = &self.config[server.backend];
+        let names = Names { backend: &backend.name, server: &server.name, is_backup: server.backup };
+        let state = &self.servers[id.0 as usize];
+        let mut notices = Vec::new();
+        if effect.reported && backend.log_health_checks {
+            notices.push(notice::health_check(names, state));
+        }
+        if let Some(change) = effect.change {
+            let (active, backup) = self.balancers[server.backend.0 as usize].usable_counts();
+            let sessions = self.counters.server(id).get(Count::SessionsCurrent);
+            let queued = self.queues.server_len(id) as u64;
+            let tally = Tally { active, backup, sessions, requeued, queued };
+            notices.extend(notice::announce(names, state, change, &tally, backend.log_health_checks));
+        }
+        notices
+    }
+
+    fn say(&mut self, backend: BackendId, notice: &Notice) {
+        process::notice::running(notice.is_alert(), &notice.stderr);
+        self.log.message(self.now, notice.level, &self.config[backend].log, format_args!("{}", notice.log));
+    }
+}
