@@ -127,7 +127,9 @@ fn stats_socket(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err("'stats socket' in global section expects an address or a path to a UNIX socket".into());
     };
     scope.point_at(addresses);
-    let mut draft = new_bind(scope.at.clone(), &addresses.text, "'stats socket'")?;
+    // HAProxy names the place twice here.
+    let keyword = format!("parsing [{}] : 'stats socket'", scope.at);
+    let mut draft = new_bind(scope.at.clone(), &addresses.text, &keyword).map_err(|text| text + "\n")?;
     parameters(scope, &mut draft, &words[3..], |separator, text| {
         let text = text.replace("; did you mean", ". Did you mean");
         if separator == " : " { format!("'stats socket' : '{text}'") } else { format!("'stats socket' : {text}") }
@@ -274,7 +276,10 @@ fn group(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
 }
 
 fn id(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
-    let text = value(words, "value")?;
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'id' : expects an integer argument".into());
+    }
     let n: i64 = text.parse().map_err(|_| format!("'id' : expects an integer argument, found '{text}'"))?;
     match u32::try_from(n) {
         Ok(n) if n > 0 => draft.id = Some(n),

@@ -281,7 +281,7 @@ fn expect(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         let kind = matches!(name, "status" | "rstatus" | "string" | "rstring") && what.is_none();
         if kind {
             let pattern = pattern.ok_or_else(|| format!("{place}'{name}' expects a <pattern> as argument."))?;
-            what = Some(expected(name, pattern).map_err(|text| format!("{place}{text}"))?);
+            what = Some((name, pattern));
         } else if matches!(
             name,
             "comment"
@@ -302,7 +302,8 @@ fn expect(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
         rest = &rest[2..];
     }
-    let what = what.ok_or_else(|| format!("{place}expects at least a matching pattern as arguments."))?;
+    let (kind, pattern) = what.ok_or_else(|| format!("{place}expects at least a matching pattern as arguments."))?;
+    let what = expected(kind, pattern).map_err(|text| format!("{place}{text}"))?;
     begin(scope);
     if scope.settings().check.expect.is_some() {
         return Err(not_yet("a second http-check expect"));

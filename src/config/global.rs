@@ -4,7 +4,7 @@ use nix::unistd::{Group, User};
 
 use super::finding::{Place, Severity};
 use super::scope::{Prefix, Scope, arg, not_yet};
-use super::unit::{TimeUnit, atoi, atol, os_error};
+use super::unit::{TimeUnit, UnitError, atoi, atol, os_error};
 use super::word::Word;
 use crate::proxy::Global;
 use crate::registry::{Keyword, Sections};
@@ -26,7 +26,7 @@ pub static ROWS: &[Keyword] = &[
     row("node", Some(1), node, "name shown by the statistics"),
     row("description", None, description, "text shown by the statistics"),
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
-    row("spread-checks", None, spread_checks, "jitter of check intervals in percent"),
+    row("spread-checks", Some(1), spread_checks, "jitter of check intervals in percent"),
     row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
     row("nosplice", Some(0), |s, _| put(&mut s.global().nosplice, true), "never use splice"),
     row("maxpipes", Some(1), maxpipes, "pipes for splicing"),
@@ -238,9 +238,6 @@ fn localpeer(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     if name.is_empty() {
         return Err("'localpeer' expects a name as an argument.".into());
     }
-    if super::unit::invalid_char(name).is_some() {
-        return Err(format!("'localpeer' argument '{name}' contains an invalid character."));
-    }
     scope.draft.env.set("HAPROXY_LOCALPEER", name.as_bytes());
     put(&mut scope.global().local_peer, Some(name.to_owned()))
 }
@@ -268,9 +265,10 @@ fn hard_stop_after(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
     if text.is_empty() {
         return Err("'hard-stop-after' expects <time> as argument.\n".into());
     }
-    let ms = scope
-        .time_ms(text, TimeUnit::Ms)
-        .map_err(|error| error.argument(text, "<hard-stop-after>", "'hard-stop-after'") + "\n")?;
+    let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+        UnitError::Unexpected(_) => error.argument(text, "<hard-stop-after>", "") + "\n",
+        _ => error.timer(text, "'hard-stop-after'") + "\n",
+    })?;
     put(&mut scope.global().hard_stop_after, (ms > 0).then_some(Millis(u64::from(ms))))
 }
 

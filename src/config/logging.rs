@@ -120,6 +120,7 @@ fn choose(scope: &mut Scope<'_>, name: &str, format: Format) -> Result<(), Strin
 
 /// Backends log in the format of the frontend.
 fn useless(scope: &mut Scope<'_>, name: &str) {
+    let name = name.trim_end_matches(" clf");
     if scope.sections() == Sections::BACKEND {
         let proxy = scope.proxy().name.clone();
         scope.warn(format!("backend '{proxy}' : '{name}' directive is ignored in backends."));

@@ -180,7 +180,6 @@ fn connection_mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
 }
 
 fn redispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    no_more_than(words, 2, 1, "option redispatch")?;
     scope.settings().redispatch = match (scope.prefix, arg(words, 2)) {
         (Prefix::No | Prefix::Default, _) => Redispatch::Never,
         (Prefix::None, "") => Redispatch::Last,

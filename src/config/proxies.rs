@@ -14,14 +14,14 @@ pub const RETRIES_DEFAULT: u32 = 3;
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
-    row("mode", Sections::ANY_PROXY, None, mode, "what is relayed: bytes or HTTP"),
+    row("mode", Sections::ANY_PROXY, Some(1), mode, "what is relayed: bytes or HTTP"),
     row("maxconn", Sections::CLIENT_SIDE, Some(1), maxconn, "connections of a frontend"),
     row("backlog", Sections::CLIENT_SIDE, Some(1), backlog, "pending connections of the listening sockets"),
     row("fullconn", Sections::SERVER_SIDE, Some(1), fullconn, "connections at which servers reach their maxconn"),
     row("default_backend", Sections::CLIENT_SIDE, None, default_backend, "backend when no rule chose one"),
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
     row("redispatch", Sections::SERVER_SIDE, Some(0), redispatch, "older form of option redispatch"),
-    row("http-reuse", Sections::SERVER_SIDE, Some(1), http_reuse, "whose idle server connections are used"),
+    row("http-reuse", Sections::SERVER_SIDE, None, http_reuse, "whose idle server connections are used"),
     row("description", Sections::PROXIES, None, description, "text shown by the statistics"),
     row("id", Sections::PROXIES, Some(1), id, "number of the proxy"),
     row("disabled", Sections::ANY_PROXY, Some(0), |s, _| enable(s, true), "do not start this proxy"),
@@ -52,7 +52,6 @@ fn mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
         other => return Err(format!("unknown proxy mode '{other}'.")),
     };
-    no_more_than(words, 2, 0, "mode")?;
     scope.settings().mode = mode;
     Ok(())
 }
@@ -104,13 +103,15 @@ fn redispatch(scope: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
 }
 
 fn http_reuse(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    scope.settings().reuse = match arg(words, 1) {
+    let reuse = match arg(words, 1) {
         "never" => Reuse::Never,
         "safe" => Reuse::Safe,
         "aggressive" => Reuse::Aggressive,
         "always" => Reuse::Always,
         _ => return Err("'http-reuse' only supports 'never', 'safe', 'aggressive', 'always'.".into()),
     };
+    no_more_than(words, 2, 0, "http-reuse")?;
+    scope.settings().reuse = reuse;
     Ok(())
 }
 
@@ -123,6 +124,7 @@ fn description(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn id(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 1);
     if text.is_empty() {
+        scope.place = super::finding::Place::Reader;
         return Err("'id' expects an integer argument.".into());
     }
     let Some(id) = u32::try_from(atol(text)).ok().filter(|id| *id > 0) else {

@@ -332,9 +332,15 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         scope.alert(format!("negation/default is not supported for option '{}'.", arg(words, 1)));
         return;
     }
-    if !row.sections.intersects(section) {
-        misplaced(scope, row);
+    let misplaced = !row.sections.intersects(section);
+    if misplaced && section.intersects(Sections::DEFAULTS) {
+        not_in_defaults(scope, row);
         return;
+    }
+    // Timeouts complain about their value first; all others are warned about, and then parsed all the same.
+    let timeout = row.name.starts_with("timeout ");
+    if misplaced && !timeout {
+        warn_ignored(scope, row);
     }
     let used = row.name.split(' ').count();
     if let Some(extra) = row.args_max.and_then(|max| words.get(used + max)) {
@@ -347,8 +353,10 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
     if let Some(word) = words.get(used) {
         scope.point_at(word);
     }
-    if let Err(text) = (row.parse)(scope, words) {
-        scope.alert(text);
+    match (row.parse)(scope, words) {
+        Err(text) => scope.alert(text),
+        Ok(()) if misplaced && timeout => warn_ignored(scope, row),
+        Ok(()) => {}
     }
 }
 
@@ -366,37 +374,42 @@ fn section_keyword(section: Sections) -> &'static str {
     }
 }
 
-/// A keyword of another kind of proxy: an error in `defaults`, else ignored with a warning.
-fn misplaced(scope: &mut Scope<'_>, row: &registry::Keyword) {
-    let section = scope.sections();
-    let name = match row.name.split_once(' ') {
+/// The name under which HAProxy speaks of a row.
+fn short_name(row: &registry::Keyword) -> &'static str {
+    match row.name.split_once(' ') {
         Some(("option", option)) => option,
         Some(("timeout", _)) | None => row.name,
         Some((first, _)) => first,
-    };
-    if section.intersects(Sections::DEFAULTS) {
-        let anonymous = scope.proxy().name.is_empty();
-        let text = match name {
-            "acl" | "http-request" | "http-response" if anonymous => {
-                format!("'{name}' not allowed in anonymous 'defaults' section.")
-            }
-            "acl" | "http-request" | "http-response" => not_yet(&format!("{name} in a 'defaults' section")),
-            _ => format!("'{name}' not allowed in 'defaults' section."),
-        };
-        if matches!(name, "id" | "description") {
-            scope.place = Place::Reader;
-        }
-        scope.alert(text);
-        return;
     }
+}
+
+/// Refuses a keyword that `defaults` cannot preset.
+fn not_in_defaults(scope: &mut Scope<'_>, row: &registry::Keyword) {
+    let name = short_name(row);
+    let anonymous = scope.proxy().name.is_empty();
+    let text = match name {
+        "acl" | "http-request" | "http-response" if anonymous => {
+            format!("'{name}' not allowed in anonymous 'defaults' section.")
+        }
+        "acl" | "http-request" | "http-response" => not_yet(&format!("{name} in a 'defaults' section")),
+        _ => format!("'{name}' not allowed in 'defaults' section."),
+    };
+    if matches!(name, "id" | "description") {
+        scope.place = Place::Reader;
+    }
+    scope.alert(text);
+}
+
+/// Warns of a keyword that has no effect in this kind of proxy.
+fn warn_ignored(scope: &mut Scope<'_>, row: &registry::Keyword) {
+    let name = short_name(row);
     let text = ignored(scope, name);
-    let text = match row.name {
+    scope.warn(match name {
         "maxconn" => format!("{text}. Maybe you want 'fullconn' instead ?"),
         "fullconn" => format!("{text}. Maybe you want 'maxconn' instead ?"),
-        name if name.starts_with("timeout ") => text.replace(" ignored", " will be ignored"),
+        _ if name.starts_with("timeout ") => text.replace(" ignored", " will be ignored"),
         _ => format!("{text}."),
-    };
-    scope.warn(text);
+    });
 }
 
 /// `'NAME' ignored because frontend 'F' has no backend capability`, without the full stop.

@@ -105,7 +105,8 @@ impl<'a> Resolver<'a> {
 
     /// Where a frontend's requests go when no rule chooses; a `listen` has its own servers for that.
     fn default_backend(&mut self, proxy: &ProxyDraft) -> Option<BackendId> {
-        let own = self.backends.get(proxy.name.as_str()).copied().filter(|_| proxy.kind == Kind::Listen);
+        // Its server side is the next one made; another backend may bear the same name.
+        let own = (proxy.kind == Kind::Listen).then(|| BackendId(self.config.backends.len() as u32));
         let Some((name, _)) = &proxy.settings.default_backend else { return own };
         self.reference(proxy, name, "default_backend", "as its default backend")
     }

@@ -72,7 +72,8 @@ fn missing_timeouts(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
 }
 
 fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
-    if !proxy.kind.is_frontend() || matches!(proxy.settings.format, Format::Default) {
+    let none = matches!(proxy.settings.format, Format::Default) && proxy.settings.format_sd.is_none();
+    if !proxy.kind.is_frontend() || none {
         return;
     }
     let global = &resolver.config.global.log_targets;

@@ -160,11 +160,11 @@ fn inherited(scope: &mut Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Setti
     }
 }
 
-/// Frontends must differ in name from frontends, backends from backends.
+/// Frontends must differ in name from frontends, backends from backends; a `listen` is looked at as a frontend
+/// when it is the later of two.
 fn unique_name(scope: &mut Scope<'_>, kind: Kind, name: &str) {
     let same = scope.draft.proxies.iter().find(|other| {
-        other.name == name
-            && ((kind.is_backend() && other.kind.is_backend()) || (kind.is_frontend() && other.kind.is_frontend()))
+        other.name == name && if kind == Kind::Backend { other.kind.is_backend() } else { other.kind.is_frontend() }
     });
     if let Some(other) = same {
         let text = format!(

@@ -222,9 +222,9 @@ fn put<T>(field: &mut T, value: T) -> Result<(), String> {
     Ok(())
 }
 
-/// How messages name the server: `server s1`, or `default-server`.
+/// How messages name the server: `server s1`, or `server default-server`.
 fn subject(draft: &ServerDraft) -> String {
-    if draft.name.is_empty() { "default-server".to_owned() } else { format!("server {}", draft.name) }
+    format!("server {}", if draft.name.is_empty() { "default-server" } else { &draft.name })
 }
 
 fn delay(draft: &ServerDraft, words: &[Word]) -> Result<Millis, String> {

@@ -2,7 +2,7 @@
 
 use super::finding::Place;
 use super::scope::{Scope, arg, not_yet};
-use super::unit::{TimeUnit, atoi};
+use super::unit::{TimeUnit, UnitError, atoi};
 use super::word::Word;
 use crate::proxy::StatsPage;
 use crate::registry::{Keyword, Sections};
@@ -91,7 +91,13 @@ fn refresh(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 2);
     let ms = scope.time_ms(text, TimeUnit::S).map_err(|error| {
         scope.place = Place::Reader;
-        error.argument(text, "stats refresh interval", "stats refresh interval")
+        match error {
+            UnitError::Unexpected(_) => error.argument(text, "stats refresh interval", ""),
+            _ => format!(
+                "timer overflow in argument <{text}> to stats refresh interval, maximum value is 2147483647 s (~68 \
+                 years)."
+            ),
+        }
     })?;
     edit(scope, |page| page.refresh = (ms > 0).then_some(Millis(u64::from(ms))))
 }
@@ -105,11 +111,22 @@ fn scope_(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 fn show_node(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let name = words.get(2).map(|word| word.text.clone());
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.as_ref().is_some_and(|name| !name.chars().all(valid)) {
+        scope.place = Place::Reader;
+        return Err("'stats show-node' invalid node name - should be a stringwith digits(0-9), letters(A-Z, a-z), \
+                    hyphen(-) or underscode(_)."
+            .into());
+    }
     edit(scope, |page| page.show_node = Some(name))
 }
 
 fn show_desc(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = words.get(2..).unwrap_or_default().iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    if text.is_empty() && scope.global().description.is_none() {
+        scope.place = Place::Reader;
+        scope.warn("'show-desc' requires a parameter or 'desc' to be set in the global section.");
+    }
     edit(scope, |page| page.show_desc = Some((!text.is_empty()).then_some(text)))
 }
 
@@ -123,8 +140,8 @@ fn admin(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 2);
     let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
-        super::unit::UnitError::Unexpected(c) => format!("'stats timeout' : unexpected character '{c}'"),
-        other => other.argument(text, "'stats timeout'", "'stats timeout'"),
+        UnitError::Unexpected(c) => format!("'stats timeout' : unexpected character '{c}'"),
+        other => other.timer(text, "'stats timeout'"),
     })?;
     if ms == 0 {
         return Err("'stats timeout' expects a positive value".into());

@@ -15,7 +15,7 @@ pub static ROWS: &[Keyword] = &[
     row("tune.bufsize", |s, w| positive(s, w, |t| &mut t.bufsize), "bytes of a buffer"),
     row("tune.maxrewrite", maxrewrite, "bytes of a buffer kept for added headers"),
     row("tune.http.maxhdr", maxhdr, "header fields of a message"),
-    row("tune.http.logurilen", |s, w| positive(s, w, |t| &mut t.http_logurilen), "bytes of the URI in a log line"),
+    row("tune.http.logurilen", logurilen, "bytes of the URI in a log line"),
     row("tune.maxaccept", maxaccept, "connections accepted in a row"),
     row("tune.pipesize", pipesize, "bytes of a pipe for splicing"),
     row("tune.rcvbuf.client", |s, w| socket(s, w, |t| &mut t.rcvbuf_client), "receive buffer of client sockets"),
@@ -58,6 +58,12 @@ fn maxhdr(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     // Within the range just checked.
     scope.global().tune.http_maxhdr = n as usize;
+    Ok(())
+}
+
+fn logurilen(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = super::global::count(words)?;
+    scope.global().tune.http_logurilen = usize::try_from(n).unwrap_or(0);
     Ok(())
 }
 
