@@ -248,7 +248,8 @@ fn not_negative(words: &[Word]) -> Result<u32, String> {
 }
 
 fn backlog(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
-    draft.options.backlog = Some(not_negative(words)?).filter(|n| *n > 0);
+    let n = not_negative(words).map_err(|text| text.replace(">= 0", "> 0"))?;
+    draft.options.backlog = Some(n).filter(|n| *n > 0);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::global::{count, text_of};
 use super::scope::{Scope, Section, arg, no_more_than};
-use super::unit::{TimeUnit, atoi, atol};
+use super::unit::{TimeUnit, atoi};
 use super::word::Word;
 use crate::proxy::Mode;
 use crate::proxy::backend::{Redispatch, Reuse};
@@ -127,7 +127,7 @@ fn id(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         scope.place = super::finding::Place::Reader;
         return Err("'id' expects an integer argument.".into());
     }
-    let Some(id) = u32::try_from(atol(text)).ok().filter(|id| *id > 0) else {
+    let Some(id) = u32::try_from(atoi(text)).ok().filter(|id| *id > 0) else {
         scope.place = super::finding::Place::Reader;
         return Err("custom id has to be > 0.".into());
     };

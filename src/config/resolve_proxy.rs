@@ -29,7 +29,7 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     missing_timeouts(resolver, proxy);
     format_without_target(resolver, proxy);
     http_only(resolver, proxy);
-    if proxy.kind.is_backend() && proxy.settings.check.rules() && !proxy.settings.check.http {
+    if proxy.settings.check.rules() && !proxy.settings.check.http {
         resolver.findings.warning(format!(
             "{} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
             proxy.kind.noun(),
