@@ -75,7 +75,9 @@ pub fn announce(
     let (level, text) = match change {
         Change::Down { cause: why, quiet } => (loud(quiet), format!("{server} is DOWN{}.{}", cause(why), tally.left())),
         Change::Up { cause: why } => (Level::Notice, format!("{server} is UP{}.{}", cause(why), tally.online())),
-        Change::Stopping { cause: why } => (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online())),
+        Change::Stopping { cause: why } => {
+            (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online()))
+        }
         Change::Maintenance { was_down: true, .. } => {
             (Level::Notice, format!("{server} was DOWN and now enters maintenance."))
         }

@@ -167,10 +167,18 @@ impl Core {
         self.run_promoted();
     }
 
-    /// Runs whoever got a place on a server, or has to look for another.
+    /// Gives free places to those who wait for them, and runs whoever got one or has to look for another.
     pub fn run_promoted(&mut self) {
-        while let Some(promotion) = self.services.promoted.pop() {
-            self.promote(promotion);
+        loop {
+            while let Some(server) = self.services.freed.pop() {
+                self.services.serve_queues(server);
+            }
+            if self.services.promoted.is_empty() {
+                return;
+            }
+            for promotion in std::mem::take(&mut self.services.promoted) {
+                self.promote(promotion);
+            }
         }
     }
 

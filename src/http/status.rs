@@ -166,7 +166,7 @@ fn find(status: u16) -> Option<&'static Answer> {
 }
 
 /// Fills `head` with the built-in answer for `status` and gives its body; `None` (and an untouched
-/// head) for a status that has none. The head has no `Connection` field: `h1::persistence` adds it.
+/// head) for a status that has none. Only a page that [`closes`] has a `Connection` field; else `h1::persistence` adds it.
 pub fn answer(status: u16, head: &mut Head) -> Option<&'static [u8]> {
     let answer = find(status)?;
     let mut length = itoa::Buffer::new();
@@ -174,6 +174,9 @@ pub fn answer(status: u16, head: &mut Head) -> Option<&'static [u8]> {
     head.add(b"content-length", length.format(answer.body.len()).as_bytes());
     head.add(b"cache-control", b"no-cache");
     head.add(b"content-type", b"text/html");
+    if closes(status) {
+        head.add(b"connection", b"close");
+    }
     Some(answer.body.as_bytes())
 }
 

@@ -2,6 +2,7 @@
 
 use super::{After, Step, Turn, relay};
 use crate::h1::{self, Body, Parsed, framing, persistence};
+use crate::http::Known;
 use crate::proxy::ConnectionMode;
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::reply;
@@ -69,20 +70,27 @@ fn invalid(turn: &mut Turn<'_>) -> Step {
 fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     let exchange = &mut *turn.exchange;
     let asked = framing::Asked { method: exchange.request.method(), upgrade: exchange.upgrade };
-    let Ok(framing) = framing::response(&mut exchange.response, &asked) else { return Err(invalid(turn)) };
     let status = exchange.response.status();
+    let Ok(framing) = framing::response(&mut exchange.response, &asked) else {
+        if status == 101 {
+            exchange.facts.bytes_out += exchange.response.counted_bytes();
+        }
+        return Err(invalid(turn));
+    };
     if status < 200 && status != 101 {
         interim(turn);
         return Ok(Progress::Head);
     }
     let server_asked = persistence::take(&mut exchange.response);
     exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
+    exchange.download.begin(framing.body);
     exchange.facts.bytes_out += exchange.response.counted_bytes();
     exchange.client_keeps &= !framing.next_must_close;
     exchange.response_body = framing.body;
     exchange.facts.server_status = Some(status);
     exchange.facts.response_received = Some(turn.services.now);
     relay::mark_served(turn);
+    count_body_ahead(turn);
     turn.count_server_status(status);
     if let Some(step) = super::inspect::response(turn) {
         return Err(step);
@@ -107,11 +115,14 @@ fn finish_head(turn: &mut Turn<'_>) {
         turn.exchange.backend.is_some_and(|id| turn.services.config[id].connection_mode == ConnectionMode::Close);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;
-    exchange.download.begin(body);
     let endless = matches!(body, Body::UntilClose | Body::Tunnel);
     exchange.client_keeps &= !endless && !backend_closes && !turn.services.stopping;
     let version = exchange.request.version();
     if body != Body::Tunnel {
+        if exchange.response.has(Known::Connection) {
+            // A rule wrote it; the server's own was taken.
+            exchange.client_keeps &= !persistence::take(&mut exchange.response).close;
+        }
         persistence::to_client(&mut exchange.response, exchange.client_keeps, version);
     }
     exchange.facts.status = Some(exchange.response.status());
@@ -119,4 +130,26 @@ fn finish_head(turn: &mut Turn<'_>) {
     let output = turn.services.buffers.attach(&mut turn.session.client.output);
     exchange.response.write_response_to(output.compact());
     super::finish::log_at(turn, crate::log::format::Moment::Answer);
+}
+
+/// Counts what has come of the body with the head, as HAProxy does: a line that is logged now shows it.
+fn count_body_ahead(turn: &mut Turn<'_>) {
+    let Some(key) = turn.exchange.upstream else { return };
+    if turn.exchange.response_body == Body::Tunnel {
+        return;
+    }
+    let mut bytes = turn.services.upstreams.get(key).connection.received();
+    let mut decoder = turn.exchange.download.decoder;
+    let mut ahead = 0;
+    while !bytes.is_empty()
+        && !decoder.is_done()
+        && let Ok(piece) = decoder.next(bytes)
+        && piece.consumed() > 0
+    {
+        ahead += piece.payload as u64 + u64::from(piece.done && turn.exchange.download.chunked);
+        bytes = &bytes[piece.consumed()..];
+    }
+    turn.exchange.download.counted_ahead = ahead;
+    turn.exchange.facts.bytes_out += ahead;
+    turn.exchange.whole_answer_here = decoder.is_done();
 }

@@ -126,9 +126,11 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     }
     turn.exchange.retries_left -= 1;
     turn.exchange.facts.retries += 1;
-    turn.services.counters.server(server).add(Count::Retries, 1);
-    turn.services.counters.backend(backend).add(Count::Retries, 1);
-    if may_redispatch(turn, backend) {
+    let redispatch = may_redispatch(turn, backend);
+    let column = if redispatch { Count::Redispatches } else { Count::Retries };
+    turn.services.counters.server(server).add(column, 1);
+    turn.services.counters.backend(backend).add(column, 1);
+    if redispatch {
         turn.release_server();
         turn.exchange.avoid = Some(server);
         return Step::Go(Phase::Pick);

@@ -60,6 +60,8 @@ pub struct Flow {
     pub decoder: BodyDecoder,
     /// The body comes in chunks.
     pub chunked: bool,
+    /// Octets of the body that were counted when the head was, because they came with it.
+    pub counted_ahead: u64,
     /// Head and body have been received and queued for the other side.
     pub complete: bool,
     /// A pipe while the body is spliced.
@@ -117,6 +119,8 @@ pub struct Exchange {
     pub reply: Vec<u8>,
     /// Bytes of [`Exchange::reply`] that have been sent.
     pub reply_sent: usize,
+    /// The whole response had been received when its head was parsed.
+    pub whole_answer_here: bool,
     /// The request had no body.
     pub request_has_no_body: bool,
     /// The client let its timeout pass in the middle of the request's body.
@@ -153,6 +157,7 @@ impl Default for Exchange {
             phase_deadline: Tick::NEVER,
             reply: Vec::new(),
             reply_sent: 0,
+            whole_answer_here: false,
             request_has_no_body: true,
             client_late: false,
             held: None,

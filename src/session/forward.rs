@@ -136,7 +136,10 @@ impl Forward<'_> {
             moved.passed += (output.len() - before) as u64;
             moved.counted += trailers.fields().map(|field| (field.name.len() + field.value.len()) as u64).sum::<u64>();
         }
-        moved.counted += scan.payload as u64 + u64::from(scan.done && self.flow.chunked);
+        let counted = scan.payload as u64 + u64::from(scan.done && self.flow.chunked);
+        let ahead = counted.min(self.flow.counted_ahead);
+        self.flow.counted_ahead -= ahead;
+        moved.counted += counted - ahead;
         let taken = scan.consumed();
         moved.taken += taken as u64;
         self.from.consume(taken, self.buffers);

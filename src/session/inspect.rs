@@ -95,6 +95,9 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     let verdict = rules.on_response(&context, &mut head, &mut scratch);
     turn.exchange.response = head;
     turn.services.scratch = scratch;
+    if !matches!(verdict, Verdict::Continue) {
+        drop_answer(turn);
+    }
     match verdict {
         Verdict::Continue => None,
         Verdict::Deny(answer) | Verdict::Tarpit(answer) => {
@@ -103,6 +106,19 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
         }
         Verdict::Answer(answer) => Some(reply::rendered(turn, &answer, Cause::Local, Doing::Headers)),
         Verdict::Reject => Some(Step::Over(After::Close)),
+    }
+}
+
+/// Throws the server's answer away. If it is here as a whole, the server's connection can be used again.
+fn drop_answer(turn: &mut Turn<'_>) {
+    turn.exchange.facts.response_received = None;
+    let Some(key) = turn.exchange.upstream else { return };
+    if turn.exchange.whole_answer_here && turn.exchange.upload.complete && turn.exchange.server_keeps {
+        turn.exchange.upstream = None;
+        let connection = &mut turn.services.upstreams.get_mut(key).connection;
+        let bytes = connection.received().len();
+        connection.consume(bytes, &mut turn.services.buffers);
+        turn.services.keep_upstream(key);
     }
 }
 

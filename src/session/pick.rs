@@ -34,10 +34,6 @@ pub fn assign(turn: &mut Turn<'_>, server: ServerId) {
     let changed = turn.exchange.server.is_some_and(|before| before != server);
     if changed {
         turn.exchange.facts.redispatched = true;
-        if let Some(backend) = turn.exchange.backend {
-            turn.services.counters.backend(backend).add(Count::Redispatches, 1);
-        }
-        turn.services.counters.server(server).add(Count::Redispatches, 1);
     }
     turn.exchange.server = Some(server);
     turn.exchange.counted_on = Some(server);
@@ -53,11 +49,11 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
             services.counters.backend(backend).add(Count::ConnectErrors, 1);
             return reply::error(turn, 503, Cause::ServerAbort, Doing::Queue);
         }
-        turn.exchange.facts.server_queue = length as u32;
+        turn.exchange.facts.server_queue = length as u32 + 1;
         turn.exchange.server = Some(server);
         services.counters.server(server).enter(Count::QueueCurrent, Count::QueueMax);
     } else {
-        turn.exchange.facts.backend_queue = services.queues.backend_len(backend) as u32;
+        turn.exchange.facts.backend_queue = services.queues.backend_len(backend) as u32 + 1;
     }
     services.counters.backend(backend).enter(Count::QueueCurrent, Count::QueueMax);
     let now = services.now.tick();

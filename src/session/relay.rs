@@ -51,8 +51,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         };
         refresh(turn, &up, &down);
         if turn.exchange.download.complete && turn.exchange.answered && turn.session.client.pending() == 0 {
-            let clean = turn.exchange.upload.complete && turn.exchange.client_keeps;
-            return Step::Over(if clean { After::KeepAlive } else { After::Close });
+            // An early answer does not end the request: its body still has a reader.
+            if turn.exchange.upload.complete || !turn.exchange.client_keeps {
+                return Step::Over(if turn.exchange.client_keeps { After::KeepAlive } else { After::Close });
+            }
         }
         if was_answered == turn.exchange.answered {
             break;

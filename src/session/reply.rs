@@ -2,7 +2,7 @@
 
 use super::{After, Phase, Step, Turn};
 use crate::h1::persistence;
-use crate::http::{Method, status};
+use crate::http::{Known, Method, status};
 use crate::rules::{Ending, Reply};
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::time::Tick;
@@ -30,30 +30,46 @@ pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step
 /// Answers as a rule wants it.
 pub fn rendered(turn: &mut Turn<'_>, answer: &Reply, cause: Cause, doing: Doing) -> Step {
     turn.exchange.facts.termination.set_once(cause, doing);
-    let keeps = match answer.ending {
-        Ending::Keep => true,
-        Ending::CloseAfterBody => turn.exchange.request_has_no_body,
-        Ending::Close => false,
-    };
-    turn.exchange.client_keeps &= keeps;
+    let closes_after_body = answer.ending == Ending::CloseAfterBody && !turn.exchange.request_has_no_body;
+    turn.exchange.client_keeps &= answer.ending != Ending::Close && !closes_after_body;
     turn.exchange.response.clone_from(&answer.head);
+    if closes_after_body {
+        turn.exchange.response.add(b"connection", b"close");
+    }
     message(turn, &answer.body)
 }
 
 /// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.
 pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     let stopping = turn.services.stopping;
+    drain_body(turn);
     let exchange = &mut *turn.exchange;
     exchange.client_keeps &= exchange.upload.complete && !stopping;
+    let body = if exchange.request.method() == Method::Head { b"" } else { body };
     exchange.facts.bytes_out += exchange.response.counted_bytes() + body.len() as u64;
-    persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
+    if !exchange.response.has(Known::Connection) {
+        persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
+    }
     exchange.reply.clear();
     exchange.response.write_response_to(&mut exchange.reply);
-    if exchange.request.method() != Method::Head {
-        exchange.reply.extend_from_slice(body);
-    }
+    exchange.reply.extend_from_slice(body);
     let code = exchange.response.status();
     start(turn, code)
+}
+
+/// Takes what has come of the request's body, which nobody is going to read: if that is all of it, the
+/// client's connection can go on.
+fn drain_body(turn: &mut Turn<'_>) {
+    let upload = &mut turn.exchange.upload;
+    while !upload.complete && !turn.session.client.received().is_empty() {
+        let Ok(piece) = upload.decoder.next(turn.session.client.received()) else { return };
+        if piece.consumed() == 0 {
+            return;
+        }
+        turn.exchange.facts.bytes_in += piece.payload as u64;
+        turn.session.client.consume(piece.consumed(), &mut turn.services.buffers);
+        upload.complete = upload.decoder.is_done();
+    }
 }
 
 fn start(turn: &mut Turn<'_>, code: u16) -> Step {

@@ -18,6 +18,8 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         false => rules.backend(&turn.services.context(turn.session, turn.exchange)),
     };
     let Some(backend_id) = chosen.or(frontend.default_backend) else {
+        // HAProxy has not yet taken the time of the request when it finds no backend.
+        turn.exchange.facts.request_received = None;
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
     };
     turn.exchange.backend = Some(backend_id);

@@ -45,6 +45,8 @@ pub struct Services {
     pub servers: Vec<ServerState>,
     /// Whoever got a place on a server and does not know it yet.
     pub promoted: Vec<Promotion>,
+    /// Servers that lost a session and may serve someone who waits.
+    pub freed: Vec<ServerId>,
     /// Where log lines go.
     pub log: Logger,
     /// Space for texts that rules make.
@@ -100,6 +102,7 @@ impl Services {
             balancers: (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect(),
             servers: super::servers::at_start(config, now.wall_s()),
             promoted: Vec::new(),
+            freed: Vec::new(),
             log: Logger::new(config, program),
             scratch: Vec::new(),
             captures: Captures::default(),
@@ -166,11 +169,11 @@ impl Services {
         self.balancers[backend.0 as usize].set_load(index, load as u32);
     }
 
-    /// Counts one less, and lets those who wait take the place.
+    /// Counts one less. Whoever waits for the place gets it at the end of the session's turn.
     pub fn vacate(&mut self, server: ServerId) {
         self.counters.server(server).sub(Count::SessionsCurrent, 1);
         self.tell_load(server);
-        self.serve_queues(server);
+        self.freed.push(server);
     }
 
     /// Gives a server's free places to whoever waits for them.

@@ -1,7 +1,7 @@
 //! The connections to servers of one worker, and which of them are idle.
 //!
-//! A server keeps two stacks of idle connections, because of what `http-reuse` promises: *proven* ones,
-//! which have carried more than one request, and *fresh* ones. The most recently used is taken first.
+//! A server's idle connections stand in two lines, because of what `http-reuse` promises: *proven* ones,
+//! which have carried more than one request, and *fresh* ones. The one that waited longest is taken first.
 
 use std::io;
 
@@ -29,6 +29,8 @@ pub struct Upstream {
     pub user: User,
     /// Exchanges that it has been lent to.
     pub exchanges: u32,
+    before: Option<usize>,
+    behind: Option<usize>,
 }
 
 /// Who has a connection.
@@ -36,20 +38,18 @@ pub struct Upstream {
 pub enum User {
     /// The exchange of the session in this slot.
     Session(usize),
-    /// Nobody; `at` is its place in the server's stack.
+    /// Nobody.
     Idle {
-        /// Which stack: proven or fresh.
+        /// Which line it stands in: that of the proven ones or of the fresh ones.
         proven: bool,
-        /// Place in the stack.
-        at: usize,
     },
 }
 
 /// The connections of one server, and how many of them it is likely to need.
 #[derive(Debug, Default)]
 struct Share {
-    proven: Vec<usize>,
-    fresh: Vec<usize>,
+    proven: Line,
+    fresh: Line,
     /// Lent at the moment.
     used: usize,
     /// Most that were lent at a time since the last purge.
@@ -61,7 +61,7 @@ struct Share {
 
 impl Share {
     fn idle(&self) -> usize {
-        self.proven.len() + self.fresh.len()
+        self.proven.len + self.fresh.len
     }
 
     fn take(&mut self) {
@@ -75,9 +75,18 @@ impl Share {
         (self.used + self.idle()).saturating_sub(self.used.max(self.needed))
     }
 
-    fn stack(&mut self, proven: bool) -> &mut Vec<usize> {
+    fn line(&mut self, proven: bool) -> &mut Line {
         if proven { &mut self.proven } else { &mut self.fresh }
     }
+}
+
+/// Idle connections in the order in which they became idle: a list through [`Upstream`], since a connection
+/// may leave from any place.
+#[derive(Debug, Default)]
+struct Line {
+    first: Option<usize>,
+    last: Option<usize>,
+    len: usize,
 }
 
 /// All connections to servers.
@@ -136,7 +145,15 @@ impl Upstreams {
         let token = Token::new(Kind::Upstream, key, self.generation);
         let stream = net.connect(target, options, token)?;
         let connection = Connection::new(stream);
-        entry.insert(Upstream { connection, server, token, user: User::Session(session), exchanges: 1 });
+        entry.insert(Upstream {
+            connection,
+            server,
+            token,
+            user: User::Session(session),
+            exchanges: 1,
+            before: None,
+            behind: None,
+        });
         self.shares[server.0 as usize].take();
         Ok(key)
     }
@@ -158,10 +175,9 @@ impl Upstreams {
             Reuse::Aggressive => (true, !first),
             Reuse::Always => (true, true),
         };
-        let key = match share.proven.pop_if(|_| proven) {
-            Some(key) => key,
-            None => share.fresh.pop_if(|_| fresh)?,
-        };
+        let key = share.proven.first.filter(|_| proven).or(share.fresh.first.filter(|_| fresh))?;
+        self.leave_line(key);
+        let share = &mut self.shares[server.0 as usize];
         share.take();
         let upstream = &mut self.slab[key];
         upstream.user = User::Session(session);
@@ -189,29 +205,24 @@ impl Upstreams {
         }
         share.used = used;
         let proven = upstream.exchanges > 1;
-        let stack = share.stack(proven);
-        upstream.user = User::Idle { proven, at: stack.len() };
-        stack.push(key);
+        upstream.user = User::Idle { proven };
         let purge = *share.next_purge.get_or_insert(now + settings.pool_purge_delay);
         self.next_purge = self.next_purge.min(purge);
+        self.join_line(key, proven);
+        let upstream = &self.slab[key];
         counters.server(upstream.server).add(Count::IdleCurrent, 1);
     }
 
     /// Closes a connection, idle or lent.
     pub fn close(&mut self, key: usize, counters: &Counters, buffers: &mut Buffers) {
+        if let User::Idle { .. } = self.slab[key].user {
+            self.leave_line(key);
+            counters.server(self.slab[key].server).sub(Count::IdleCurrent, 1);
+        } else {
+            self.shares[self.slab[key].server.0 as usize].used -= 1;
+        }
         let mut upstream = self.slab.remove(key);
         upstream.connection.release(buffers);
-        let share = &mut self.shares[upstream.server.0 as usize];
-        let User::Idle { proven, at } = upstream.user else {
-            share.used -= 1;
-            return;
-        };
-        let stack = share.stack(proven);
-        stack.swap_remove(at);
-        if let Some(&moved) = stack.get(at) {
-            self.slab[moved].user = User::Idle { proven, at };
-        }
-        counters.server(upstream.server).sub(Count::IdleCurrent, 1);
     }
 
     /// Closes all idle connections of a server (it went down, or the worker stops).
@@ -251,12 +262,45 @@ impl Upstreams {
     /// What a server has and is likely to need (`show servers conn`).
     pub fn usage(&self, server: ServerId) -> Usage {
         let share = &self.shares[server.0 as usize];
-        Usage { proven: share.proven.len(), fresh: share.fresh.len(), used: share.used, needed: share.needed }
+        Usage { proven: share.proven.len, fresh: share.fresh.len, used: share.used, needed: share.needed }
+    }
+
+    /// Puts a connection at the end of a line.
+    fn join_line(&mut self, key: usize, proven: bool) {
+        let line = self.shares[self.slab[key].server.0 as usize].line(proven);
+        let before = line.last.replace(key);
+        line.len += 1;
+        match before {
+            Some(last) => self.slab[last].behind = Some(key),
+            None => line.first = Some(key),
+        }
+        (self.slab[key].before, self.slab[key].behind) = (before, None);
+    }
+
+    /// Takes an idle connection out of its line.
+    fn leave_line(&mut self, key: usize) {
+        let upstream = &self.slab[key];
+        let User::Idle { proven } = upstream.user else { return };
+        let (server, before, behind) = (upstream.server, upstream.before, upstream.behind);
+        if let Some(before) = before {
+            self.slab[before].behind = behind;
+        }
+        if let Some(behind) = behind {
+            self.slab[behind].before = before;
+        }
+        let line = self.shares[server.0 as usize].line(proven);
+        line.len -= 1;
+        if line.first == Some(key) {
+            line.first = behind;
+        }
+        if line.last == Some(key) {
+            line.last = before;
+        }
     }
 
     fn oldest_idle(&self, server: ServerId) -> Option<usize> {
         let share = &self.shares[server.0 as usize];
-        share.fresh.first().or(share.proven.first()).copied()
+        share.fresh.first.or(share.proven.first)
     }
 }
 
