@@ -237,3 +237,6 @@ fn target(address: &ServerAddress, settings: &CheckSettings) -> std::io::Result<
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Checks on virtual time: connections are made and served by hand, time passes when told.
+
+use std::collections::VecDeque;
+
+use super::super::core::Core;
+use super::Readiness;
+use crate::check::Status;
+use crate::proxy::ServerId;
+use crate::session::Services;
+use crate::session::services::Pick;
+use crate::stats::{Count, Counters};
+use crate::time::Now;
+use crate::transport::Net;
+use crate::transport::net::{SimConnect, SimNet};
+use crate::transport::sim::End;
+
+struct World {
+    core: Core,
+    net: SimNet,
+    now_ms: u64,
+}
+
+fn at(ms: u64) -> Now {
+    Now { mono_us: 1_000_000 + ms * 1000, wall_us: 1_795_225_300_000_000 + ms * 1000 }
+}
+
+impl World {
+    fn new(backend: &str) -> World {
+        let text = format!(
+            "defaults\n mode http\n timeout client 1s\n timeout server 1s\n timeout connect 300ms\n\
+             backend be\n{backend}\n"
+        );
+        let config = Box::leak(Box::new(crate::config::load_text("c.cfg", &text).config.expect("valid")));
+        let net = SimNet::default();
+        net.behaviour.set(SimConnect::Silence);
+        let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
+        let mut world = World { core: Core::new(services), net, now_ms: 0 };
+        world.core.start_checks();
+        world.settle();
+        world
+    }
+
+    /// Lets time pass, a millisecond at a time.
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now_ms += 1;
+            self.settle();
+        }
+    }
+
+    /// Delivers events and deadlines of this moment.
+    fn settle(&mut self) {
+        self.core.set_now(at(self.now_ms));
+        self.core.expire();
+        loop {
+            let event = self.net.events.borrow_mut().pop_front();
+            let Some((token, readable, writable, hangup)) = event else { return };
+            self.core.check_event(token, Readiness { readable, writable, hangup });
+        }
+    }
+
+    /// The connection attempts since the last call, as (port, server's end).
+    fn attempts(&mut self) -> VecDeque<(u16, End)> {
+        let attempts = std::mem::take(&mut *self.net.accepted.borrow_mut());
+        attempts.into_iter().map(|(address, end)| (address.expect("address").port(), end)).collect()
+    }
+
+    fn attempt(&mut self) -> End {
+        let mut attempts = self.attempts();
+        assert_eq!(attempts.len(), 1);
+        attempts.remove(0).expect("one").1
+    }
+
+    fn word(&self, server: usize) -> String {
+        self.core.services.servers[server].status_word()
+    }
+
+    fn last(&self, server: usize) -> (Status, u16, u64) {
+        let last = &self.core.services.servers[server].last;
+        (last.status, last.code, last.duration.0)
+    }
+
+    fn picks(&mut self) -> Pick {
+        let backend = self.core.services.config.servers[0].backend;
+        self.core.services.choose(backend, None, None)
+    }
+}
+
+#[test]
+fn first_checks_are_spread_and_later_ones_follow_the_interval() {
+    let mut world = World::new(
+        " default-server inter 300ms fall 1\n server a 127.0.0.1:1 check\n server b 127.0.0.1:2 check port 7\n server c 127.0.0.1:3",
+    );
+    let mut seen = Vec::new();
+    for _ in 0..1000 {
+        for (port, end) in world.attempts() {
+            seen.push((world.now_ms, port));
+            end.establish();
+        }
+        world.settle();
+        world.pass(1);
+    }
+    let expected = [(0, 1), (150, 7), (300, 1), (450, 7), (600, 1), (750, 7), (900, 1)];
+    assert_eq!(seen, expected);
+    assert_eq!((world.word(0), world.last(0)), ("UP".into(), (Status::L4Passed, 0, 0)));
+    assert_eq!(world.word(2), "no check");
+}
+
+#[test]
+fn a_silent_server_goes_down_and_a_new_one_takes_its_clients() {
+    let mut world = World::new(" server a 127.0.0.1:1 check inter 200ms fall 2\n server b 127.0.0.1:2 backup");
+    assert_eq!(world.picks(), Pick::Server(ServerId(0)));
+    world.pass(199);
+    assert_eq!(world.word(0), "UP 1/2");
+    world.pass(1);
+    assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::L4Timeout, 0, 200)));
+    assert_eq!(world.picks(), Pick::Server(ServerId(1)));
+    let row = world.core.services.counters.server(ServerId(0));
+    assert_eq!((row.get(Count::CheckFailures), row.get(Count::CheckDowns)), (1, 1));
+    world.attempts();
+    world.pass(200);
+    world.attempt().establish();
+    world.settle();
+    assert_eq!((world.word(0).as_str(), world.picks()), ("DOWN 1/2", Pick::Server(ServerId(1))));
+    world.pass(200);
+    world.attempt().establish();
+    world.settle();
+    assert_eq!((world.word(0).as_str(), world.picks()), ("UP", Pick::Server(ServerId(0))));
+}
+
+#[test]
+fn an_http_check_talks_and_listens() {
+    let mut world = World::new(" option httpchk GET /up\n server a 127.0.0.1:1 check inter 200ms fall 1");
+    let end = world.attempt();
+    world.pass(5);
+    end.establish();
+    world.settle();
+    assert_eq!(end.drain().0, b"GET /up HTTP/1.0\r\n\r\n");
+    end.send(b"HTTP/1.0 503 Down").expect("room");
+    world.pass(5);
+    assert_eq!(world.last(0).0, Status::Initializing);
+    end.send(b" for now\r\n\r\n").expect("room");
+    world.pass(1);
+    assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::L7Status, 503, 11)));
+    assert_eq!(world.core.services.servers[0].last.info, "Down for now");
+    assert_eq!(world.picks(), Pick::Nobody);
+    world.pass(200);
+    let end = world.attempt();
+    end.establish();
+    world.settle();
+    drop(end);
+    world.settle();
+    assert_eq!(world.last(0).0, Status::L7Invalid);
+}
+
+#[test]
+fn maintenance_stops_checks_and_the_next_one_decides() {
+    let mut world = World::new(" server a 127.0.0.1:1 check inter 100ms disabled");
+    world.pass(350);
+    assert!(world.attempts().is_empty());
+    world.core.services.change_server(ServerId(0), |state, now_s| state.order_ready(now_s).into());
+    assert_eq!((world.word(0).as_str(), world.picks()), ("UP 1/3", Pick::Server(ServerId(0))));
+    world.pass(50);
+    world.attempt().refuse(std::io::ErrorKind::ConnectionRefused);
+    world.settle();
+    assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::L4Failed, 0, 0)));
+}
