@@ -124,7 +124,12 @@ impl<'a> Reader<'a> {
                 return self.unparsable(begin);
             }
             self.at += 1;
-            return self.term(depth + 1).map(|value| !value);
+            return match self.term(depth + 1) {
+                Ok(value) => Ok(!value),
+                // What cannot be negated is shown from the exclamation mark on.
+                Err(error) if error.at == begin + 1 => self.unparsable(begin),
+                Err(error) => Err(error),
+            };
         }
         if let Some(after) = rest.strip_prefix('(') {
             if after.trim().is_empty() {
@@ -182,8 +187,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
             }
             let rest = self.rest();
-            let empty = args.len() == 1 && args[0].is_empty();
-            if args.len() < wanted && !empty {
+            if args.len() < wanted {
                 return self.error(
                     self.at,
                     format!(

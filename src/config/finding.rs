@@ -103,28 +103,24 @@ impl Finding {
     }
 }
 
-/// Two lines: at most 80 bytes of `line` around `offset`, and a caret below it.
+/// Two lines: at most 80 bytes of `line` around `offset`, and a caret below it. Dots stand for what is cut
+/// off, but for the end of a line that is shown from its beginning.
 #[must_use]
 pub fn excerpt(line: &[u8], offset: usize) -> String {
-    let from = if line.len() > SHOWN_BYTES { offset.saturating_sub(SHOWN_BYTES / 2) } else { 0 };
-    let shown = &line[from.min(line.len())..];
-    let mut out: Vec<u8> = shown
-        .iter()
-        .take(SHOWN_BYTES)
-        .map(|&byte| match byte {
-            b'\t' => b' ',
-            0x20..=0x7e => byte,
-            _ => b'?',
-        })
-        .collect();
-    if from > 0 {
-        out[..3.min(shown.len())].fill(b'.');
-    }
-    // As HAProxy does: without dots when the beginning is there.
-    if from > 0 && shown.len() > SHOWN_BYTES {
-        out[SHOWN_BYTES - 3..].fill(b'.');
-    }
-    let text = String::from_utf8_lossy(&out);
+    let from = if offset < SHOWN_BYTES { 0 } else { offset - SHOWN_BYTES / 2 };
+    let printable = |byte: &u8| match byte {
+        b'\t' | b'\n' | b'\r' => ' ',
+        0x20..=0x7e => char::from(*byte),
+        _ => '?',
+    };
+    let shown = line.get(from..).unwrap_or_default().iter().map(printable);
+    let text: String = if from == 0 {
+        shown.take(SHOWN_BYTES).collect()
+    } else {
+        let dots = "...";
+        let middle: String = shown.take(SHOWN_BYTES - dots.len()).skip(dots.len()).collect();
+        format!("{dots}{middle}{dots}")
+    };
     format!("  {text}\n  {:>1$}", "^", offset - from + 1)
 }
 

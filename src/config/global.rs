@@ -87,6 +87,9 @@ pub(super) fn count(words: &[Word]) -> Result<i32, String> {
 }
 
 fn maxconn(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().maxconn.is_some() {
+        return already(scope, "'maxconn' already specified. Continuing.");
+    }
     let n = count(words)?;
     // Zero leaves it to the descriptor limit.
     scope.global().maxconn = u32::try_from(n).ok().filter(|n| *n > 0);

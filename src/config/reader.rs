@@ -76,6 +76,10 @@ impl<'a> Reader<'a> {
                 None => line,
             };
             let going = self.line(number, text);
+            if !going {
+                self.findings.give_up();
+                return false;
+            }
             if text.len() < line.len() && !rest.is_empty() {
                 let text = format!("Stray NUL character at position {}.", text.len() + 1);
                 self.say(number, Severity::Alert, text);
@@ -83,10 +87,6 @@ impl<'a> Reader<'a> {
                 let text =
                     format!("Missing LF on last line, file might have been truncated at position {}.", text.len() + 1);
                 self.say(number, Severity::Alert, text);
-            }
-            if !going {
-                self.findings.give_up();
-                return false;
             }
         }
         if !self.blocks.is_empty() {
@@ -103,15 +103,15 @@ impl<'a> Reader<'a> {
         self.draft.env.set(".FILE", self.file.as_bytes());
         self.draft.env.set(".LINE", at.as_bytes());
         self.draft.env.set(".SECTION", self.section_name.as_bytes());
-        let words = match word::split(line, &self.draft.env) {
-            Ok(words) => words,
+        let (words, trailing) = match word::cut(line, &self.draft.env) {
+            Ok(cut) => cut,
             Err(error) => {
                 self.bad_line(number, line, error);
                 return true;
             }
         };
         let Some(first) = words.first() else { return true };
-        if let Some(going) = self.directive(number, &words) {
+        if let Some(going) = self.directive(number, &words, trailing) {
             return going;
         }
         if self.skipping() {
@@ -151,10 +151,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Acts on a line that begins with a dot; `None` when it is no directive.
-    fn directive(&mut self, number: u32, words: &[Word]) -> Option<bool> {
+    fn directive(&mut self, number: u32, words: &[Word], trailing: bool) -> Option<bool> {
         match arg(words, 0) {
-            ".if" => Some(self.open_block(number, words)),
-            ".elif" | ".else" | ".endif" => Some(self.move_block(number, words)),
+            ".if" => Some(self.open_block(number, words, trailing)),
+            ".elif" | ".else" | ".endif" => Some(self.move_block(number, words, trailing)),
             _ if self.skipping() => None,
             name @ (".diag" | ".notice" | ".warning" | ".alert") => {
                 let severity = match name {
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
                     ".warning" => Severity::Warning,
                     _ => Severity::Alert,
                 };
-                if words.len() > 2 {
+                if !arg(words, 2).is_empty() {
                     let text = format!(
                         "Unexpected argument '{}' for '{name}'. Use quotes if the message should contain spaces.",
                         arg(words, 2)
@@ -177,11 +177,15 @@ impl<'a> Reader<'a> {
                 // An alert gives the rest of the file up.
                 Some(severity != Severity::Alert)
             }
+            name if name.starts_with('.') => {
+                self.say(number, Severity::Alert, format!("unknown directive '{name}'."));
+                Some(true)
+            }
             _ => None,
         }
     }
 
-    fn open_block(&mut self, number: u32, words: &[Word]) -> bool {
+    fn open_block(&mut self, number: u32, words: &[Word], trailing: bool) -> bool {
         if self.blocks.len() >= NESTING_MAX {
             self.say(number, Severity::Alert, "too many nested '.if', giving up.".into());
             return false;
@@ -189,7 +193,7 @@ impl<'a> Reader<'a> {
         let (active, done) = if self.skipping() {
             (false, true)
         } else {
-            match self.evaluate(number, words) {
+            match self.evaluate(number, words, trailing) {
                 Some(value) => (value, value),
                 None => return false,
             }
@@ -198,12 +202,14 @@ impl<'a> Reader<'a> {
         true
     }
 
-    fn move_block(&mut self, number: u32, words: &[Word]) -> bool {
+    fn move_block(&mut self, number: u32, words: &[Word], trailing: bool) -> bool {
         let name = arg(words, 0);
         if name != ".elif" && words.len() > 1 {
             let text = format!("Unexpected argument '{}' for '{name}'.", arg(words, 1));
             self.say(number, Severity::Alert, text);
-            self.say(number, Severity::Alert, OPEN_BLOCK.into());
+            if !self.blocks.is_empty() {
+                self.say(number, Severity::Alert, OPEN_BLOCK.into());
+            }
             return false;
         }
         let Some(block) = self.blocks.pop() else {
@@ -220,7 +226,7 @@ impl<'a> Reader<'a> {
         let active = match (block.done, name) {
             (true, _) => false,
             (false, ".else") => true,
-            _ => match self.evaluate(number, words) {
+            _ => match self.evaluate(number, words, trailing) {
                 Some(value) => value,
                 None => return false,
             },
@@ -229,19 +235,18 @@ impl<'a> Reader<'a> {
         true
     }
 
-    fn evaluate(&mut self, number: u32, words: &[Word]) -> Option<bool> {
+    fn evaluate(&mut self, number: u32, words: &[Word], trailing: bool) -> Option<bool> {
         let name = arg(words, 0);
         let condition: Vec<&str> = words[1..].iter().map(|word| word.text.as_str()).collect();
-        let condition = condition.join(" ");
+        let mut condition = condition.join(" ");
+        if trailing && !condition.is_empty() {
+            condition.push(' ');
+        }
         match condition::evaluate(&condition, &self.draft.env) {
             Ok(value) => Some(value),
             Err(error) => {
-                let caret = " ".repeat(name.len() + 1 + error.at);
-                let text = format!(
-                    "{} in '{name}' at position {}:\n  {name} {condition}\n  {caret}^",
-                    error.text,
-                    error.at + 1
-                );
+                let shown = excerpt(format!("{name} {condition}").as_bytes(), name.len() + 1 + error.at);
+                let text = format!("{} in '{name}' at position {}:\n{shown}", error.text, error.at + 1);
                 self.say(number, Severity::Alert, text);
                 None
             }
@@ -343,7 +348,7 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         warn_ignored(scope, row);
     }
     let used = row.name.split(' ').count();
-    if let Some(extra) = row.args_max.and_then(|max| words.get(used + max)) {
+    if let Some(extra) = row.args_max.and_then(|max| words.get(used + max)).filter(|word| !word.text.is_empty()) {
         scope.point_at(extra);
         let text = format!("'{}' cannot handle unexpected argument '{}'.", row.name, extra.text);
         scope.alert(text);

@@ -149,7 +149,8 @@ pub fn arg(words: &[Word], index: usize) -> &str {
 /// # Errors
 /// The message about the first word too many.
 pub fn no_more_than(words: &[Word], used: usize, max: usize, keyword: &str) -> Result<(), String> {
-    match words.get(used + max) {
+    // An empty word ends a line, as in HAProxy.
+    match words.get(used + max).filter(|word| !word.text.is_empty()) {
         None => Ok(()),
         Some(extra) => Err(format!("'{keyword}' cannot handle unexpected argument '{}'.", extra.text)),
     }

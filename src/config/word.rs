@@ -6,6 +6,9 @@ use super::env::Env;
 /// Most words that a line may have; what follows is an error.
 pub const WORDS_MAX: usize = 64;
 
+/// Variables that the reader makes; no others begin with a dot.
+const PSEUDO_VARIABLES: [&[u8]; 3] = [b".FILE", b".LINE", b".SECTION"];
+
 /// One word of a line, its quotes and escapes resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
@@ -92,9 +95,17 @@ impl WordError {
 /// # Errors
 /// The first mistake found, see [`WordError`]. On [`WordError::TooMany`] HAProxy ignores the line.
 pub fn split(line: &[u8], env: &Env) -> Result<Vec<Word>, WordError> {
-    let mut cutter = Cutter { line, at: 0, env, words: Vec::new(), word: None };
+    cut(line, env).map(|(words, _)| words)
+}
+
+/// As [`split`]; also says whether blanks follow the last word, which shows in conditions.
+///
+/// # Errors
+/// As [`split`].
+pub fn cut(line: &[u8], env: &Env) -> Result<(Vec<Word>, bool), WordError> {
+    let mut cutter = Cutter { line, at: 0, env, words: Vec::new(), word: None, trailing: false };
     cutter.run()?;
-    Ok(cutter.words)
+    Ok((cutter.words, cutter.trailing))
 }
 
 struct Cutter<'a> {
@@ -104,6 +115,8 @@ struct Cutter<'a> {
     words: Vec<Word>,
     /// The word being built and the offset where it began.
     word: Option<(Vec<u8>, usize)>,
+    /// Blanks follow the last word.
+    trailing: bool,
 }
 
 impl Cutter<'_> {
@@ -135,6 +148,7 @@ impl Cutter<'_> {
         if let Some((_, at)) = quote {
             return Err(WordError::Quote(at));
         }
+        self.trailing = self.word.is_none();
         self.end_word()
     }
 
@@ -200,7 +214,7 @@ impl Cutter<'_> {
             at += 1;
         }
         let name_at = at;
-        if self.line.get(at) == Some(&b'.') {
+        if PSEUDO_VARIABLES.iter().any(|name| self.line[at..].starts_with(name)) {
             at += 1;
         }
         if !matches!(self.line.get(at), Some(b) if b.is_ascii_alphabetic() || *b == b'_') {
