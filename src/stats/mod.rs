@@ -1,6 +1,12 @@
-//! What operators count: counters, gauges and rates of every proxy, listener and server.
+//! What operators count: counters, gauges and rates of every proxy, listener and server, and the forms in
+//! which they are shown.
 
+pub mod column;
 pub mod counters;
 pub mod errors;
+pub mod info;
+pub mod record;
+pub mod snapshot;
+pub mod view;
 
 pub use counters::{Count, Counters, Row};
