@@ -26,6 +26,7 @@ pub mod time;
 pub mod token;
 pub mod transport;
 pub mod upstream;
+pub mod version;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

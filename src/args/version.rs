@@ -2,15 +2,7 @@
 
 use std::fmt::Write;
 
-/// epoxy's own version.
-pub const EPOXY_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The version as HAProxy's tools read it: the release whose language and interfaces epoxy speaks, then
-/// epoxy's own. `show info` and the statistics page tell the same.
-pub const VERSION: &str = concat!("2.6.12-epoxy", env!("CARGO_PKG_VERSION"));
-
-/// Date of this version, as HAProxy writes it.
-pub const RELEASE_DATE: &str = "2026/11/21";
+pub use crate::version::{EPOXY_VERSION, RELEASE_DATE, VERSION};
 
 /// Version that `version_atleast()` and its like compare with, as in HAProxy's `-cc` conditions.
 pub const COMPARED_VERSION: &str = "2.6.12";

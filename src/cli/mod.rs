@@ -1,1 +1,113 @@
-//! Placeholder.
+//! The runtime socket (`stats socket`; management manual 9.3).
+//!
+//! [`engine`] keeps the connections, [`line`] cuts what they send into commands, [`table`] finds a command
+//! and gives help, and each file after that holds the commands of one subject, a row and a function each.
+//! A runtime command sees the whole worker: the one place above the sessions that may.
+
+mod clear;
+pub mod engine;
+mod line;
+mod session;
+mod show;
+mod show_stat;
+mod table;
+
+pub use engine::Cli;
+
+use std::borrow::Cow;
+
+use crate::event::Core;
+use crate::event::accept::Listeners;
+use crate::proxy::{BackendId, CliLevel, Config, ServerId};
+use crate::time::Millis;
+
+/// One command under way: its words and all that it may look at and change.
+pub struct Call<'a> {
+    /// Sessions and services.
+    pub core: &'a mut Core,
+    /// Listening sockets.
+    pub listeners: &'a mut Listeners,
+    /// All words of the command.
+    pub words: &'a [String],
+    /// What the connection is, and what its commands may change of it.
+    pub client: &'a mut Client,
+    /// The answer.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// What a command may change of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Rights.
+    pub level: CliLevel,
+    /// Interactive mode.
+    pub prompt: bool,
+    /// Inactivity after which the connection is closed.
+    pub timeout: Millis,
+    /// The connection ends now.
+    pub quit: bool,
+}
+
+/// What a command comes to: the answer is in [`Call::out`], or this is what went wrong.
+pub type Outcome = Result<(), Cow<'static, str>>;
+
+/// One command.
+pub struct Command {
+    /// The words that call it.
+    pub words: &'static [&'static str],
+    /// The words with their arguments, as help shows them.
+    pub usage: &'static str,
+    /// What it does, as help shows it.
+    pub help: &'static str,
+    /// Rights that it needs.
+    pub level: CliLevel,
+    /// Runs it.
+    pub run: fn(&mut Call<'_>) -> Outcome,
+}
+
+/// What a client without the rights is told.
+const DENIED: Cow<'static, str> = Cow::Borrowed("Permission denied");
+
+impl Call<'_> {
+    /// A word by its position, empty where there is none.
+    pub fn word(&self, at: usize) -> &str {
+        self.words.get(at).map_or("", String::as_str)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &'static Config {
+        self.core.services.config
+    }
+
+    /// Appends a text to the answer.
+    pub fn say(&mut self, text: impl AsRef<[u8]>) {
+        self.out.extend_from_slice(text.as_ref());
+    }
+
+    /// Refuses clients with fewer rights.
+    pub fn need(&self, level: CliLevel) -> Outcome {
+        if self.client.level < level { Err(DENIED) } else { Ok(()) }
+    }
+
+    /// The server that `backend/server` names.
+    pub fn server(&self, word: &str) -> Result<ServerId, Cow<'static, str>> {
+        let Some((backend, server)) = word.split_once('/') else { return Err("Require 'backend/server'.".into()) };
+        let id = find_backend(self.config(), backend).ok_or("No such backend.")?;
+        let config = self.config();
+        let found = config.servers_of(id).find(|(_, known)| is_named(server, &known.name, known.uuid));
+        found.map(|(id, _)| id).ok_or(Cow::Borrowed("No such server."))
+    }
+}
+
+/// A backend by its name, or by its id as `#id`.
+pub fn find_backend(config: &Config, word: &str) -> Option<BackendId> {
+    let found = config.backends.iter().position(|backend| is_named(word, &backend.name, backend.uuid));
+    found.map(|index| BackendId(index as u32))
+}
+
+fn is_named(word: &str, name: &str, uuid: u32) -> bool {
+    match word.strip_prefix('#').map(str::parse::<u32>) {
+        Some(Ok(id)) => id == uuid,
+        _ => word == name,
+    }
+}

@@ -37,8 +37,8 @@ use std::path::PathBuf;
 pub use finding::{Finding, Findings, Severity};
 pub use word::Word;
 
-use crate::args::VERSION;
 use crate::proxy::Config;
+use crate::version::VERSION;
 use draft::Draft;
 use env::Env;
 use reader::Reader;
@@ -128,7 +128,11 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>) -> Loaded {
         }
     }
     let config = if findings.fatal() { None } else { Some(resolve::resolve(&draft, parsers, &mut findings)) };
-    let config = config.filter(|_| !findings.fatal());
+    let mut config = config.filter(|_| !findings.fatal());
+    if let Some(config) = &mut config {
+        let environment = draft.env.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
+        config.environment = environment.collect();
+    }
     if config.is_none() && !findings.gave_up() {
         findings.alert("Fatal errors found in configuration.");
     }

@@ -36,9 +36,9 @@ pub fn resolve(draft: &Draft, parsers: Vec<Parser<'_>>, findings: &mut Findings)
 
 /// Numbers for a list of objects of which some chose their own: the others get the next free number,
 /// and every object, numbered or not, uses one up.
-pub(super) fn number(chosen: &[Option<u32>]) -> Vec<u32> {
+pub(super) fn number(chosen: &[Option<u32>], first: u32) -> Vec<u32> {
     let used: HashSet<u32> = chosen.iter().flatten().copied().collect();
-    let mut next = 1;
+    let mut next = first;
     let mut numbers = Vec::with_capacity(chosen.len());
     for choice in chosen {
         match choice {
@@ -83,7 +83,9 @@ impl<'a> Resolver<'a> {
         let draft: &'a Draft = self.draft;
         let chosen: Vec<Option<u32>> = draft.proxies.iter().map(|proxy| proxy.id).collect();
         let names = resolve_rules::names(draft);
-        for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen)).zip(parsers) {
+        // The runtime sockets count as a proxy, the first one.
+        let first = if draft.global.cli_binds.is_empty() { 1 } else { 2 };
+        for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen, first)).zip(parsers) {
             resolve_proxy::check(self, proxy);
             self.bad_format = false;
             let default_backend = self.default_backend(proxy);
@@ -158,8 +160,8 @@ mod tests {
     #[test]
     fn numbers_count_every_object() {
         // As the oracle's `show stat` numbers proxies and servers.
-        assert_eq!(number(&[None, Some(10), None, Some(1), None]), [2, 10, 4, 1, 6]);
-        assert_eq!(number(&[None, Some(1), None]), [2, 1, 4]);
-        assert_eq!(number(&[None, None]), [1, 2]);
+        assert_eq!(number(&[None, Some(10), None, Some(1), None], 1), [2, 10, 4, 1, 6]);
+        assert_eq!(number(&[None, Some(1), None], 1), [2, 1, 4]);
+        assert_eq!(number(&[None, None], 1), [1, 2]);
     }
 }

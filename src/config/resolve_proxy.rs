@@ -197,7 +197,7 @@ fn binds(proxy: &ProxyDraft) -> Vec<Bind> {
         // `id` names the line's first socket; the others are counted on.
         chosen.extend((0..bind.addresses.len()).map(|index| bind.id.filter(|_| index == 0)));
     }
-    let mut numbers = number(&chosen).into_iter();
+    let mut numbers = number(&chosen, 1).into_iter();
     let mut out = Vec::with_capacity(chosen.len());
     for bind in &proxy.binds {
         for address in &bind.addresses {

@@ -23,7 +23,7 @@ pub(super) fn servers(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) -> Range<
     // There are far fewer than 2^32 servers and backends.
     let backend = BackendId(resolver.config.backends.len() as u32);
     let first = resolver.config.servers.len() as u32;
-    for (draft, uuid) in proxy.servers.iter().zip(number(&chosen)) {
+    for (draft, uuid) in proxy.servers.iter().zip(number(&chosen, 1)) {
         let server = server(resolver, proxy, draft, backend, uuid);
         resolver.config.servers.push(server);
     }

@@ -17,7 +17,7 @@ fn class(byte: u8) -> u8 {
 
 /// Distance of two words: how often one has a pair more than the other, squared for each pair, and how
 /// many letters only one has.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let mut pairs: Vec<([u8; 2], i32)> = Vec::new();
     for (word, sign) in [(a, 1), (b, -1)] {
         let mut previous = EDGE;

@@ -151,7 +151,10 @@ impl Listener {
         let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
         let reached = |limit: Option<u32>, now: u64| limit.is_some_and(|limit| now >= u64::from(limit));
         reached(Some(services.maxconn), current(services.counters.process()))
-            || reached(services.config[self.frontend].maxconn, current(services.counters.frontend(self.frontend)))
+            || reached(
+                Some(services.frontend_maxconn(self.frontend)),
+                current(services.counters.frontend(self.frontend)),
+            )
             || reached(self.maxconn, current(services.counters.listener(self.frontend, self.bind)))
     }
 

@@ -41,13 +41,14 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     let mut core = Core::new(services);
     core.start_checks();
     let mut worker = Worker::new(poll, clock, core, start.signals);
+    worker.core.services.ledger.listening = start.listeners.len() as u64;
     for listener in start.listeners {
         match listener.owner {
             ListenOwner::Frontend { frontend, bind } => {
                 let frontend = FrontendId(frontend as u32);
                 worker.listeners.add(&registry, &worker.core, listener.socket, frontend, bind)?;
             }
-            ListenOwner::Cli(_) => {}
+            ListenOwner::Cli(bind) => worker.cli.add(&registry, listener.socket, bind)?,
         }
     }
     Ok(worker)

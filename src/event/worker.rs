@@ -9,6 +9,7 @@ use mio::{Events, Poll};
 
 use super::accept::Listeners;
 use super::core::{Core, Readiness};
+use crate::cli::Cli;
 use crate::process::{self, Request, Signals, notice};
 use crate::proxy::Frontend;
 use crate::time::{Now, Tick};
@@ -50,6 +51,8 @@ pub struct Worker {
     pub core: Core,
     /// Listening sockets.
     pub listeners: Listeners,
+    /// Runtime sockets.
+    pub cli: Cli,
     signals: Signals,
     ended: Option<ExitCode>,
 }
@@ -57,7 +60,7 @@ pub struct Worker {
 impl Worker {
     /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
     pub fn new(poll: Poll, clock: Clock, core: Core, signals: Signals) -> Worker {
-        Worker { poll, clock, core, listeners: Listeners::default(), signals, ended: None }
+        Worker { poll, clock, core, listeners: Listeners::default(), cli: Cli::default(), signals, ended: None }
     }
 
     /// The poll's registry.
@@ -76,7 +79,7 @@ impl Worker {
             if let Some(code) = self.ended {
                 return Ok(code);
             }
-            if self.core.services.stopping && self.core.sessions.is_empty() {
+            if self.core.services.stopping && self.core.sessions.is_empty() && self.cli.is_idle() {
                 return Ok(ExitCode::SUCCESS);
             }
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
@@ -89,6 +92,8 @@ impl Worker {
                 self.dispatch(event);
             }
             self.core.expire();
+            self.cli.expire(&mut self.core);
+            self.cli.accept(&mut self.core, &mut self.listeners);
             more = self.listeners.accept(&mut self.core);
         }
     }
@@ -122,11 +127,12 @@ impl Worker {
             return;
         }
         self.listeners.close();
+        self.cli.stop();
         self.core.close_idle_sessions();
     }
 
     fn timeout(&mut self) -> Option<Duration> {
-        let deadline = self.core.next_deadline();
+        let deadline = self.core.next_deadline().min(self.cli.next_deadline());
         let now = self.core.services.now.tick();
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
     }
@@ -144,7 +150,8 @@ impl Worker {
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
             Some(Kind::Worker) => self.signalled(),
             Some(Kind::Check) => self.core.check_event(token, ready),
-            Some(Kind::Cli) | None => {}
+            Some(Kind::Cli) => self.cli.event(token, ready, &mut self.core, &mut self.listeners),
+            None => {}
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// All servers of all backends.
     pub servers: Vec<Server>,
+    /// The environment of the process with what the configuration made of it (`setenv` and its kin).
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Index<FrontendId> for Config {

@@ -13,6 +13,7 @@
 //! Any phase may end in `reply` (the proxy answers itself) or in `finish`. A phase takes the session, the
 //! exchange and the services, and returns a [`Step`]; no phase calls another.
 
+pub mod about;
 mod answer;
 mod connect;
 pub mod deadline;
@@ -28,6 +29,7 @@ mod reply;
 mod route;
 mod servers;
 pub mod services;
+pub mod states;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -23,7 +23,6 @@ impl Services {
     /// Lets `event` happen to a server (it is given the wall-clock second) and does all that follows.
     pub fn change_server(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, u64) -> CheckEffect) {
         let backend = self.config[id].backend;
-        let had_servers = self.balancers[backend.0 as usize].usable_counts() != (0, 0);
         let effect = event(&mut self.servers[id.0 as usize], self.now.wall_s());
         self.tell_balancer(id);
         let requeued = effect.change.map_or(0, |change| self.requeue(id, change));
@@ -33,8 +32,7 @@ impl Services {
         for notice in self.notices(id, effect, requeued) {
             self.say(backend, &notice);
         }
-        let has_servers = self.balancers[backend.0 as usize].usable_counts() != (0, 0);
-        if had_servers && !has_servers {
+        if self.follow_backend(backend) {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
             self.say(backend, &notice::no_server(&self.config[backend].name));
         }

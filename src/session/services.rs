@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::states::States;
 use super::{Exchange, Session};
 use crate::balance::{Balancer, HashType, Member, Weight, Wish, source_hash};
 use crate::buffer::Pool;
@@ -61,6 +62,14 @@ pub struct Services {
     pub no_splice: bool,
     /// Most connections of the service.
     pub maxconn: u32,
+    /// What the start found out about descriptors.
+    pub limits_at_start: Option<crate::process::Limits>,
+    /// Servers up and down, and other states that change.
+    pub states: States,
+    /// When the worker began.
+    pub started: Now,
+    /// Counts for `show info`.
+    pub ledger: super::about::Ledger,
 }
 
 /// A place on a server for someone who waited.
@@ -89,6 +98,8 @@ impl Services {
     pub fn new(config: &'static Config, counters: Counters, now: Now, net: Net, program: &str) -> Services {
         let tune = &config.global.tune;
         let pipes = config.global.maxpipes.unwrap_or(config.global.maxconn.unwrap_or(2000) / 4) as usize;
+        let balancers: Vec<Balancer> =
+            (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
         Services {
             config,
             counters,
@@ -99,7 +110,8 @@ impl Services {
             timers: Wheel::new(now.tick().0),
             upstreams: Upstreams::new(config.servers.len()),
             queues: Queues::new(config.backends.len(), config.servers.len()),
-            balancers: (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect(),
+            states: States::new(config, &balancers, now),
+            balancers,
             servers: super::servers::at_start(config, now.wall_s()),
             promoted: Vec::new(),
             freed: Vec::new(),
@@ -110,12 +122,16 @@ impl Services {
             stopping: false,
             no_splice: config.global.nosplice,
             maxconn: config.global.maxconn.unwrap_or(u32::MAX),
+            limits_at_start: None,
+            started: now,
+            ledger: super::about::Ledger::default(),
         }
     }
 
     /// Takes over what the start found out about descriptors.
     pub fn adopt_limits(&mut self, limits: &crate::process::Limits) {
         self.maxconn = limits.maxconn;
+        self.limits_at_start = Some(*limits);
         let tune = &self.config.global.tune;
         self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));
     }
@@ -139,7 +155,11 @@ impl Services {
     pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
         let first = self.config[backend].servers.start;
         let (counters, queues, config) = (&self.counters, &self.queues, self.config);
-        let has_room = |index: u32| is_free(config, counters, queues, ServerId(first + index));
+        let maxconns = &self.states.server_maxconn;
+        let has_room = |index: u32| {
+            let server = ServerId(first + index);
+            has_place(maxconns[server.0 as usize], counters, server) && queues.server_len(server) == 0
+        };
         let hash = match config[backend].algorithm {
             Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),
             _ => None,
@@ -184,7 +204,7 @@ impl Services {
         if !state.is_up() {
             return;
         }
-        while has_place(self.config, &self.counters, server) {
+        while has_place(self.server_maxconn(server), &self.counters, server) {
             // A server that drains still serves those who wait for it.
             let next = if is_usable { self.queues.next_for(backend, server) } else { self.queues.next_own(server) };
             let Some((waiting, own)) = next else { return };
@@ -281,13 +301,8 @@ impl Services {
 }
 
 /// Whether a server has fewer sessions than its maxconn.
-fn has_place(config: &Config, counters: &Counters, server: ServerId) -> bool {
-    config[server].maxconn.is_none_or(|max| counters.server(server).get(Count::SessionsCurrent) < u64::from(max))
-}
-
-/// Whether a server has a place and nobody waits for it.
-fn is_free(config: &Config, counters: &Counters, queues: &Queues, server: ServerId) -> bool {
-    has_place(config, counters, server) && queues.server_len(server) == 0
+fn has_place(maxconn: Option<u32>, counters: &Counters, server: ServerId) -> bool {
+    maxconn.is_none_or(|max| counters.server(server).get(Count::SessionsCurrent) < u64::from(max))
 }
 
 fn context<'a>(

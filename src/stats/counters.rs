@@ -77,6 +77,57 @@ pub enum Count {
     End,
 }
 
+/// Columns that keep a maximum.
+const MAXIMA: &[Count] = &[
+    Count::SessionsMax,
+    Count::QueueMax,
+    Count::QueueTimeMax,
+    Count::ConnectTimeMax,
+    Count::ResponseTimeMax,
+    Count::TotalTimeMax,
+    Count::ConnectionRateMax,
+    Count::SessionRateMax,
+    Count::RequestRateMax,
+];
+
+/// Columns that only grow.
+const COUNTED: &[Count] = &[
+    Count::SessionsTotal,
+    Count::ConnectionsTotal,
+    Count::RequestsTotal,
+    Count::BytesIn,
+    Count::BytesOut,
+    Count::DeniedRequests,
+    Count::DeniedResponses,
+    Count::DeniedConnections,
+    Count::DeniedSessions,
+    Count::RequestErrors,
+    Count::ConnectErrors,
+    Count::ResponseErrors,
+    Count::InternalErrors,
+    Count::Retries,
+    Count::Redispatches,
+    Count::Chosen,
+    Count::CheckFailures,
+    Count::CheckDowns,
+    Count::ClientAborts,
+    Count::ServerAborts,
+    Count::Intercepted,
+    Count::FailedRewrites,
+    Count::Connects,
+    Count::Reuses,
+    Count::Http1xx,
+    Count::Http2xx,
+    Count::Http3xx,
+    Count::Http4xx,
+    Count::Http5xx,
+    Count::HttpOther,
+    Count::QueueTimeSum,
+    Count::ConnectTimeSum,
+    Count::ResponseTimeSum,
+    Count::TotalTimeSum,
+];
+
 /// Columns of a row, rounded up to whole cache lines of eight words.
 pub const ROW_WORDS: usize = (Count::End as usize).div_ceil(8) * 8;
 
@@ -133,6 +184,18 @@ impl Counters {
     pub fn private(config: &Config) -> Counters {
         let words = (0..Counters::words_needed(config, 1)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
         Counters::new(config, Box::leak(words.into_boxed_slice()), 1, 0)
+    }
+
+    /// Sets the maxima of all objects to zero, or with `all` everything but gauges and rates, for all
+    /// workers (`clear counters`).
+    pub fn clear_everything(&self, all: bool) {
+        let objects = 1 + self.frontends + self.backends + self.servers;
+        let listeners = self.words.len() / (self.workers * ROW_WORDS);
+        for object in 0..listeners.max(objects) {
+            let row = self.row(object);
+            let columns = if all { COUNTED } else { &[][..] };
+            columns.iter().chain(MAXIMA).for_each(|&column| row.clear(column));
+        }
     }
 
     /// The row of the whole process.

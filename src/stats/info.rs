@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::column::Type;
 use super::record::{Value, write_json_value};
 use super::{Count, Counters};
-use crate::args::version::{RELEASE_DATE, VERSION};
 use crate::time::Now;
+use crate::version::{RELEASE_DATE, VERSION};
 
 /// The process at one moment.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +133,7 @@ impl Process {
     }
 
     fn entries(&self, _float: bool) -> Vec<Entry> {
-        use Type::{Str, U32, U64};
+        use Type::{Str, U32};
         let number = |n: u64| Value::Number(n as i64);
         let text = |t: &str| Value::Text(t.to_owned());
         let mut all = vec![

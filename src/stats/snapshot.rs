@@ -118,9 +118,7 @@ impl<S: States> Snapshot<'_, S> {
         if filter.wants(Kind::Server) {
             for (server_id, server) in self.config.servers_of(id).filter(|(_, s)| filter.wants_object(s.uuid)) {
                 let view = self.states.server(server_id);
-                let maintained = matches!(view.status, super::view::ServerStatus::Maintenance(_));
-                let down = maintained || matches!(view.status, super::view::ServerStatus::Down(..));
-                if (filter.only_up && down) || (filter.no_maintenance && maintained) {
+                if (filter.only_up && view.down) || (filter.no_maintenance && view.maintained) {
                     continue;
                 }
                 debug_assert_eq!(server.backend, id);
@@ -141,6 +139,7 @@ impl<S: States> Snapshot<'_, S> {
         record.text(C::Pxname, &frontend.name);
         record.text(C::Svname, "FRONTEND");
         record.number(C::Iid, u64::from(frontend.uuid));
+        record.number(C::Sid, 0);
         sessions(&mut record, row);
         record.number(C::Slim, u64::from(view.maxconn));
         record.number(C::Stot, row.get(Count::SessionsTotal));
@@ -198,7 +197,16 @@ impl<S: States> Snapshot<'_, S> {
         let current = row.get(Count::SessionsCurrent);
         let full = bind.options.maxconn.is_some_and(|max| current >= u64::from(max));
         let waits = self.counters.frontend(id).get(Count::SessionsCurrent) >= u64::from(view.maxconn);
-        record.text(C::Status, if full { "FULL" } else if waits { "WAITING" } else { "OPEN" });
+        record.text(
+            C::Status,
+            if full {
+                "FULL"
+            } else if waits {
+                "WAITING"
+            } else {
+                "OPEN"
+            },
+        );
         record.text(C::Mode, mode_name(frontend.mode));
         if self.legends {
             record.text(C::Addr, address_text(&bind.address));
@@ -224,7 +232,7 @@ impl<S: States> Snapshot<'_, S> {
         }
         record.number(C::Stot, row.get(Count::SessionsTotal));
         upstream_side(&mut record, row, self.now);
-        record.text(C::Status, view.status.label());
+        record.text(C::Status, &view.status);
         record.number(C::Weight, u64::from(view.weight));
         record.number(C::Uweight, u64::from(view.user_weight));
         record.number(C::Act, u64::from(!server.backup));
@@ -260,8 +268,8 @@ impl<S: States> Snapshot<'_, S> {
         record.number(C::SrvIcur, idle);
         record.number(C::IdleConnCur, view.idle_unsafe);
         record.number(C::SafeConnCur, view.idle_safe);
-        record.number(C::UsedConnCur, row.get(Count::UsedCurrent));
-        record.number(C::NeedConnEst, row.get(Count::UsedCurrent));
+        record.number(C::UsedConnCur, view.used);
+        record.number(C::NeedConnEst, view.needed);
         record
     }
 
@@ -274,6 +282,7 @@ impl<S: States> Snapshot<'_, S> {
         record.text(C::Pxname, &backend.name);
         record.text(C::Svname, "BACKEND");
         record.number(C::Iid, u64::from(backend.uuid));
+        record.number(C::Sid, 0);
         sessions(&mut record, row);
         record.number(C::Slim, u64::from(self.full_at(id)));
         record.number(C::Stot, row.get(Count::SessionsTotal));
@@ -307,7 +316,8 @@ impl<S: States> Snapshot<'_, S> {
 
     /// `fullconn`; when not written, a tenth of what the frontends that lead here may take (manual 4).
     fn full_at(&self, id: BackendId) -> u32 {
-        let from = |(index, _): (usize, &crate::proxy::Frontend)| self.states.frontend(FrontendId(index as u32)).maxconn;
+        let from =
+            |(index, _): (usize, &crate::proxy::Frontend)| self.states.frontend(FrontendId(index as u32)).maxconn;
         let leads_here = |(_, frontend): &(usize, &crate::proxy::Frontend)| frontend.default_backend == Some(id);
         let total = || self.config.frontends.iter().enumerate().filter(leads_here).map(from).sum::<u32>();
         self.config[id].fullconn.unwrap_or_else(|| total().div_ceil(10).max(1))
@@ -328,7 +338,6 @@ fn copy(record: &mut Record, row: Row<'_>, columns: &[(C, Count)]) {
 fn sessions(record: &mut Record, row: Row<'_>) {
     copy(record, row, &[(C::Scur, Count::SessionsCurrent), (C::Bin, Count::BytesIn), (C::Bout, Count::BytesOut)]);
     record.number(C::Smax, row.max(Count::SessionsMax));
-    record.zeros(&[C::Sid]);
 }
 
 fn statuses(record: &mut Record, row: Row<'_>) {

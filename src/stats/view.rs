@@ -1,22 +1,5 @@
 //! What the statistics show of states that change: filled by whoever owns them, a plain copy of a moment.
 
-/// The operational state of a server, as one word and a colour.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerStatus {
-    /// In maintenance; of another server's, where it tracks that one (`backend/server`).
-    Maintenance(Option<String>),
-    /// Down; the second is how many checks of how many have passed on its way up.
-    Down(u32, u32),
-    /// Up and used; how many checks of how many may still fail before it is down.
-    Up(u32, u32),
-    /// Up, but it gets no new load: its check says so (`http-check disable-on-404`).
-    NoLoad(u32, u32),
-    /// Up, but the operator wants it to get no new load.
-    Drain(u32, u32),
-    /// Not checked.
-    NoCheck,
-}
-
 /// The health check of a server.
 #[derive(Clone, Debug, Default)]
 pub struct CheckView {
@@ -43,8 +26,12 @@ pub struct CheckView {
 /// One server.
 #[derive(Clone, Debug)]
 pub struct ServerView {
-    /// Its state.
-    pub status: ServerStatus,
+    /// Its state in words: `UP`, `UP 1/3`, `DOWN`, `NOLB`, `DRAIN`, `MAINT`, `no check` (management manual 9.1).
+    pub status: String,
+    /// In maintenance.
+    pub maintained: bool,
+    /// Not up, for whatever reason.
+    pub down: bool,
     /// Weight as balancing uses it, on the scale of the configuration.
     pub weight: u32,
     /// Weight that the operator or the configuration set.
@@ -65,6 +52,10 @@ pub struct ServerView {
     pub idle_safe: u64,
     /// See [`ServerView::idle_safe`].
     pub idle_unsafe: u64,
+    /// Connections lent to exchanges.
+    pub used: u64,
+    /// Estimate of how many connections are needed.
+    pub needed: u64,
     /// Most idle connections.
     pub idle_max: Option<u32>,
 }
@@ -107,24 +98,4 @@ pub trait States {
     fn backend(&self, id: crate::proxy::BackendId) -> BackendView;
     /// A frontend's.
     fn frontend(&self, id: crate::proxy::FrontendId) -> FrontendView;
-}
-
-impl ServerStatus {
-    /// The `status` column.
-    pub fn label(&self) -> String {
-        let part = |word: &str, have: u32, all: u32| match have < all {
-            true => format!("{word} {have}/{all}"),
-            false => word.to_owned(),
-        };
-        match self {
-            ServerStatus::Maintenance(None) => "MAINT".to_owned(),
-            ServerStatus::Maintenance(Some(of)) => format!("MAINT (via {of})"),
-            ServerStatus::Down(0, _) => "DOWN".to_owned(),
-            ServerStatus::Down(have, all) => format!("DOWN {have}/{all}"),
-            ServerStatus::Up(have, all) => part("UP", *have, *all),
-            ServerStatus::NoLoad(have, all) => part("NOLB", *have, *all),
-            ServerStatus::Drain(have, all) => part("DRAIN", *have, *all),
-            ServerStatus::NoCheck => "no check".to_owned(),
-        }
-    }
 }

@@ -1,0 +1,202 @@
+//! The connections of the runtime sockets: commands in, answers out as the client takes them.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use mio::Interest;
+use mio::unix::SourceFd;
+use slab::Slab;
+
+use super::{Call, Client, line, table};
+use crate::event::Core;
+use crate::event::accept::Listeners;
+use crate::event::core::Readiness;
+use crate::proxy::Global;
+use crate::sys::socket;
+use crate::time::{Millis, Tick};
+use crate::token::{Kind, Token};
+use crate::transport::{Connection, Stream};
+
+/// Inactivity after which a connection is closed, and connections at a time, unless the configuration
+/// says otherwise (manual 3.1, `stats timeout` and `stats maxconn`).
+const TIMEOUT: Millis = Millis::from_secs(10);
+const CONNECTIONS_MAX: u32 = 10;
+
+/// No further command is run before the client has taken most of the answers so far.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Tokens of this generation are those of listening sockets.
+const LISTENING: u32 = 0;
+
+/// All runtime sockets and connections of a worker.
+#[derive(Default)]
+pub struct Cli {
+    sockets: Vec<(OwnedFd, usize)>,
+    connections: Slab<Conversation>,
+    /// Where connections may wait to be accepted.
+    pending: bool,
+    generation: u32,
+}
+
+/// One connection.
+struct Conversation {
+    connection: Connection,
+    token: Token,
+    client: Client,
+    answer: Vec<u8>,
+    sent: usize,
+    deadline: Tick,
+}
+
+impl Cli {
+    /// Starts to listen for events of `stats socket` number `bind`.
+    ///
+    /// # Errors
+    /// What the kernel says when the socket cannot be registered.
+    pub fn add(&mut self, registry: &mio::Registry, socket: OwnedFd, bind: usize) -> std::io::Result<()> {
+        let token = Token::new(Kind::Cli, self.sockets.len(), LISTENING);
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), token.into(), Interest::READABLE)?;
+        self.sockets.push((socket, bind));
+        self.pending = true;
+        Ok(())
+    }
+
+    /// An event of a socket.
+    pub fn event(&mut self, token: Token, ready: Readiness, core: &mut Core, listeners: &mut Listeners) {
+        if token.is_generation(LISTENING) {
+            self.pending = true;
+            return;
+        }
+        let slot = token.slot();
+        let Some(one) = self.connections.get_mut(slot).filter(|one| one.token == token) else { return };
+        one.connection.ready(ready.readable, ready.writable, ready.hangup);
+        self.run(slot, core, listeners);
+    }
+
+    /// Accepts what waits, as far as `stats maxconn` allows.
+    pub fn accept(&mut self, core: &mut Core, listeners: &mut Listeners) {
+        if !self.pending {
+            return;
+        }
+        let max = core.services.config.global.cli_maxconn.unwrap_or(CONNECTIONS_MAX);
+        for index in 0..self.sockets.len() {
+            loop {
+                if self.connections.len() >= max as usize {
+                    // The end of a connection comes back to those that wait.
+                    return;
+                }
+                match socket::accept(&self.sockets[index].0) {
+                    Ok((fd, _)) => self.open(fd, self.sockets[index].1, core, listeners),
+                    Err(_) => break,
+                }
+            }
+        }
+        self.pending = false;
+    }
+
+    fn open(&mut self, fd: OwnedFd, bind: usize, core: &mut Core, listeners: &mut Listeners) {
+        let global = &core.services.config.global;
+        let level = global.cli_binds.get(bind).map(|bind| bind.level).unwrap_or_default();
+        let timeout = timeout(global);
+        core.services.ledger.cli_connections += 1;
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        // Zero names listening sockets, after a wrap, too.
+        let generation = self.generation % ((1 << 24) - 1) + 1;
+        let token = Token::new(Kind::Cli, slot, generation);
+        let stream = Stream::Socket(fd);
+        if core.services.net.register(&stream, token).is_err() {
+            return;
+        }
+        let mut connection = Connection::new(stream);
+        connection.ready(true, true, false);
+        let deadline = core.services.now.tick() + timeout;
+        let client = Client { level, prompt: false, timeout, quit: false };
+        entry.insert(Conversation { connection, token, client, answer: Vec::new(), sent: 0, deadline });
+        self.run(slot, core, listeners);
+    }
+
+    /// Answers as far as input, output and time allow.
+    fn run(&mut self, slot: usize, core: &mut Core, listeners: &mut Listeners) {
+        let now = core.services.now.tick();
+        let Some(one) = self.connections.get_mut(slot) else { return };
+        let received = one.connection.receive(&mut core.services.buffers);
+        let mut sent = one.flush();
+        while !one.client.quit && one.answer.len() - one.sent < ANSWER_BYTES_MAX {
+            let Some(end) = line::command_end(one.connection.received()) else {
+                // A line that has come half before the buffer was full is never answered: as in HAProxy,
+                // the timeout ends the connection.
+                break;
+            };
+            let words = line::words(&one.connection.received()[..end]);
+            one.connection.consume(end + 1, &mut core.services.buffers);
+            core.services.ledger.cli_commands += 1;
+            let (client, out) = (&mut one.client, &mut one.answer);
+            table::run(Call { core, listeners, words: &words, client, out });
+            if one.connection.received().is_empty() {
+                one.connection.receive(&mut core.services.buffers);
+                if !one.client.prompt && one.connection.received().is_empty() {
+                    one.client.quit = true;
+                }
+            }
+            sent += one.flush();
+        }
+        if received + sent > 0 {
+            one.deadline = now + one.client.timeout;
+        }
+        let done = one.answer.is_empty() && (one.client.quit || one.connection.is_over());
+        if done || one.connection.unwritable.is_some() || now >= one.deadline {
+            self.close(slot, core);
+        }
+    }
+
+    fn close(&mut self, slot: usize, core: &mut Core) {
+        let one = self.connections.remove(slot);
+        one.connection.close_politely(&mut core.services.buffers);
+        self.pending = true;
+    }
+
+    /// Closes what has been silent for too long.
+    pub fn expire(&mut self, core: &mut Core) {
+        let now = core.services.now.tick();
+        let late = |(slot, one): (usize, &Conversation)| (now >= one.deadline).then_some(slot);
+        let slots: Vec<usize> = self.connections.iter().filter_map(late).collect();
+        for slot in slots {
+            self.close(slot, core);
+        }
+    }
+
+    /// When [`Cli::expire`] has something to do.
+    pub fn next_deadline(&self) -> Tick {
+        self.connections.iter().map(|(_, one)| one.deadline).min().unwrap_or(Tick::NEVER)
+    }
+
+    /// Stops listening.
+    pub fn stop(&mut self) {
+        self.sockets.clear();
+    }
+
+    /// Whether no conversation is under way.
+    pub fn is_idle(&self) -> bool {
+        self.connections.is_empty()
+    }
+}
+
+impl Conversation {
+    /// Sends what the client takes; says how much.
+    fn flush(&mut self) -> usize {
+        let sent = self.connection.send_through(&self.answer[self.sent..], false);
+        self.sent += sent;
+        if self.sent == self.answer.len() {
+            self.answer.clear();
+            self.answer.shrink_to(ANSWER_BYTES_MAX);
+            self.sent = 0;
+        }
+        sent
+    }
+}
+
+/// `stats timeout`.
+fn timeout(global: &Global) -> Millis {
+    global.cli_timeout.unwrap_or(TIMEOUT)
+}

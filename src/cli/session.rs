@@ -1,0 +1,96 @@
+//! What concerns the conversation itself: rights and timeout.
+
+use super::{Call, Command, Outcome};
+use crate::config::unit::{TimeUnit, time_ms};
+use crate::proxy::{CliLevel, ListenAddress};
+use crate::time::Millis;
+
+/// The commands of this file.
+pub static ROWS: &[Command] = &[
+    Command {
+        words: &["operator"],
+        usage: "operator",
+        help: "lower the level of the current CLI session to operator",
+        level: CliLevel::Operator,
+        run: |call| lower(call, CliLevel::Operator),
+    },
+    Command {
+        words: &["user"],
+        usage: "user",
+        help: "lower the level of the current CLI session to user",
+        level: CliLevel::User,
+        run: |call| lower(call, CliLevel::User),
+    },
+    Command {
+        words: &["set", "timeout"],
+        usage: "set timeout [cli] <delay>",
+        help: "change a timeout setting",
+        level: CliLevel::User,
+        run: set_timeout,
+    },
+    Command {
+        words: &["show", "cli", "level"],
+        usage: "show cli level",
+        help: "display the level of the current CLI session",
+        level: CliLevel::User,
+        run: show_level,
+    },
+    Command {
+        words: &["show", "cli", "sockets"],
+        usage: "show cli sockets",
+        help: "dump list of cli sockets",
+        level: CliLevel::User,
+        run: show_sockets,
+    },
+];
+
+fn lower(call: &mut Call<'_>, level: CliLevel) -> Outcome {
+    call.client.level = level;
+    Ok(())
+}
+
+/// A number without a unit counts seconds here.
+fn set_timeout(call: &mut Call<'_>) -> Outcome {
+    if call.word(2) != "cli" {
+        return Err("'set timeout' only supports 'cli'.".into());
+    }
+    if call.word(3).is_empty() {
+        return Err("Expects an integer value.".into());
+    }
+    match time_ms(call.word(3), TimeUnit::S) {
+        Ok(ms) if ms > 0 => {
+            call.client.timeout = Millis(u64::from(ms));
+            Ok(())
+        }
+        _ => Err("Invalid timeout value.".into()),
+    }
+}
+
+fn show_level(call: &mut Call<'_>) -> Outcome {
+    call.say(level_name(call.client.level));
+    call.say("\n");
+    Ok(())
+}
+
+fn show_sockets(call: &mut Call<'_>) -> Outcome {
+    call.say("# socket lvl processes\n");
+    for bind in &call.config().global.cli_binds {
+        let address = match &bind.address {
+            ListenAddress::Ip(address) if address.is_ipv4() => format!("ipv4@{address}"),
+            ListenAddress::Ip(address) => format!("ipv6@{address}"),
+            ListenAddress::Unix(path) => format!("unix@{}", path.display()),
+            ListenAddress::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+            ListenAddress::Fd(number) => format!("sockpair@{number}"),
+        };
+        call.say(format!("{address} {} all\n", level_name(bind.level)));
+    }
+    Ok(())
+}
+
+fn level_name(level: CliLevel) -> &'static str {
+    match level {
+        CliLevel::User => "user",
+        CliLevel::Operator => "operator",
+        CliLevel::Admin => "admin",
+    }
+}

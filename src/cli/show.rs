@@ -1,0 +1,186 @@
+//! What can be looked at, beside the statistics.
+
+use super::{Call, Command, Outcome, find_backend};
+use crate::proxy::{BackendId, CliLevel, ServerAddress, ServerId};
+use crate::stats::info::Form;
+use crate::version::VERSION;
+
+/// The commands of this file.
+pub static ROWS: &[Command] = &[
+    Command {
+        words: &["show", "backend"],
+        usage: "show backend",
+        help: "list backends in the current running config",
+        level: CliLevel::User,
+        run: show_backend,
+    },
+    Command {
+        words: &["show", "env"],
+        usage: "show env [var]",
+        help: "dump environment variables known to the process",
+        level: CliLevel::Operator,
+        run: show_env,
+    },
+    Command {
+        words: &["show", "info"],
+        usage: "show info [desc|json|typed|float]*",
+        help: "report information about the running process",
+        level: CliLevel::User,
+        run: show_info,
+    },
+    Command {
+        words: &["show", "servers", "conn"],
+        usage: "show servers conn [<backend>]",
+        help: "dump server connections status (all or for a single backend)",
+        level: CliLevel::User,
+        run: show_servers_conn,
+    },
+    Command {
+        words: &["show", "servers", "state"],
+        usage: "show servers state [<backend>]",
+        help: "dump volatile server information (all or for a single backend)",
+        level: CliLevel::User,
+        run: show_servers_state,
+    },
+    Command {
+        words: &["show", "version"],
+        usage: "show version",
+        help: "show version of the current process",
+        level: CliLevel::User,
+        run: show_version,
+    },
+];
+
+fn show_backend(call: &mut Call<'_>) -> Outcome {
+    call.say("# name\n");
+    for backend in call.config().backends.iter() {
+        call.say(format!("{}\n", backend.name));
+    }
+    Ok(())
+}
+
+fn show_version(call: &mut Call<'_>) -> Outcome {
+    call.say(VERSION);
+    call.say("\n");
+    Ok(())
+}
+
+fn show_info(call: &mut Call<'_>) -> Outcome {
+    let asked = |word: &str| call.words[2..].iter().any(|known| known == word);
+    let form = match (asked("typed"), asked("json")) {
+        (true, _) => Form::Typed,
+        (_, true) => Form::Json,
+        _ => Form::Plain,
+    };
+    let (float, describe) = (asked("float"), asked("desc"));
+    call.core.services.process().write(form, float, describe, call.out);
+    Ok(())
+}
+
+fn show_env(call: &mut Call<'_>) -> Outcome {
+    let wanted = call.word(2).as_bytes().to_vec();
+    let environment = call.config().environment.iter();
+    let shown: Vec<_> = environment.filter(|(name, _)| wanted.is_empty() || *name == wanted).collect();
+    if shown.is_empty() && !wanted.is_empty() {
+        return Err("Variable not found".into());
+    }
+    for (name, value) in shown {
+        call.out.extend_from_slice(&[name, &b"="[..], value, b"\n"].concat());
+    }
+    Ok(())
+}
+
+/// The backend that the fourth word names; all where there is none.
+fn backends(call: &Call<'_>) -> Result<Vec<BackendId>, std::borrow::Cow<'static, str>> {
+    match call.word(3) {
+        "" => Ok((0..call.config().backends.len() as u32).map(BackendId).collect()),
+        name => Ok(vec![find_backend(call.config(), name).ok_or("Can't find backend.")?]),
+    }
+}
+
+const STATE_HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
+    srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
+    srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
+    srv_check_addr srv_agent_addr srv_agent_port\n";
+
+fn show_servers_state(call: &mut Call<'_>) -> Outcome {
+    let backends = backends(call)?;
+    call.say(STATE_HEADER);
+    for id in backends {
+        for (server_id, _) in call.config().servers_of(id) {
+            let line = state_line(call, id, server_id);
+            call.say(line);
+        }
+    }
+    Ok(())
+}
+
+fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
+    let services = &call.core.services;
+    let (backend, server) = (&services.config[backend], &services.config[id]);
+    let state = &services.servers[id.0 as usize];
+    let (address, port) = match &server.address {
+        ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
+        ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
+        ServerAddress::Unix(path) => (path.display().to_string(), 0),
+        ServerAddress::Abstract(name) => (String::from_utf8_lossy(name).into_owned(), 0),
+    };
+    let check = server.check.as_ref();
+    let check_port = check.and_then(|check| check.port).unwrap_or(0);
+    let check_address = check.and_then(|check| check.addr).map_or("-".to_owned(), |address| address.to_string());
+    format!(
+        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} - 0\n",
+        backend.uuid,
+        backend.name,
+        server.uuid,
+        server.name,
+        state.operation as u8,
+        state.admin.bits(),
+        state.weight,
+        server.weight,
+        services.now.wall_s().saturating_sub(state.changed_at),
+        state.last.status as u8,
+        state.last.status.verdict() as u8,
+        state.health.value(),
+        state.check_bits(),
+        0,
+        server.fqdn.as_deref().unwrap_or("-"),
+    )
+}
+
+fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
+    let backends = backends(call)?;
+    call.say(
+        "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim \
+         idle_cur idle_per_thr[1]\n",
+    );
+    for id in backends {
+        for (server_id, server) in call.config().servers_of(id) {
+            let services = &call.core.services;
+            let backend = &services.config[id];
+            let (address, port) = match &server.address {
+                ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
+                ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
+                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), 0),
+            };
+            let usage = services.upstreams.usage(server_id);
+            let limit = server.pool_max_conn.map_or(-1, i64::from);
+            let idle = usage.proven + usage.fresh;
+            let line = format!(
+                "{}/{} {}/{} {address} {port} - {} {} {} {} {} {} {limit} {idle} {idle}\n",
+                backend.name,
+                server.name,
+                backend.uuid,
+                server.uuid,
+                server.pool_purge_delay.0,
+                usage.used,
+                usage.used.max(usage.needed),
+                usage.needed,
+                usage.fresh,
+                usage.proven,
+            );
+            call.say(line);
+        }
+    }
+    Ok(())
+}

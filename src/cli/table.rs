@@ -1,0 +1,141 @@
+//! Finding a command, and telling which there are.
+
+use std::fmt::Write;
+
+use super::{Call, Command};
+use crate::config::suggest;
+
+/// Commands offered when none was meant exactly.
+const SUGGESTIONS_MAX: usize = 5;
+
+/// Width of the left column of help.
+const USAGE_WIDTH: usize = 40;
+
+/// The rows of all files.
+static TABLES: &[&[Command]] = &[super::clear::ROWS, super::session::ROWS, super::show::ROWS, super::show_stat::ROWS];
+
+/// Those that belong to the conversation, which every list ends with.
+const LAST: [(&str, &str); 3] = [
+    ("help [<command>]", "list matching or all commands"),
+    ("prompt", "toggle interactive mode with prompt"),
+    ("quit", "disconnect"),
+];
+
+/// Runs one command and appends its answer with what frames it.
+pub fn run(mut call: Call<'_>) {
+    match call.word(0) {
+        "quit" => {
+            call.client.quit = true;
+            return;
+        }
+        "prompt" => call.client.prompt = !call.client.prompt,
+        "help" => {
+            let text = help(&call.words[1..]);
+            call.say(text);
+        }
+        _ => match find(call.words) {
+            None => {
+                let text = unknown(call.words);
+                call.say(text);
+            }
+            Some(command) => {
+                let outcome = call.need(command.level).and_then(|()| (command.run)(&mut call));
+                if let Err(message) = outcome {
+                    call.say(message.as_bytes());
+                    if !message.ends_with('\n') {
+                        call.say("\n");
+                    }
+                }
+            }
+        },
+    }
+    call.say(if call.client.prompt { "\n> " } else { "\n" });
+}
+
+fn all() -> Vec<&'static Command> {
+    let mut all: Vec<&Command> = TABLES.iter().flat_map(|rows| rows.iter()).collect();
+    all.sort_by_key(|command| command.words);
+    all
+}
+
+fn find(words: &[String]) -> Option<&'static Command> {
+    let starts = |command: &&Command| {
+        command.words.len() <= words.len() && command.words.iter().zip(words).all(|(known, word)| known == word)
+    };
+    TABLES.iter().flat_map(|rows| rows.iter()).filter(starts).max_by_key(|command| command.words.len())
+}
+
+/// What `help` says: all commands, or those that begin with the words or look like them.
+fn help(words: &[String]) -> String {
+    let commands = if words.is_empty() { all() } else { nearest(words) };
+    list("The following commands are valid at this level:", &commands)
+}
+
+fn unknown(words: &[String]) -> String {
+    if words.is_empty() {
+        return list("Unknown command. Please enter one of the following commands only:", &all());
+    }
+    let title = "Unknown command, but maybe one of the following ones is a better match:";
+    list(title, &nearest(words))
+}
+
+/// The commands that go on where `words` end; if there is none, those that look most like them.
+fn nearest(words: &[String]) -> Vec<&'static Command> {
+    let shared = |command: &Command| command.words.iter().zip(words).take_while(|(known, word)| known == word).count();
+    let exact: Vec<_> = all().into_iter().filter(|command| shared(command) == words.len()).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let most = all().into_iter().map(shared).max().unwrap_or(0);
+    let wanted = words.join(" ");
+    let mut near: Vec<_> = all().into_iter().filter(|command| shared(command) == most).collect();
+    near.sort_by_key(|command| {
+        let known = command.words[..command.words.len().min(words.len())].join(" ");
+        suggest::distance(&known, &wanted)
+    });
+    near.truncate(SUGGESTIONS_MAX);
+    near.sort_by_key(|command| command.words);
+    near
+}
+
+fn list(title: &str, commands: &[&Command]) -> String {
+    let mut text = format!("{title}\n");
+    let rows = commands.iter().map(|command| (command.usage, command.help)).chain(LAST);
+    for (usage, help) in rows {
+        // Writes into strings do not fail.
+        let _ = writeln!(text, "  {usage:<width$}: {help}", width = USAGE_WIDTH);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn commands_are_found_by_their_first_words() {
+        assert_eq!(find(&words("show stat 1 2 3")).map(|c| c.words), Some(&["show", "stat"][..]));
+        assert!(find(&words("show")).is_none());
+        assert!(find(&words("SHOW stat")).is_none());
+    }
+
+    #[test]
+    fn the_lists_are_aligned_and_end_alike() {
+        let text = help(&[]);
+        assert!(text.starts_with("The following commands are valid at this level:\n"), "{text}");
+        assert!(text.contains("\n  clear counters [all]                    : clear max statistics"), "{text}");
+        assert!(text.ends_with("  quit                                    : disconnect\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_meant_is_offered() {
+        let offered = |text: &str| nearest(&words(text)).iter().map(|c| c.words.join(" ")).collect::<Vec<_>>();
+        assert_eq!(offered("show cli"), ["show cli level", "show cli sockets"]);
+        assert!(offered("show stta").contains(&"show stat".to_owned()));
+        assert!(offered("clear").contains(&"clear counters".to_owned()));
+    }
+}

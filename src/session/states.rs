@@ -1,0 +1,173 @@
+//! States that change while the worker runs, beside those of servers (see [`super::servers`]): backends with
+//! and without servers, frontends paused, limits set by the operator; and how the statistics see all states.
+
+use super::Services;
+use crate::balance::{Balancer, Weight};
+use crate::check::Verdict;
+use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::stats::Count;
+use crate::stats::view::{BackendView, CheckView, FrontendView, ServerView, States as Views};
+use crate::time::Now;
+
+/// All of a worker's.
+pub struct States {
+    /// `maxconn` of servers, as configured or set since.
+    pub server_maxconn: Vec<Option<u32>>,
+    /// Backends by id.
+    pub backends: Vec<BackendState>,
+    /// Frontends by id.
+    pub frontends: Vec<FrontendState>,
+}
+
+/// Whether a backend has a server.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendState {
+    /// It has, or it has none configured.
+    pub up: bool,
+    /// Wall-clock second of the last change.
+    pub changed_at: u64,
+    /// Seconds without one before the last change.
+    pub downtime: u64,
+}
+
+/// What the operator did to a frontend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FrontendState {
+    /// `maxconn`, as configured or set since; the process's when absent.
+    pub maxconn: Option<u32>,
+    /// `disable frontend`.
+    pub paused: bool,
+    /// `shutdown frontend`.
+    pub stopped: bool,
+}
+
+impl States {
+    /// States as configured.
+    pub fn new(config: &Config, balancers: &[Balancer], now: Now) -> States {
+        let now_s = now.wall_s();
+        let backend = |(backend, balancer): (&crate::proxy::Backend, &Balancer)| BackendState {
+            up: backend.servers.is_empty() || is_served(balancer),
+            changed_at: now_s,
+            downtime: 0,
+        };
+        let frontend =
+            |frontend: &crate::proxy::Frontend| FrontendState { maxconn: frontend.maxconn, ..FrontendState::default() };
+        States {
+            server_maxconn: config.servers.iter().map(|server| server.maxconn).collect(),
+            backends: config.backends.iter().zip(balancers).map(backend).collect(),
+            frontends: config.frontends.iter().map(frontend).collect(),
+        }
+    }
+}
+
+fn is_served(balancer: &Balancer) -> bool {
+    balancer.total_weight().0 > 0
+}
+
+impl Services {
+    /// Notes that a backend got its first or lost its last server; says whether it lost it.
+    pub(super) fn follow_backend(&mut self, id: BackendId) -> bool {
+        let up = is_served(&self.balancers[id.0 as usize]);
+        let now_s = self.now.wall_s();
+        let state = &mut self.states.backends[id.0 as usize];
+        if state.up == up {
+            return false;
+        }
+        if up {
+            state.downtime += now_s.saturating_sub(state.changed_at);
+        }
+        (state.up, state.changed_at) = (up, now_s);
+        !up
+    }
+
+    /// A server's limit of sessions.
+    pub fn server_maxconn(&self, id: ServerId) -> Option<u32> {
+        self.states.server_maxconn[id.0 as usize]
+    }
+
+    /// A frontend's limit of sessions.
+    pub fn frontend_maxconn(&self, id: FrontendId) -> u32 {
+        self.states.frontends[id.0 as usize].maxconn.unwrap_or(self.maxconn)
+    }
+
+    /// Sets counters back: maxima only, or `all`.
+    pub fn clear_counters(&mut self, all: bool) {
+        self.counters.clear_everything(all);
+        if all {
+            self.servers.iter_mut().for_each(|state| state.downtime = 0);
+            self.states.backends.iter_mut().for_each(|state| state.downtime = 0);
+        }
+    }
+}
+
+impl Views for Services {
+    fn server(&self, id: ServerId) -> ServerView {
+        let state = &self.servers[id.0 as usize];
+        let server = &self.config[id];
+        let now_s = self.now.wall_s();
+        let active = state.is_checked && state.checks_enabled;
+        let check = active && !state.admin.is_maintenance();
+        let usage = self.upstreams.usage(id);
+        ServerView {
+            status: state.status_word(),
+            maintained: state.admin.is_maintenance(),
+            down: !state.is_up(),
+            weight: state.weight,
+            user_weight: state.weight,
+            changed_s: now_s.saturating_sub(state.changed_at),
+            downtime_s: state.downtime_s(now_s),
+            checked: active,
+            check: check.then(|| CheckView {
+                word: state.last.status.word(),
+                description: state.last.status.description(),
+                code: (state.last.code > 0).then_some(state.last.code),
+                info: state.last.info.clone(),
+                duration_ms: (state.last.status.verdict() != Verdict::Unknown).then_some(state.last.duration.0),
+                running: state.in_progress,
+                rise: state.health.rise(),
+                fall: state.health.fall(),
+                health: state.health.value(),
+            }),
+            address: address_text(&server.address),
+            maxconn: self.server_maxconn(id),
+            idle_safe: usage.proven as u64,
+            idle_unsafe: usage.fresh as u64,
+            used: usage.used as u64,
+            needed: usage.needed as u64,
+            idle_max: server.pool_max_conn,
+        }
+    }
+
+    fn backend(&self, id: BackendId) -> BackendView {
+        let state = self.states.backends[id.0 as usize];
+        let balancer = &self.balancers[id.0 as usize];
+        let now_s = self.now.wall_s();
+        let since = now_s.saturating_sub(state.changed_at);
+        let (active, backup) = balancer.usable_counts();
+        BackendView {
+            up: state.up,
+            weight: balancer.total_weight().0.div_ceil(Weight::SCALE),
+            active,
+            backup,
+            downs: self.counters.backend(id).get(Count::CheckDowns),
+            changed_s: since,
+            downtime_s: state.downtime + if state.up { 0 } else { since },
+        }
+    }
+
+    fn frontend(&self, id: FrontendId) -> FrontendView {
+        let state = self.states.frontends[id.0 as usize];
+        let stopped = state.stopped || self.stopping;
+        FrontendView { maxconn: self.frontend_maxconn(id), paused: state.paused, stopped }
+    }
+}
+
+/// A server's address as the statistics show it.
+pub fn address_text(address: &crate::proxy::ServerAddress) -> String {
+    use crate::proxy::ServerAddress;
+    match address {
+        ServerAddress::Ip(address) => address.to_string(),
+        ServerAddress::IpRelative(ip, _) => std::net::SocketAddr::new(*ip, 0).to_string(),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),
+    }
+}
