@@ -154,10 +154,10 @@ mod tests {
         assert_eq!((config.frontends.len(), config.backends.len(), config.servers.len()), (1, 2, 3));
         assert!(config.global.daemon);
         let front = &config.frontends[0];
-        assert_eq!((front.mode, front.uuid, front.default_backend), (Mode::Http, 1, Some(crate::proxy::BackendId(0))));
+        assert_eq!((front.mode, front.uuid, front.default_backend), (Mode::Http, 2, Some(crate::proxy::BackendId(0))));
         assert_eq!(front.stats.as_ref().map(|page| &page.uri[..]), Some(&b"/haproxy?stats"[..]));
         let back = &config.backends[1];
-        assert_eq!((back.uuid, back.servers.clone(), back.algorithm), (3, 2..3, Algorithm::RoundRobin));
+        assert_eq!((back.uuid, back.servers.clone(), back.algorithm), (4, 2..3, Algorithm::RoundRobin));
         let check = config.servers[2].check.as_ref().expect("checked");
         assert_eq!((check.inter.0, check.rise, check.fall), (2000, 3, 3));
     }

@@ -84,7 +84,7 @@ impl<'a> Resolver<'a> {
         let chosen: Vec<Option<u32>> = draft.proxies.iter().map(|proxy| proxy.id).collect();
         let names = resolve_rules::names(draft);
         // The runtime sockets count as a proxy, the first one.
-        let first = if draft.global.cli_binds.is_empty() { 1 } else { 2 };
+        let first = if draft.global_extra.cli.is_empty() { 1 } else { 2 };
         for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen, first)).zip(parsers) {
             resolve_proxy::check(self, proxy);
             self.bad_format = false;
