@@ -10,6 +10,12 @@ use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
 
+/// Buffers must be smaller than this.
+const BUFSIZE_BYTES_MAX: usize = 256 << 20;
+/// Buffers must hold at least an error message with its head.
+const BUFSIZE_BYTES_MIN: usize = 256;
+const _: () = assert!(BUFSIZE_BYTES_MIN < BUFSIZE_BYTES_MAX);
+
 /// Everything that the checks look at and fill in.
 pub(super) struct Resolver<'a> {
     /// What was written.
@@ -64,6 +70,17 @@ impl<'a> Resolver<'a> {
         }
         // HAProxy lets the reserve have at most half of a buffer.
         tune.maxrewrite = tune.maxrewrite.min(tune.bufsize / 2);
+        let bytes = tune.bufsize;
+        if bytes >= BUFSIZE_BYTES_MAX {
+            self.findings.alert(format!(
+                "global.tune.bufsize must be below 256 MB when HTTP is in use (current value = {bytes})."
+            ));
+        } else if bytes < BUFSIZE_BYTES_MIN {
+            // HAProxy refuses them for its error messages, which no longer fit.
+            self.findings.alert(format!(
+                "global.tune.bufsize must be at least {BUFSIZE_BYTES_MIN} bytes (current value = {bytes})."
+            ));
+        }
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();
     }
@@ -108,7 +125,7 @@ impl<'a> Resolver<'a> {
     /// Where a frontend's requests go when no rule chooses; a `listen` has its own servers for that.
     fn default_backend(&mut self, proxy: &ProxyDraft) -> Option<BackendId> {
         // Its server side is the next one made; another backend may bear the same name.
-        let own = (proxy.kind == Kind::Listen).then(|| BackendId(self.config.backends.len() as u32));
+        let own = (proxy.kind == Kind::Listen).then_some(BackendId(self.config.backends.len() as u32));
         let Some((name, _)) = &proxy.settings.default_backend else { return own };
         self.reference(proxy, name, "default_backend", "as its default backend")
     }

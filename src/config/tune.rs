@@ -2,7 +2,7 @@
 
 use super::finding::Severity;
 use super::scope::{Scope, arg};
-use super::unit::{atoi, atol};
+use super::unit::atol;
 use super::word::Word;
 use crate::proxy::Tune;
 use crate::registry::{Keyword, Sections};
@@ -99,10 +99,7 @@ fn high_fd_ratio(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     match u32::try_from(atol(text)).ok().filter(|n| *n <= 100) {
         Some(n) => scope.global().tune.pool_high_fd_ratio = n,
         None => {
-            return Err(format!(
-                "'tune.pool-high-fd-ratio' expects an integer argument between 0 and 100 (got {}).",
-                atoi(text)
-            ));
+            return Err("'tune.pool-high-fd-ratio' expects an integer argument between 0 and 100.".into());
         }
     }
     Ok(())
