@@ -32,14 +32,18 @@ pub enum Judgement {
 }
 
 impl Answer {
-    /// Takes what came from the server; `over` when nothing follows.
-    pub fn receive(&mut self, check: &HttpCheck, bytes: &[u8], over: bool) -> Judgement {
+    /// Takes what came from the server; `over` when nothing follows. `is_up` says what the server has been
+    /// so far, which matters to `disable-on-404`.
+    pub fn receive(&mut self, check: &HttpCheck, bytes: &[u8], over: bool, is_up: bool) -> Judgement {
         self.raw.extend_from_slice(bytes);
         if self.head.is_none() && !self.take_head(check) {
             // The server closed before there was an answer, or this is none and never will be.
             return if over || self.raw.len() >= ANSWER_BYTES_MAX { invalid("") } else { Judgement::Open };
         }
         let Some(head) = &self.head else { return invalid("") };
+        if check.disable_on_404 && is_up && head.status() == 404 {
+            return Judgement::Final(Status::L7Conditional, 404, String::new());
+        }
         let well = match &check.expect {
             None => (200..400).contains(&head.status()),
             Some(HttpExpect { negate, what: ExpectWhat::Status(ranges) }) => {
@@ -139,7 +143,7 @@ mod tests {
 
     fn check(what: Option<(bool, ExpectWhat)>) -> HttpCheck {
         let expect = what.map(|(negate, what)| HttpExpect { negate, what });
-        HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), expect }
+        HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), expect, disable_on_404: false }
     }
 
     /// The judgement after all octets, one at a time, then the close.
@@ -147,7 +151,7 @@ mod tests {
         let mut incoming = Answer::default();
         let octets = answer.as_bytes().chunks(1).map(|octet| (octet, false)).chain([(&b""[..], true)]);
         for (octet, over) in octets {
-            if let Judgement::Final(status, code, info) = incoming.receive(check, octet, over) {
+            if let Judgement::Final(status, code, info) = incoming.receive(check, octet, over, true) {
                 return (status, code, info);
             }
         }
@@ -185,6 +189,14 @@ mod tests {
         let regex = check(Some((true, ExpectWhat::StatusRegex(Regex::new("^5").unwrap()))));
         assert_eq!(judge(&regex, OK).0, Status::L7Passed);
         assert_eq!(judge(&regex, ERROR).0, Status::L7Status);
+    }
+
+    #[test]
+    fn a_404_can_take_a_running_server_out_softly() {
+        let check = HttpCheck { disable_on_404: true, ..check(Some((false, ExpectWhat::Body(b"hello".to_vec())))) };
+        assert_eq!(judge(&check, MISSING), (Status::L7Conditional, 404, String::new()));
+        let down = Answer::default().receive(&check, MISSING.as_bytes(), true, false);
+        assert_eq!(down, invalid("HTTP content check did not match"));
     }
 
     #[test]

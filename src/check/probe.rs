@@ -77,10 +77,10 @@ impl Probe {
         self.end(Status::SocketError, 0, info, now)
     }
 
-    /// Bytes came; `over` when the server closed after them.
-    pub fn received(&mut self, kind: &CheckKind, bytes: &[u8], over: bool, now: Tick) -> Next<'static> {
+    /// Bytes came; `over` when the server closed after them. `is_up` is the server's state so far.
+    pub fn received(&mut self, kind: &CheckKind, bytes: &[u8], over: bool, is_up: bool, now: Tick) -> Next<'static> {
         let (Phase::Answering(answer), CheckKind::Http(check)) = (&mut self.phase, kind) else { return Next::Wait };
-        match answer.receive(check, bytes, over) {
+        match answer.receive(check, bytes, over, is_up) {
             Judgement::Open => Next::Wait,
             Judgement::Final(status, code, info) => self.end(status, code, info, now),
         }
@@ -116,7 +116,7 @@ mod tests {
     const START: Tick = Tick(1000);
 
     fn http() -> CheckKind {
-        CheckKind::Http(Box::new(HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), expect: None }))
+        CheckKind::Http(Box::new(HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), ..HttpCheck::default() }))
     }
 
     fn outcome(next: Next<'_>) -> (Status, u16, String, u64) {
@@ -169,10 +169,10 @@ mod tests {
             probe
         };
         let mut probe = begin();
-        assert_eq!(probe.received(&kind, b"HTTP/1.1 2", false, Tick(1001)), Next::Wait);
-        let end = probe.received(&kind, b"04 No Content\r\n\r\n", false, Tick(1040));
+        assert_eq!(probe.received(&kind, b"HTTP/1.1 2", false, true, Tick(1001)), Next::Wait);
+        let end = probe.received(&kind, b"04 No Content\r\n\r\n", false, true, Tick(1040));
         assert_eq!(outcome(end), (Status::L7Passed, 204, String::new(), 40));
-        let end = begin().received(&kind, b"", true, START);
+        let end = begin().received(&kind, b"", true, true, START);
         assert_eq!(outcome(end), (Status::L7Invalid, 0, String::new(), 0));
         let end = begin().failed("Connection reset by peer".into(), START);
         assert_eq!(outcome(end), (Status::SocketError, 0, "Connection reset by peer".into(), 0));

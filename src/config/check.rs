@@ -14,7 +14,7 @@ pub static ROWS: &[Keyword] = &[
     row("http-check send", send, "the request of a check"),
     row("http-check expect", expect, "what the answer must be"),
     row("http-check comment", comment, "a note about the next step"),
-    row("http-check disable-on-404", later, "404 takes a server out softly"),
+    row("http-check disable-on-404", disable_on_404, "404 takes a server out softly"),
     row("http-check send-state", later, "tell the server its own state"),
     row("http-check connect", later, "open a connection"),
     row("http-check set-var", later, "set a variable"),
@@ -40,6 +40,8 @@ pub struct CheckDraft {
     pub send: Option<Request>,
     /// `http-check expect`.
     pub expect: Option<HttpExpect>,
+    /// `http-check disable-on-404`.
+    pub disable_on_404: bool,
     /// The `http-check` lines so far are those of a `defaults` section; the first own one replaces them.
     pub inherited: bool,
 }
@@ -76,7 +78,11 @@ impl CheckDraft {
             Some(send) => send.or(&self.request),
             None => self.request.clone(),
         };
-        CheckKind::Http(Box::new(HttpCheck { request: request.bytes(), expect: self.expect.clone() }))
+        CheckKind::Http(Box::new(HttpCheck {
+            request: request.bytes(),
+            expect: self.expect.clone(),
+            disable_on_404: self.disable_on_404,
+        }))
     }
 }
 
@@ -129,6 +135,12 @@ impl Request {
 
 fn later(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     Err(not_yet(&format!("http-check {}", arg(words, 1))))
+}
+
+fn disable_on_404(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    no_more_than(words, 2, 0, "http-check")?;
+    scope.settings().check.disable_on_404 = true;
+    Ok(())
 }
 
 fn unknown(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

@@ -190,9 +190,10 @@ impl Checks {
             let slot = &mut self.slots[at];
             let backend = &services.config[services.config[slot.server].backend];
             let Run::Probing { probe, stream, .. } = &mut slot.run else { return };
+            let is_up = services.servers[slot.server.0 as usize].is_up();
             room.clear();
             let next = match stream.recv(&mut room) {
-                Ok(count) => probe.received(&backend.check, &room, count == 0, now),
+                Ok(count) => probe.received(&backend.check, &room, count == 0, is_up, now),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) => probe.failed(error_text(&error), now),
             };

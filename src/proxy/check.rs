@@ -31,6 +31,8 @@ pub struct HttpCheck {
     pub request: Vec<u8>,
     /// What the answer must be; 2xx or 3xx when absent.
     pub expect: Option<HttpExpect>,
+    /// `http-check disable-on-404`: 404 takes a server that is up out softly, whatever is expected.
+    pub disable_on_404: bool,
 }
 
 /// `http-check expect [!] …`.
