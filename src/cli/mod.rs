@@ -1,6 +1,6 @@
 //! The runtime socket (`stats socket`; management manual 9.3).
 //!
-//! [`engine`] keeps the connections, [`line`] cuts what they send into commands, [`table`] finds a command
+//! [`engine`] keeps the connections, [`mod@line`] cuts what they send into commands, [`table`] finds a command
 //! and gives help, and each file after that holds the commands of one subject, a row and a function each.
 //! A runtime command sees the whole worker: the one place above the sessions that may.
 

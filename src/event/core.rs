@@ -25,6 +25,8 @@ pub struct Core {
     pub services: Services,
     /// Health checks; none until [`Core::start_checks`].
     pub checks: Checks,
+    // Boxed as they are in the slab: an exchange is large, and moves between the two.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Exchange>>,
     generation: u32,
     due: Vec<Token>,

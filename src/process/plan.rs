@@ -5,7 +5,7 @@ use crate::proxy::Config;
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use std::path::PathBuf;
 
-/// All that [`super::start`] needs; the command line has precedence over the configuration in it.
+/// All that [`super::start()`] needs; the command line has precedence over the configuration in it.
 #[derive(Clone, Debug, Default)]
 pub struct StartPlan {
     /// The program as called, for messages (`[epoxy.main()] ...`).

@@ -150,7 +150,7 @@ fn may_redispatch(turn: &Turn<'_>, backend: BackendId) -> bool {
     match turn.services.config[backend].redispatch {
         Redispatch::Never => false,
         Redispatch::Last => left == 0,
-        Redispatch::Every(n) => n > 0 && turn.exchange.facts.retries % n == 0,
+        Redispatch::Every(n) => n > 0 && turn.exchange.facts.retries.is_multiple_of(n),
         Redispatch::BeforeLast(n) => left + 1 == n,
     }
 }

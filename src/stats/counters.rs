@@ -331,7 +331,7 @@ impl Row<'_> {
     pub fn average(self, sum: Count) -> u64 {
         let sums = (0..self.workers).map(|w| self.cell(w, sum as usize)).filter(|&s| s > 0);
         let (total, count) = sums.fold((0, 0), |(total, count), s| (total + s, count + 1));
-        if count == 0 { 0 } else { (total / count).div_ceil(AVERAGE_SAMPLES) }
+        total.checked_div(count).map_or(0, |average| average.div_ceil(AVERAGE_SAMPLES))
     }
 
     fn rate_of(self, worker: usize, rate: Count, now: Now) -> u64 {

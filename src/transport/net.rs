@@ -114,6 +114,10 @@ impl Net {
     }
 }
 
+/// Servers' ends of connections, oldest first, with the address that was asked for.
+#[cfg(test)]
+pub type Accepted = std::collections::VecDeque<(Option<SocketAddr>, super::sim::End)>;
+
 /// The simulated network: connection attempts arrive in a list that the test serves.
 #[cfg(test)]
 #[derive(Clone, Default)]
@@ -121,7 +125,7 @@ pub struct SimNet {
     /// Readiness events not delivered yet.
     pub events: super::sim::Events,
     /// Servers' ends of connections made, with the address that was asked for.
-    pub accepted: std::rc::Rc<std::cell::RefCell<std::collections::VecDeque<(Option<SocketAddr>, super::sim::End)>>>,
+    pub accepted: std::rc::Rc<std::cell::RefCell<Accepted>>,
     /// What the network does with connection attempts.
     pub behaviour: std::rc::Rc<std::cell::Cell<SimConnect>>,
 }
