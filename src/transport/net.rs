@@ -1,7 +1,7 @@
 //! The network that a worker sees: opens connections and registers sockets for readiness events.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use mio::Interest;
@@ -49,11 +49,11 @@ impl Target {
     /// whose port follows it.
     pub fn new(address: &ServerAddress, destination: Option<SocketAddr>) -> io::Result<Target> {
         Ok(Target(match address {
-            ServerAddress::Ip(address) => (*address).into(),
+            ServerAddress::Ip(address) => SocketAddr::new(own_or(address.ip(), destination), address.port()).into(),
             ServerAddress::IpRelative(ip, offset) => {
                 let port = i32::from(destination.map_or(0, |d| d.port())) + offset;
                 let port = u16::try_from(port).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-                SocketAddr::new(*ip, port).into()
+                SocketAddr::new(own_or(*ip, destination), port).into()
             }
             ServerAddress::Unix(path) => SockAddr::unix(path)?,
             ServerAddress::Abstract(name) => socket::unix_address(&[b"\0", &name[..]].concat())?,
@@ -63,6 +63,15 @@ impl Target {
     /// The IP address, where it is one.
     pub fn ip(&self) -> Option<SocketAddr> {
         self.0.as_socket()
+    }
+}
+
+/// The server's address, or the one that the client connected to where the configuration names none
+/// (`0.0.0.0`, `*`; manual 4, `server`).
+fn own_or(server: IpAddr, destination: Option<SocketAddr>) -> IpAddr {
+    match destination {
+        Some(destination) if server.is_unspecified() => destination.ip(),
+        _ => server,
     }
 }
 
