@@ -15,6 +15,12 @@ use crate::transport::{Connection, Stream};
 /// Exchanges kept for reuse of their memory.
 const SPARE_EXCHANGES_MAX: usize = 1024;
 
+/// Bytes that a session may receive in one turn: sockets that are never empty must not keep others waiting.
+const TURN_BYTES_MAX: u64 = 256 * 1024;
+
+/// Requests that a session may have answered in one turn.
+const TURN_EXCHANGES_MAX: usize = 32;
+
 /// One worker's state.
 pub struct Core {
     /// Client connections.
@@ -30,6 +36,8 @@ pub struct Core {
     spare: Vec<Box<Exchange>>,
     generation: u32,
     due: Vec<Token>,
+    /// Sessions that stopped for the sake of others and go on in the next turn.
+    again: Vec<Token>,
 }
 
 /// Readiness of a socket.
@@ -54,6 +62,7 @@ impl Core {
             spare: Vec::new(),
             generation: 0,
             due: Vec::new(),
+            again: Vec::new(),
         }
     }
 
@@ -169,6 +178,16 @@ impl Core {
         self.run_promoted();
     }
 
+    /// Lets sessions go on that stopped for the sake of others; says whether there are such again.
+    pub fn run_again(&mut self) -> bool {
+        for token in std::mem::take(&mut self.again) {
+            if self.sessions.get(token.slot()).is_some_and(|session| session.token == token) {
+                self.run(token.slot());
+            }
+        }
+        !self.again.is_empty()
+    }
+
     /// Gives free places to those who wait for them, and runs whoever got one or has to look for another.
     pub fn run_promoted(&mut self) {
         loop {
@@ -200,16 +219,14 @@ impl Core {
     }
 
     fn run_one(&mut self, slot: usize) {
-        loop {
+        self.services.budget = TURN_BYTES_MAX;
+        for _ in 0..TURN_EXCHANGES_MAX {
             let Some(session) = self.sessions.get_mut(slot) else { return };
             let Some(at) = session.exchange else {
                 match idle::wait(session, &mut self.services) {
-                    idle::Idle::Request => self.begin_exchange(slot, Phase::Receive),
+                    idle::Idle::Request | idle::Idle::Refuse => self.begin_exchange(slot, Phase::Receive),
                     idle::Idle::Wait(deadline) => return deadline::arm(session, &mut self.services, deadline),
                     idle::Idle::Close(cause) => return self.close_idle(slot, cause),
-                    idle::Idle::Refuse => {
-                        self.begin_exchange(slot, Phase::Receive);
-                    }
                 }
                 continue;
             };
@@ -218,6 +235,9 @@ impl Core {
             match turn.drive() {
                 None => {
                     let deadline = exchange.deadline();
+                    if self.services.budget == 0 {
+                        self.again.push(session.token);
+                    }
                     return deadline::arm(session, &mut self.services, deadline);
                 }
                 Some(After::KeepAlive) => self.end_exchange(slot, at),
@@ -226,6 +246,9 @@ impl Core {
                     return self.close(slot);
                 }
             }
+        }
+        if let Some(session) = self.sessions.get(slot) {
+            self.again.push(session.token);
         }
     }
 

@@ -94,7 +94,8 @@ impl Worker {
             self.core.expire();
             self.cli.expire(&mut self.core);
             self.cli.accept(&mut self.core, &mut self.listeners);
-            more = self.listeners.accept(&mut self.core);
+            more = self.core.run_again();
+            more |= self.listeners.accept(&mut self.core);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Forward<'a> {
     pub buffers: &'a mut Pool,
     /// Where pipes come from.
     pub pipes: &'a mut Pipes,
+    /// Bytes that may still be received before others have their turn.
+    pub budget: &'a mut u64,
 }
 
 /// What one round moved.
@@ -72,9 +74,10 @@ impl Forward<'_> {
 
     /// Receives more when everything received was passed on.
     fn fetch(&mut self, moved: &mut Moved) {
-        if self.flow.decoder.is_done() && self.held() == 0 {
+        if (self.flow.decoder.is_done() || *self.budget == 0) && self.held() == 0 {
             return;
         }
+        let received_before = moved.received;
         let run = self.flow.decoder.run_remaining();
         let idle = self.from.received().is_empty() && self.to.pending() == 0;
         let worthwhile = run.saturating_add(self.held()) >= SPLICE_BYTES_MIN || self.held() > 0;
@@ -83,7 +86,7 @@ impl Forward<'_> {
         }
         match &mut self.flow.pipe {
             Some(pipe) if idle => {
-                let through = pipe.run(self.from, self.to, run);
+                let through = pipe.run(self.from, self.to, run.min(*self.budget));
                 self.flow.decoder.skip(through.taken as u64);
                 moved.received += through.taken as u64;
                 moved.taken += through.taken as u64;
@@ -94,6 +97,7 @@ impl Forward<'_> {
             _ if self.from.received().is_empty() => moved.received += self.from.receive(self.buffers) as u64,
             _ => {}
         }
+        *self.budget = self.budget.saturating_sub(moved.received - received_before);
     }
 
     /// Passes on what was received, by copy while something is queued before it, straight otherwise.

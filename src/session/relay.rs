@@ -115,13 +115,13 @@ fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
     let services = &mut *turn.services;
     let client = &mut turn.session.client;
     let server = &mut services.upstreams.get_mut(key).connection;
-    let (buffers, pipes) = (&mut services.buffers, &mut services.pipes);
+    let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
     if up {
         let flow = &mut turn.exchange.upload;
-        Forward { from: client, to: server, flow, splice: splice.request, limits, buffers, pipes }.run()
+        Forward { from: client, to: server, flow, splice: splice.request, limits, buffers, pipes, budget }.run()
     } else {
         let flow = &mut turn.exchange.download;
-        Forward { from: server, to: client, flow, splice: splice.response, limits, buffers, pipes }.run()
+        Forward { from: server, to: client, flow, splice: splice.response, limits, buffers, pipes, budget }.run()
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Services {
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
     pub freed: Vec<ServerId>,
+    /// Bytes that the session whose turn it is may still receive before others have theirs.
+    pub budget: u64,
     /// Where log lines go.
     pub log: Logger,
     /// Space for texts that rules make.
@@ -115,6 +117,7 @@ impl Services {
             servers: super::servers::at_start(config, now.wall_s()),
             promoted: Vec::new(),
             freed: Vec::new(),
+            budget: 0,
             log: Logger::new(config, program),
             scratch: Vec::new(),
             captures: Captures::default(),

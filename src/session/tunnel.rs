@@ -32,11 +32,11 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let exchange = &mut *turn.exchange;
     let client = &mut turn.session.client;
     let server = &mut services.upstreams.get_mut(key).connection;
-    let (buffers, pipes) = (&mut services.buffers, &mut services.pipes);
+    let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
     let mut moved_up = Direction { from: client, to: server, flow: &mut exchange.upload, splice: splice.request };
-    let up = moved_up.run(buffers, pipes);
+    let up = moved_up.run(buffers, pipes, budget);
     let mut moved_down = Direction { from: server, to: client, flow: &mut exchange.download, splice: splice.response };
-    let down = moved_down.run(buffers, pipes);
+    let down = moved_down.run(buffers, pipes, budget);
     exchange.facts.bytes_in += up.received;
     exchange.facts.bytes_out += down.received;
     if up.received + up.sent + down.received + down.sent > 0 {
@@ -109,7 +109,7 @@ struct Moved {
 }
 
 impl Direction<'_> {
-    fn run(&mut self, buffers: &mut Pool, pipes: &mut Pipes) -> Moved {
+    fn run(&mut self, buffers: &mut Pool, pipes: &mut Pipes, budget: &mut u64) -> Moved {
         let mut moved = Moved::default();
         loop {
             let before = moved.received + moved.sent;
@@ -118,7 +118,7 @@ impl Direction<'_> {
                 self.pass_buffered(buffers, &mut moved);
             }
             if self.from.received().is_empty() && self.to.pending() == 0 {
-                self.fetch(buffers, pipes, &mut moved);
+                self.fetch(buffers, pipes, budget, &mut moved);
             }
             if moved.received + moved.sent == before {
                 break;
@@ -147,18 +147,20 @@ impl Direction<'_> {
     }
 
     /// Receives more, through a pipe once enough came in a row.
-    fn fetch(&mut self, buffers: &mut Pool, pipes: &mut Pipes, moved: &mut Moved) {
+    fn fetch(&mut self, buffers: &mut Pool, pipes: &mut Pipes, budget: &mut u64, moved: &mut Moved) {
+        let received_before = moved.received;
         if self.splice && self.flow.pipe.is_none() && self.flow.streak >= SPLICE_BYTES_MIN {
             self.flow.pipe = pipes.lend();
         }
         if let Some(pipe) = &mut self.flow.pipe {
-            let through = pipe.run(self.from, self.to, u64::MAX);
+            let through = pipe.run(self.from, self.to, *budget);
             moved.received += through.taken as u64;
             moved.sent += through.given as u64;
-        } else {
+        } else if *budget > 0 {
             let received = self.from.receive(buffers);
             self.flow.streak += received as u64;
             moved.received += received as u64;
         }
+        *budget = budget.saturating_sub(moved.received - received_before);
     }
 }
