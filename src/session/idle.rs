@@ -32,7 +32,7 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
         return Idle::Close(None);
     }
     let timeout = if first {
-        receive::request_timeout(&frontend.timeouts)
+        receive::first_request_timeout(&frontend.timeouts)
     } else {
         receive::keep_alive_timeout(&frontend.timeouts)
     };

@@ -29,7 +29,11 @@ mod reply;
 mod route;
 mod servers;
 pub mod services;
+#[cfg(test)]
+mod sim;
 pub mod states;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -10,19 +10,23 @@ use crate::session::{finish, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
-/// How long the whole head of a request may take from the moment that the session waits for it.
-pub fn request_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
-    timeouts.http_request.or(timeouts.client)
+/// How long a new session may wait for the first byte of its first request. HAProxy lets `timeout client`
+/// hold beside the more special timeouts, so that the shorter one counts.
+pub fn first_request_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
+    [timeouts.http_request, timeouts.client].into_iter().flatten().min()
 }
 
 /// How long a kept-alive session may wait for the first byte of its next request.
 pub fn keep_alive_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
-    timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client)
+    [timeouts.http_keep_alive.or(timeouts.http_request), timeouts.client].into_iter().flatten().min()
 }
 
 /// Parses what has arrived so far.
 pub fn run(turn: &mut Turn<'_>) -> Step {
-    turn.session.client.receive(&mut turn.services.buffers);
+    let received = turn.session.client.receive(&mut turn.services.buffers);
+    if received > 0 {
+        turn.exchange.client_deadline = Tick::NEVER;
+    }
     let limits = turn.services.request_limits(turn.session.frontend);
     match h1::parse_request(turn.session.client.received(), &mut turn.exchange.request, &limits) {
         Ok(Parsed::Complete { head_bytes }) => complete(turn, head_bytes),
@@ -32,12 +36,21 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     }
 }
 
+/// Waits for the rest: until `timeout http-request` counted from the first byte, and no longer than
+/// `timeout client` for each byte.
 fn wait(turn: &mut Turn<'_>) -> Step {
-    let timeout = request_timeout(&turn.frontend().timeouts);
-    let since = turn.exchange.facts.idle_since.tick().max(turn.exchange.facts.first_byte.unwrap_or_default().tick());
-    let deadline = timeout.map_or(Tick::NEVER, |timeout| since + timeout);
-    turn.exchange.phase_deadline = deadline;
-    if turn.services.now.tick() < deadline {
+    let timeouts = &turn.frontend().timeouts;
+    let now = turn.services.now.tick();
+    let after = |since: Tick, timeout: Option<Millis>| timeout.map_or(Tick::NEVER, |timeout| since + timeout);
+    let exchange = &mut *turn.exchange;
+    let idle_since = exchange.facts.idle_since.tick();
+    exchange.phase_deadline =
+        after(exchange.facts.first_byte.map_or(idle_since, |first| first.tick()), timeouts.http_request);
+    if exchange.client_deadline == Tick::NEVER {
+        let since = if exchange.facts.first_byte.is_some() { now } else { idle_since };
+        exchange.client_deadline = after(since, timeouts.client);
+    }
+    if now < exchange.phase_deadline.min(exchange.client_deadline) {
         return Step::Wait;
     }
     turn.exchange.facts.bad_request = true;
@@ -68,7 +81,7 @@ fn refuse(turn: &mut Turn<'_>, error: ParseError) -> Step {
 
 fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     let exchange = &mut *turn.exchange;
-    exchange.phase_deadline = Tick::NEVER;
+    (exchange.phase_deadline, exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
     let received = turn.session.client.received();
     exchange.facts.uri = request_line(&exchange.request, &received[..head_bytes], &mut exchange.facts.request_line);
     let framing = framing::request(&mut exchange.request);

@@ -137,6 +137,8 @@ pub struct SimNet {
     pub accepted: std::rc::Rc<std::cell::RefCell<Accepted>>,
     /// What the network does with connection attempts.
     pub behaviour: std::rc::Rc<std::cell::Cell<SimConnect>>,
+    /// Bytes that a direction of a connection holds; 64 kB when 0.
+    pub capacity: std::rc::Rc<std::cell::Cell<usize>>,
 }
 
 /// What becomes of connection attempts in a simulation.
@@ -154,8 +156,13 @@ pub enum SimConnect {
 
 #[cfg(test)]
 impl SimNet {
+    /// Bytes that a direction of a connection holds.
+    pub fn capacity(&self) -> usize {
+        if self.capacity.get() == 0 { 1 << 16 } else { self.capacity.get() }
+    }
+
     fn connect(&self, target: Option<SocketAddr>) -> io::Result<super::sim::End> {
-        let (ours, theirs) = super::sim::pair(&self.events, 1 << 16);
+        let (ours, theirs) = super::sim::pair(&self.events, self.capacity());
         match self.behaviour.get() {
             SimConnect::Accept => {}
             SimConnect::Refuse => {

@@ -25,6 +25,7 @@ struct Shared {
     established: bool,
     refused: Option<ErrorKind>,
     reset_on_close: [bool; 2],
+    closed: [bool; 2],
 }
 
 /// Readiness that the simulated kernel reports: token, readable, writable, hangup.
@@ -56,9 +57,9 @@ impl End {
         let mut shared = self.shared.borrow_mut();
         shared.tokens[self.side] = Some(token);
         let incoming = &shared.directions[1 - self.side];
-        let readable = !incoming.bytes.is_empty() || incoming.ended || incoming.reset;
-        if shared.established {
-            self.events.borrow_mut().push_back((token, readable, true, incoming.ended));
+        let over = incoming.ended || incoming.reset || shared.refused.is_some();
+        if shared.established || over {
+            self.events.borrow_mut().push_back((token, over || !incoming.bytes.is_empty(), true, over));
         }
     }
 
@@ -83,10 +84,11 @@ impl End {
     pub fn recv(&self, room: &mut Vec<u8>) -> io::Result<usize> {
         let mut shared = self.shared.borrow_mut();
         let incoming = &mut shared.directions[1 - self.side];
-        if incoming.reset {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
         if incoming.bytes.is_empty() {
+            // As with the kernel, what came before a reset can still be read.
+            if incoming.reset {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
             return if incoming.ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let n = (room.capacity() - room.len()).min(incoming.bytes.len());
@@ -107,6 +109,13 @@ impl End {
         }
         if shared.directions[1 - self.side].reset || shared.directions[self.side].ended {
             return Err(ErrorKind::BrokenPipe.into());
+        }
+        if shared.closed[1 - self.side] {
+            // The bytes leave; a reset comes back.
+            shared.directions[1 - self.side].reset = true;
+            drop(shared);
+            self.tell_self();
+            return Ok(bytes.len());
         }
         let outgoing = &mut shared.directions[self.side];
         let n = (outgoing.capacity - outgoing.bytes.len()).min(bytes.len());
@@ -151,6 +160,12 @@ impl End {
         (got, incoming.ended || incoming.reset)
     }
 
+    fn tell_self(&self) {
+        if let Some(token) = self.shared.borrow().tokens[self.side] {
+            self.events.borrow_mut().push_back((token, true, true, true));
+        }
+    }
+
     fn tell_peer(&self, readable: bool, writable: bool, hangup: bool) {
         if let Some(token) = self.shared.borrow().tokens[1 - self.side] {
             self.events.borrow_mut().push_back((token, readable, writable, hangup));
@@ -160,7 +175,13 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let reset = self.shared.borrow().reset_on_close[self.side];
+        let mut shared = self.shared.borrow_mut();
+        shared.closed[self.side] = true;
+        shared.tokens[self.side] = None;
+        let unread = !shared.directions[1 - self.side].bytes.is_empty();
+        // A close with bytes unread is a reset, as with the kernel.
+        let reset = shared.reset_on_close[self.side] || unread;
+        drop(shared);
         if reset {
             self.reset();
         } else {

@@ -1,0 +1,17 @@
+//! Conversations on virtual time.
+
+mod timeouts;
+
+use super::sim::{Far, Sim};
+use crate::transport::net::SimConnect;
+
+/// A request without a body.
+const GET: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
+
+/// An answer to it.
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The head of an answer's page that HAProxy makes for `status`, as far as its first line.
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
