@@ -107,6 +107,16 @@ impl Pool {
         self.lent
     }
 
+    /// Buffers kept for later.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Gives the buffers that nobody uses back to the allocator.
+    pub fn flush(&mut self) {
+        self.free = Vec::new();
+    }
+
     /// An empty buffer.
     pub fn take(&mut self) -> Buffer {
         self.lent += 1;

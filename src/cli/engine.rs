@@ -10,7 +10,7 @@ use super::{Call, Client, line, table};
 use crate::event::Core;
 use crate::event::accept::Listeners;
 use crate::event::core::Readiness;
-use crate::proxy::Global;
+use crate::proxy::{Config, Global, ListenAddress};
 use crate::sys::socket;
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
@@ -23,6 +23,9 @@ const CONNECTIONS_MAX: u32 = 10;
 
 /// No further command is run before the client has taken most of the answers so far.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Length of the queue of a socket that was paused.
+const RESUME_BACKLOG: i32 = 10;
 
 /// Tokens of this generation are those of listening sockets.
 const LISTENING: u32 = 0;
@@ -169,6 +172,31 @@ impl Cli {
     /// When [`Cli::expire`] has something to do.
     pub fn next_deadline(&self) -> Tick {
         self.connections.iter().map(|(_, one)| one.deadline).min().unwrap_or(Tick::NEVER)
+    }
+
+    /// Stops listening where that lets another process listen on the same address, until [`Cli::resume`].
+    pub fn pause(&mut self, config: &Config) {
+        let sockets = std::mem::take(&mut self.sockets);
+        for (socket, bind) in sockets {
+            match config.global.cli_binds.get(bind).map(|bind| &bind.address) {
+                // The new process takes the path over by a rename.
+                Some(ListenAddress::Unix(_)) => {}
+                // A name has one socket: it is lost to the new process, as HAProxy loses it.
+                Some(ListenAddress::Abstract(_)) => continue,
+                _ => {
+                    let _not_listening = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Read);
+                }
+            }
+            self.sockets.push((socket, bind));
+        }
+    }
+
+    /// Listens again.
+    pub fn resume(&mut self) {
+        for (socket, _) in &self.sockets {
+            let _not_listening = socket2::SockRef::from(socket).listen(RESUME_BACKLOG);
+        }
+        self.pending = true;
     }
 
     /// Stops listening.

@@ -232,24 +232,65 @@ impl Core {
             };
             let exchange = &mut self.exchanges[at];
             let mut turn = Turn { slot, session, exchange, services: &mut self.services };
-            match turn.drive() {
-                None => {
-                    let deadline = exchange.deadline();
-                    if self.services.budget == 0 {
-                        self.again.push(session.token);
-                    }
-                    return deadline::arm(session, &mut self.services, deadline);
-                }
-                Some(After::KeepAlive) => self.end_exchange(slot, at),
-                Some(After::Close) => {
-                    self.end_exchange(slot, at);
-                    return self.close(slot);
-                }
+            let outcome = turn.drive();
+            if !self.settle(slot, at, outcome) {
+                return;
             }
         }
         if let Some(session) = self.sessions.get(slot) {
             self.again.push(session.token);
         }
+    }
+
+    /// Does what a turn came to. Whether the session goes on at once.
+    fn settle(&mut self, slot: usize, at: usize, outcome: Option<After>) -> bool {
+        match outcome {
+            None => {
+                let deadline = self.exchanges[at].deadline();
+                if self.services.budget == 0 {
+                    self.again.push(self.sessions[slot].token);
+                }
+                deadline::arm(&mut self.sessions[slot], &mut self.services, deadline);
+                false
+            }
+            Some(After::KeepAlive) => {
+                self.end_exchange(slot, at);
+                true
+            }
+            Some(After::Close) => {
+                self.end_exchange(slot, at);
+                self.close(slot);
+                false
+            }
+        }
+    }
+
+    /// Ends every exchange that has a request (`hard-stop-after`).
+    pub fn kill_sessions(&mut self) {
+        let busy = |(slot, session): (usize, &Session)| session.exchange.map(|at| (slot, at));
+        let all: Vec<_> = self.sessions.iter().filter_map(busy).collect();
+        for (slot, at) in all {
+            // The end of another one may have changed this one.
+            let Some(session) = self.sessions.get_mut(slot).filter(|session| session.exchange == Some(at)) else {
+                continue;
+            };
+            let exchange = &mut self.exchanges[at];
+            let outcome = Turn { slot, session, exchange, services: &mut self.services }.kill();
+            if self.settle(slot, at, outcome) {
+                self.run_one(slot);
+            }
+        }
+        self.run_promoted();
+    }
+
+    /// Exchanges kept for reuse.
+    pub fn spare_exchanges(&self) -> usize {
+        self.spare.len()
+    }
+
+    /// Gives back what is kept for reuse.
+    pub fn flush_spare(&mut self) {
+        self.spare = Vec::new();
     }
 
     fn begin_exchange(&mut self, slot: usize, phase: Phase) {
@@ -298,7 +339,9 @@ impl Core {
 
     /// Sessions that wait for a request are closed, as a soft stop wants it.
     pub fn close_idle_sessions(&mut self) {
-        let idle = |(slot, session): (usize, &Session)| session.exchange.is_none().then_some(slot);
+        // A connection without a request so far may have its first one on the way.
+        let is_idle = |session: &Session| session.exchange.is_none() && session.requests > 0;
+        let idle = |(slot, session): (usize, &Session)| is_idle(session).then_some(slot);
         let slots: Vec<usize> = self.sessions.iter().filter_map(idle).collect();
         for slot in slots {
             self.close(slot);

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod checks;
 pub mod core;
 mod serve;
+mod signalled;
 pub mod worker;
 
 pub use core::Core;

@@ -9,9 +9,9 @@ use mio::{Events, Poll};
 
 use super::accept::Listeners;
 use super::core::{Core, Readiness};
+use super::signalled::Stop;
 use crate::cli::Cli;
-use crate::process::{self, Request, Signals, notice};
-use crate::proxy::Frontend;
+use crate::process::Signals;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
 
@@ -53,14 +53,24 @@ pub struct Worker {
     pub listeners: Listeners,
     /// Runtime sockets.
     pub cli: Cli,
-    signals: Signals,
-    ended: Option<ExitCode>,
+    pub(super) signals: Signals,
+    pub(super) ended: Option<ExitCode>,
+    pub(super) stop: Stop,
 }
 
 impl Worker {
     /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
     pub fn new(poll: Poll, clock: Clock, core: Core, signals: Signals) -> Worker {
-        Worker { poll, clock, core, listeners: Listeners::default(), cli: Cli::default(), signals, ended: None }
+        Worker {
+            poll,
+            clock,
+            core,
+            listeners: Listeners::default(),
+            cli: Cli::default(),
+            signals,
+            ended: None,
+            stop: Stop::Not,
+        }
     }
 
     /// The poll's registry.
@@ -79,7 +89,7 @@ impl Worker {
             if let Some(code) = self.ended {
                 return Ok(code);
             }
-            if self.core.services.stopping && self.core.sessions.is_empty() && self.cli.is_idle() {
+            if self.stop_goes_on() {
                 return Ok(ExitCode::SUCCESS);
             }
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
@@ -99,41 +109,8 @@ impl Worker {
         }
     }
 
-    /// Does what the signals ask for.
-    fn signalled(&mut self) {
-        while let Ok(Some(request)) = self.signals.next_request() {
-            match request {
-                Request::SoftStop => self.soft_stop(),
-                Request::HardStop(signal) => self.ended = Some(process::stop_now(signal)),
-                Request::Pause if self.listeners.pause(self.core.services.config) => self.tell("Paused"),
-                Request::Resume if self.listeners.resume() => self.tell("Resumed"),
-                Request::Pause | Request::Resume => {}
-                Request::DumpServers | Request::DumpMemory => {}
-            }
-        }
-    }
-
-    /// Says what became of the frontends, as HAProxy does.
-    fn tell(&self, what: &str) {
-        let listening = |frontend: &&Frontend| !frontend.disabled && !frontend.binds.is_empty();
-        for frontend in self.core.services.config.frontends.iter().filter(listening) {
-            let kind = if frontend.is_listen { "proxy" } else { "frontend" };
-            notice::warning(format!("{what} {kind} {}.", frontend.name));
-        }
-    }
-
-    /// Stops listening and lets what is under way finish (management manual, 4).
-    fn soft_stop(&mut self) {
-        if std::mem::replace(&mut self.core.services.stopping, true) {
-            return;
-        }
-        self.listeners.close();
-        self.cli.stop();
-        self.core.close_idle_sessions();
-    }
-
     fn timeout(&mut self) -> Option<Duration> {
-        let deadline = self.core.next_deadline().min(self.cli.next_deadline());
+        let deadline = self.core.next_deadline().min(self.cli.next_deadline()).min(self.stop_deadline());
         let now = self.core.services.now.tick();
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
     }

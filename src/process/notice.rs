@@ -56,6 +56,12 @@ pub fn running(is_alert: bool, text: impl Display) {
     print(if is_alert { "ALERT" } else { "WARNING" }, &text);
 }
 
+/// Several lines that are no message: what a dump prints.
+pub fn page(text: &str) {
+    // Nobody is left to tell of a failure.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// A suspicious statement, shown in diagnostic mode only: the caller knows.
 pub fn diagnostic(text: impl Display) {
     introduce();

@@ -234,6 +234,30 @@ impl Turn<'_> {
         }
     }
 
+    /// Ends the exchange because the process stops; a client that waits for an answer gets an error. One
+    /// that is still sending its request is left alone: there is nothing to answer yet.
+    pub fn kill(&mut self) -> Option<After> {
+        let step = match self.exchange.phase {
+            Phase::Receive | Phase::Reply => return None,
+            Phase::Tunnel => self.abandon(Cause::Killed, Doing::Done),
+            Phase::Relay if self.exchange.answered => self.abandon(Cause::Killed, Doing::Data),
+            Phase::Relay => reply::error(self, 502, Cause::Killed, Doing::Headers),
+            Phase::Queued { .. } => {
+                pick::leave(self);
+                reply::error(self, 503, Cause::Killed, Doing::Queue)
+            }
+            _ => reply::error(self, 503, Cause::Killed, Doing::Connect),
+        };
+        match step {
+            Step::Go(phase) => {
+                self.exchange.phase = phase;
+                self.drive()
+            }
+            Step::Wait => None,
+            Step::Over(after) => Some(finish::run(self, after)),
+        }
+    }
+
     /// Runs phases until one waits or the exchange is over.
     pub fn drive(&mut self) -> Option<After> {
         loop {

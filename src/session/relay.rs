@@ -24,7 +24,7 @@ pub fn begin(turn: &mut Turn<'_>) {
     let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
     let services = &mut *turn.services;
     let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
-    let keep = mode == ConnectionMode::KeepAlive && turn.exchange.server_keeps;
+    let keep = mode == ConnectionMode::KeepAlive && turn.exchange.server_keeps && !services.stopping;
     turn.exchange.server_keeps = keep;
     persistence::to_server(&mut turn.exchange.request, keep);
     let connection = &mut services.upstreams.get_mut(key).connection;
