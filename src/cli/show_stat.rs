@@ -53,23 +53,11 @@ fn proxy_id(call: &Call<'_>, word: &str) -> Result<Option<u32>, std::borrow::Cow
 
 fn write(records: &[Record], typed: bool, json: bool, out: &mut Vec<u8>) {
     if json {
-        return write_json(records, out);
+        return record::write_json_records(records.iter(), out);
     }
     if typed {
         return records.iter().for_each(|record| record.write_typed(out));
     }
     record::write_csv_header(out);
     records.iter().for_each(|record| record.write_csv(out));
-}
-
-/// All records as one array of arrays.
-pub fn write_json(records: &[Record], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (at, record) in records.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        record.write_json(out);
-    }
-    out.extend_from_slice(b"]\n");
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, reply};
+use super::{After, Phase, Step, Turn, reply, statistics};
 use crate::http::Head;
 use crate::proxy::AddressHeader;
 use crate::rules::{Reply, Rules, Verdict};
@@ -16,6 +16,10 @@ use crate::time::{Millis, Tick};
 pub fn frontend(turn: &mut Turn<'_>) -> Step {
     let rules = &turn.frontend().rules;
     if let Some(step) = request_rules(turn, rules) {
+        return step;
+    }
+    if let Some(step) = statistics::serve(turn, None) {
+        count_intercepted(turn);
         return step;
     }
     redirects(turn, rules).unwrap_or(Step::Go(Phase::Route))
@@ -30,9 +34,14 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
         if let Some(step) = request_rules(turn, &backend.rules) {
             return step;
         }
+        if let Some(step) = statistics::serve(turn, Some(id)) {
+            return step;
+        }
         if let Some(step) = redirects(turn, &backend.rules) {
             return step;
         }
+    } else if let Some(step) = statistics::serve(turn, Some(id)) {
+        return step;
     }
     add_addresses(turn);
     Step::Go(Phase::Pick)

@@ -32,6 +32,7 @@ pub mod services;
 #[cfg(test)]
 mod sim;
 pub mod states;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod tunnel;

@@ -72,6 +72,26 @@ fn drain_body(turn: &mut Turn<'_>) {
     }
 }
 
+/// Answers with the head in [`super::Exchange::response`] and `body` as one chunk; whoever knows no chunks
+/// gets it bare, and the end of the connection after it.
+pub fn chunked(turn: &mut Turn<'_>, body: &[u8]) -> Step {
+    let exchange = &mut *turn.exchange;
+    if exchange.request.method() == Method::Head {
+        return message(turn, b"");
+    }
+    if exchange.request.version() == Version::Http10 {
+        exchange.client_keeps = false;
+        return message(turn, body);
+    }
+    exchange.response.add(b"Transfer-Encoding", b"chunked");
+    let mut framed = format!("{:X}\r\n", body.len()).into_bytes();
+    framed.extend_from_slice(body);
+    framed.extend_from_slice(b"\r\n0\r\n\r\n");
+    let step = message(turn, &framed);
+    turn.exchange.facts.bytes_out -= (framed.len() - body.len()) as u64;
+    step
+}
+
 fn start(turn: &mut Turn<'_>, code: u16) -> Step {
     turn.give_up_server();
     let exchange = &mut *turn.exchange;

@@ -5,8 +5,10 @@ pub mod column;
 pub mod counters;
 pub mod errors;
 pub mod info;
+pub mod page;
 pub mod record;
 pub mod snapshot;
+mod tips;
 pub mod view;
 
 pub use counters::{Count, Counters, Row};

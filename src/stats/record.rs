@@ -207,6 +207,18 @@ pub fn write_json_value(tag: &str, kind: Type, value: &Value, out: &mut Vec<u8>)
     out.extend_from_slice(b"}}");
 }
 
+/// Appends all records as one JSON array of arrays.
+pub fn write_json_records<'a>(records: impl Iterator<Item = &'a Record>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, record) in records.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        record.write_json(out);
+    }
+    out.extend_from_slice(b"]\n");
+}
+
 /// Appends the names of all columns as the first line of CSV.
 pub fn write_csv_header(out: &mut Vec<u8>) {
     out.extend_from_slice(b"# ");

@@ -1,0 +1,195 @@
+//! The statistics page (`stats …`; manual 4.2): who asks for its URI gets it, if the password is right.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::services::Services;
+use super::{Step, Turn, reply};
+use crate::http::status::reason;
+use crate::http::{Known, Method, Version, status};
+use crate::proxy::{BackendId, Config, StatsPage};
+use crate::sample::facts::{Cause, Phase as Doing, Responder};
+use crate::stats::page::{Form, Page, Section, Wish};
+use crate::stats::record;
+use crate::stats::snapshot::{self, Filter, ProxyParts, Snapshot};
+
+/// Answers a request for the page of the frontend, or of the `backend` that it was sent to.
+pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
+    let config = turn.services.config;
+    let page = match backend {
+        Some(id) => config[id].stats.as_ref()?,
+        None => turn.frontend().stats.as_ref()?,
+    };
+    let method = turn.exchange.request.method();
+    if !matches!(method, Method::Get | Method::Head | Method::Post) {
+        return None;
+    }
+    let wish = Wish::parse(asked(&page.uri, turn.exchange.request.uri())?);
+    let now = turn.services.now;
+    turn.exchange.facts.responder = Responder::Stats;
+    turn.exchange.facts.termination.set_once(Cause::Local, Doing::Request);
+    (turn.exchange.facts.queue_left, turn.exchange.facts.connected) = (Some(now), Some(now));
+    if !may_see(page, turn.exchange.request.get_known(Known::Authorization)) {
+        return Some(unauthorized(turn, &page.realm));
+    }
+    turn.exchange.facts.response_received = Some(now);
+    if method == Method::Post {
+        return Some(denied(turn, page));
+    }
+    let name = backend.map_or(&turn.frontend().name, |id| &config[id].name);
+    let (body, kind) = render(turn.services, page, &wish, name);
+    let response = &mut turn.exchange.response;
+    response.clear();
+    response.start_response(Version::Http11, 200, reason(200));
+    response.add(b"Cache-Control", b"no-cache");
+    response.add(b"Content-Type", kind);
+    if let Some(refresh) = page.refresh.filter(|_| !wish.no_refresh) {
+        response.add(b"Refresh", (refresh.0 / 1000).to_string().as_bytes());
+    }
+    Some(reply::chunked(turn, &body))
+}
+
+/// What follows the page's prefix in a request's URI, which may be an absolute one.
+fn asked<'a>(prefix: &[u8], uri: &'a [u8]) -> Option<&'a [u8]> {
+    let relative = |uri: &'a [u8]| {
+        let scheme = uri.windows(3).position(|part| part == b"://")?;
+        let path = uri[scheme + 3..].iter().position(|&byte| byte == b'/')?;
+        Some(&uri[scheme + 3 + path..])
+    };
+    let uri = if uri.starts_with(b"/") { uri } else { relative(uri).unwrap_or(uri) };
+    uri.strip_prefix(prefix)
+}
+
+/// Whether the request has one of the passwords, where any is asked for.
+fn may_see(page: &StatsPage, authorization: Option<&[u8]>) -> bool {
+    if page.auth.is_empty() {
+        return true;
+    }
+    let given = || {
+        let value = authorization?;
+        let space = value.iter().position(|&byte| byte == b' ')?;
+        let (scheme, coded) = value.split_at(space);
+        scheme.eq_ignore_ascii_case(b"basic").then(|| STANDARD.decode(coded.trim_ascii()).ok())?
+    };
+    let Some(given) = given() else { return false };
+    page.auth.iter().any(|(user, password)| format!("{user}:{password}").as_bytes() == given)
+}
+
+/// Asks for a password. The log has 400, and the volume of such an answer, too, as in HAProxy: its own
+/// refusal follows the one that it sends.
+fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
+    let response = &mut turn.exchange.response;
+    response.clear();
+    let refused = status::answer(400, response).unwrap_or_default();
+    let refused_bytes = response.counted_bytes() + refused.len() as u64;
+    response.clear();
+    let body = status::answer(401, response).unwrap_or_default();
+    response.remove(b"WWW-Authenticate");
+    response.add(b"WWW-Authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
+    let step = reply::message(turn, body);
+    turn.exchange.facts.bytes_out += refused_bytes;
+    turn.exchange.facts.status = Some(400);
+    step
+}
+
+/// Nobody may change anything by the page: sends the visitor back to it, with a word about that.
+fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
+    let response = &mut turn.exchange.response;
+    response.clear();
+    response.start_response(Version::Http11, 303, reason(303));
+    response.add(b"Cache-Control", b"no-cache");
+    response.add(b"Content-Type", b"text/plain");
+    response.add(b"Content-Length", b"0");
+    response.add(b"Location", &[&page.uri, &b";st=DENY"[..]].concat());
+    reply::message(turn, b"")
+}
+
+/// The page's bytes and what they are.
+fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) -> (Vec<u8>, &'static [u8]) {
+    let config = services.config;
+    let legends = page.show_legends;
+    let snapshot = Snapshot { config, counters: &services.counters, now: services.now, states: services, legends };
+    let filter = Filter { only_up: wish.only_up, ..Filter::default() };
+    let in_scope = |name: &str| {
+        let listed = |entry: &String| if entry == "." { name == own_name } else { entry == name };
+        (page.scope.is_empty() || page.scope.iter().any(listed))
+            && (wish.scope.is_empty() || name.contains(&wish.scope))
+    };
+    let mut sections = Vec::new();
+    for parts in snapshot::proxies(config) {
+        let name = snapshot::proxy_name(config, &parts);
+        if in_scope(name) {
+            let mut records = Vec::new();
+            snapshot.proxy(&parts, &filter, &mut records);
+            let (description, legend) = (description(config, &parts), legend(config, &parts));
+            sections.push(Section { name, description, legend, records });
+        }
+    }
+    let mut body = Vec::new();
+    let records = || sections.iter().flat_map(|section| &section.records);
+    match wish.form {
+        Form::Csv => {
+            record::write_csv_header(&mut body);
+            records().for_each(|record| record.write_csv(&mut body));
+            (body, b"text/plain")
+        }
+        Form::Json => {
+            record::write_json_records(records(), &mut body);
+            (body, b"application/json")
+        }
+        Form::Html => {
+            let process = services.process();
+            let page = Page { settings: page, wish, process: &process, sections: &sections };
+            (page.html().into_bytes(), b"text/html")
+        }
+    }
+}
+
+fn description<'a>(config: &'a Config, parts: &ProxyParts) -> Option<&'a str> {
+    match (parts.frontend, parts.backend) {
+        (Some(id), _) => config[id].description.as_deref(),
+        (None, Some(id)) => config[id].description.as_deref(),
+        (None, None) => None,
+    }
+}
+
+fn legend(config: &Config, parts: &ProxyParts) -> String {
+    let kind = match (parts.frontend, parts.backend) {
+        (Some(_), Some(_)) => "proxy",
+        (Some(_), None) => "frontend",
+        _ => "backend",
+    };
+    let mode = match (parts.frontend, parts.backend) {
+        (Some(id), _) => config[id].mode,
+        (None, Some(id)) => config[id].mode,
+        (None, None) => Default::default(),
+    };
+    format!("cap: {kind}, mode: {}, id: {}", snapshot::mode_name(mode), parts.uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_found_in_absolute_uris_too() {
+        assert_eq!(asked(b"/st", b"/st;csv"), Some(&b";csv"[..]));
+        assert_eq!(asked(b"/st", b"http://a/st;csv"), Some(&b";csv"[..]));
+        assert_eq!(asked(b"/haproxy?stats", b"/haproxy?stats"), Some(&b""[..]));
+        assert_eq!(asked(b"/st", b"/other"), None);
+        assert_eq!(asked(b"/st", b"*"), None);
+    }
+
+    #[test]
+    fn passwords_are_compared_whole() {
+        let page = StatsPage { auth: vec![("admin".into(), "secret".into())], ..StatsPage::default() };
+        assert!(may_see(&page, Some(b"Basic YWRtaW46c2VjcmV0")));
+        assert!(may_see(&page, Some(b"basic YWRtaW46c2VjcmV0")));
+        for wrong in [&b"Basic YWRtaW46c2VjcmV0="[..], b"Basic", b"", b"Basic d3Jvbmc6b25l", b"Bearer YWRtaW46c2VjcmV0"]
+        {
+            assert!(!may_see(&page, Some(wrong)));
+        }
+        assert!(!may_see(&page, None));
+        assert!(may_see(&StatsPage::default(), None));
+    }
+}
