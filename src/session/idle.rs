@@ -49,6 +49,10 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
 
 /// Counts and logs a connection that ended without a request.
 pub fn log_nothing(turn: &mut Turn<'_>, cause: Cause) {
-    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    // A request that never came is one all the same, and a bad one.
+    turn.services.count_request(turn.session.frontend);
+    let row = turn.services.counters.frontend(turn.session.frontend);
+    row.add(Count::RequestErrors, 1);
+    row.add(Count::Http4xx, 1);
     finish::log_nothing(turn, cause);
 }

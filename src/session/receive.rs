@@ -54,6 +54,7 @@ fn wait(turn: &mut Turn<'_>) -> Step {
         return Step::Wait;
     }
     turn.exchange.facts.bad_request = true;
+    turn.services.count_request(turn.session.frontend);
     turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
     reply::error(turn, 408, Cause::ClientTimeout, Doing::Request)
 }
@@ -61,6 +62,7 @@ fn wait(turn: &mut Turn<'_>) -> Step {
 /// The client went away in the middle of the head.
 fn aborted(turn: &mut Turn<'_>) -> Step {
     turn.exchange.facts.bad_request = true;
+    turn.services.count_request(turn.session.frontend);
     turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
     if turn.session.client.broken.is_some() {
         turn.exchange.facts.termination.set_once(Cause::ClientAbort, Doing::Request);
@@ -75,6 +77,7 @@ fn refuse(turn: &mut Turn<'_>, error: ParseError) -> Step {
     turn.services.capture_bad_request(turn.session, &error);
     turn.exchange.facts.bad_request = true;
     turn.exchange.request.clear();
+    turn.services.count_request(frontend);
     turn.services.counters.frontend(frontend).add(Count::RequestErrors, 1);
     reply::error(turn, error.request_status(), Cause::Proxy, Doing::Request)
 }

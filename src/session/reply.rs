@@ -2,7 +2,7 @@
 
 use super::{After, Phase, Step, Turn};
 use crate::h1::persistence;
-use crate::http::{Known, Method, status};
+use crate::http::{Known, Method, Version, status};
 use crate::rules::{Ending, Reply};
 use crate::sample::facts::{Cause, Phase as Doing};
 use crate::time::Tick;

@@ -40,7 +40,7 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     let (body, kind) = render(turn.services, page, &wish, name);
     let response = &mut turn.exchange.response;
     response.clear();
-    response.start_response(Version::Http11, 200, reason(200));
+    response.start_response(Version::Http11, 200, reason(200).as_bytes());
     response.add(b"Cache-Control", b"no-cache");
     response.add(b"Content-Type", kind);
     if let Some(refresh) = page.refresh.filter(|_| !wish.no_refresh) {
@@ -75,8 +75,8 @@ fn may_see(page: &StatsPage, authorization: Option<&[u8]>) -> bool {
     page.auth.iter().any(|(user, password)| format!("{user}:{password}").as_bytes() == given)
 }
 
-/// Asks for a password. The log has 400, and the volume of such an answer, too, as in HAProxy: its own
-/// refusal follows the one that it sends.
+/// Asks for a password, and closes without saying so. The log has 400, and the volume of such an answer, too,
+/// as in HAProxy: a refusal that nobody gets follows the one that it sends.
 fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
@@ -89,6 +89,7 @@ fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
     let step = reply::message(turn, body);
     turn.exchange.facts.bytes_out += refused_bytes;
     turn.exchange.facts.status = Some(400);
+    turn.exchange.client_keeps = false;
     step
 }
 
@@ -96,7 +97,7 @@ fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
 fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
-    response.start_response(Version::Http11, 303, reason(303));
+    response.start_response(Version::Http11, 303, reason(303).as_bytes());
     response.add(b"Cache-Control", b"no-cache");
     response.add(b"Content-Type", b"text/plain");
     response.add(b"Content-Length", b"0");
