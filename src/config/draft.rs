@@ -152,6 +152,8 @@ pub struct ProxyDraft {
     pub binds: Vec<BindDraft>,
     /// `server` lines.
     pub servers: Vec<ServerDraft>,
+    /// `capture` lines.
+    pub captures: crate::proxy::Captures,
     /// Rules in the order written.
     pub rules: Vec<RuleLine>,
 }

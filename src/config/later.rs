@@ -12,7 +12,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("appsession", P),
     ("bind-process", P),
     ("block", P),
-    ("capture", P),
     ("clitcpka-cnt", P),
     ("clitcpka-idle", P),
     ("clitcpka-intvl", P),

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod balance;
 pub mod bind;
+pub mod capture;
 pub mod check;
 pub mod condition;
 pub mod draft;

@@ -1,10 +1,11 @@
 //! Frontends and backends from their drafts, and the remarks about each.
 
+use super::capture::COOKIE_BYTES_MAX;
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
 use super::resolve_log;
-use crate::proxy::{Backend, Bind, BindOptions, Frontend, Mode, Splice};
+use crate::proxy::{Backend, Bind, BindOptions, Captures, Frontend, Mode, Splice};
 
 /// Says what is odd about a proxy.
 pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
@@ -27,6 +28,13 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
         return;
     }
     missing_timeouts(resolver, proxy);
+    if proxy.captures.cookie.as_ref().is_some_and(|cookie| cookie.bytes_max > COOKIE_BYTES_MAX) {
+        resolver.findings.warning(format!(
+            "truncating capture length to {COOKIE_BYTES_MAX} bytes for {} '{}'.",
+            proxy.kind.noun(),
+            proxy.name
+        ));
+    }
     format_without_target(resolver, proxy);
     http_only(resolver, proxy);
     if proxy.settings.check.rules() && !proxy.settings.check.http {
@@ -102,6 +110,9 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
             findings.warning(format!("'{keyword}' rules ignored for {noun} '{name}' as they require HTTP mode."));
         }
     }
+    if proxy.captures != Captures::default() {
+        findings.warning(format!("'capture' statement ignored for {noun} '{name}' as it requires HTTP mode."));
+    }
     if settings.forwarded_for.is_some() {
         findings.warning(format!("'option forwardfor' ignored for {noun} '{name}' as it requires HTTP mode."));
     }
@@ -143,8 +154,20 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         ignore_probes: flags.http_ignore_probes,
         socket_stats: flags.socket_stats,
         accept_invalid: flags.accept_invalid_http_request,
+        captures: captures(proxy),
         ..Frontend::default()
     }
+}
+
+fn captures(proxy: &ProxyDraft) -> Captures {
+    let mut captures = proxy.captures.clone();
+    if proxy.settings.mode != Mode::Http {
+        return Captures::default();
+    }
+    if let Some(cookie) = &mut captures.cookie {
+        cookie.bytes_max = cookie.bytes_max.min(COOKIE_BYTES_MAX);
+    }
+    captures
 }
 
 /// The server side of a proxy, its servers, rules and logging left out.

@@ -69,6 +69,7 @@ fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, S
         settings,
         binds: Vec::new(),
         servers: Vec::new(),
+        captures: crate::proxy::Captures::default(),
         rules: Vec::new(),
     };
     if kind == Kind::Defaults {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bind::Bind;
-use super::{AddressHeader, BackendId, ConnectionMode, Mode, Splice};
+use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, Splice};
 use crate::log::LogSettings;
 use crate::rules::Rules;
 use crate::time::Millis;
@@ -57,6 +57,8 @@ pub struct Frontend {
     pub socket_stats: bool,
     /// `option accept-invalid-http-request`.
     pub accept_invalid: bool,
+    /// `capture …`.
+    pub captures: Captures,
     /// Access lists, `http-request` and other rules; a `listen` shares them with its backend.
     pub rules: Arc<Rules>,
 }

@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod bind;
+pub mod capture;
 pub mod check;
 pub mod frontend;
 pub mod global;
@@ -14,6 +15,7 @@ use std::ops::{Index, Range};
 
 pub use backend::{Algorithm, Backend, ServerTimeouts};
 pub use bind::{Bind, BindOptions, ListenAddress};
+pub use capture::{Captures, CookieCapture, HeaderCapture};
 pub use check::{CheckKind, CheckSettings, HttpCheck};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};

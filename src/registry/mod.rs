@@ -102,6 +102,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::stats::ROWS,
     crate::config::logging::ROWS,
     crate::config::bind::ROWS,
+    crate::config::capture::ROWS,
     crate::config::server::ROWS,
     crate::config::check::ROWS,
     crate::config::rules::ROWS,

@@ -1,6 +1,6 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
-use super::{After, Step, Turn, relay};
+use super::{After, Step, Turn, capture, relay};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::Known;
 use crate::proxy::ConnectionMode;
@@ -92,9 +92,11 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     relay::mark_served(turn);
     count_body_ahead(turn);
     turn.count_server_status(status);
+    capture::response(turn);
     if let Some(step) = super::inspect::response(turn) {
         return Err(step);
     }
+    capture::response_cookie(turn);
     finish_head(turn);
     Ok(Progress::Head)
 }

@@ -1,6 +1,6 @@
 //! Phase finish: the exchange is counted and logged, and both connections are kept or closed.
 
-use super::{After, Phase, Turn, connect, pick};
+use super::{After, Phase, Turn, capture, connect, pick};
 use crate::log::format::Moment;
 use crate::proxy::Mode;
 use crate::sample::facts::{Cause, Concurrent, Phase as Doing, Termination};
@@ -113,6 +113,7 @@ fn log(turn: &mut Turn<'_>) {
     if std::mem::replace(&mut turn.exchange.logged, true) {
         return;
     }
+    capture::fill(turn);
     turn.services.log_exchange(turn.session, turn.exchange);
 }
 

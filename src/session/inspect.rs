@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, reply, statistics};
+use super::{After, Phase, Step, Turn, capture, reply, statistics};
 use crate::http::Head;
 use crate::proxy::AddressHeader;
 use crate::rules::{Reply, Rules, Verdict};
@@ -43,6 +43,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     } else if let Some(step) = statistics::serve(turn, Some(id)) {
         return step;
     }
+    capture::request_cookie(turn);
     add_addresses(turn);
     Step::Go(Phase::Pick)
 }

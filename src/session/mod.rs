@@ -15,6 +15,7 @@
 
 pub mod about;
 mod answer;
+mod capture;
 mod connect;
 pub mod deadline;
 mod exchange;

@@ -1,6 +1,6 @@
 //! Phase receive: the request's head arrives.
 
-use super::{After, Phase, Step, Turn};
+use super::{After, Phase, Step, Turn, capture};
 use crate::h1::{self, Body, BodyDecoder, Framing, ParseError, Parsed, framing, persistence};
 use crate::http::Head;
 use crate::log::format::Moment;
@@ -106,6 +106,7 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     exchange.request_has_no_body = exchange.upload.complete;
     turn.services.count_request(turn.session.frontend);
     exchange.facts.request_counter = turn.services.requests;
+    capture::request(turn);
     finish::log_at(turn, Moment::Request);
     Step::Go(Phase::Inspect)
 }

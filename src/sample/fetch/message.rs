@@ -2,7 +2,7 @@
 
 use super::Fetch;
 use crate::http::{Head, uri};
-use crate::sample::arg::Arg;
+use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::convert::sdbm;
 use crate::sample::place::Needs::{Request, RequestKept, Response, ResponseKept};
 use crate::sample::value::leading_int;
@@ -12,9 +12,13 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("base", Type::Str, Request, base),
     Fetch::new("base32", Type::Int, Request, |ctx, _| Some(hash(&host_and(ctx.request?, false)))),
     Fetch::new("baseq", Type::Str, Request, baseq),
+    Fetch::new("capture.req.hdr", Type::Str, RequestKept, |ctx, args| slot(&ctx.facts.request_captures, args))
+        .args(&[Kind::Int], 1),
     Fetch::new("capture.req.method", Type::Str, RequestKept, |ctx, _| kept(ctx, 0)),
     Fetch::new("capture.req.uri", Type::Str, RequestKept, |ctx, _| kept(ctx, 1)),
     Fetch::new("capture.req.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.request?.version().text()))),
+    Fetch::new("capture.res.hdr", Type::Str, ResponseKept, |ctx, args| slot(&ctx.facts.response_captures, args))
+        .args(&[Kind::Int], 1),
     Fetch::new("capture.res.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.response?.version().text()))),
     Fetch::new("method", Type::Method, RequestKept, |ctx, _| Some(Value::Method(ctx.request?.method_token().into()))),
     Fetch::new("path", Type::Str, Request, |ctx, _| some(ctx.request?.path())),
@@ -50,6 +54,12 @@ fn kept<'a>(ctx: &Ctx<'a>, word: usize) -> Option<Value<'a>> {
         _ => line.get(start..end),
     };
     text.filter(|text| !text.is_empty()).map(Value::str)
+}
+
+/// What a `capture … header` line kept, by its number.
+fn slot<'a>(kept: &'a [Vec<u8>], args: &[Arg]) -> Option<Value<'a>> {
+    let index = usize::try_from(args.int(0)?).ok()?;
+    some(kept.get(index)?)
 }
 
 fn query<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
