@@ -311,7 +311,7 @@ pub fn config_files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in named {
         let cannot = |what: &str, error: std::io::Error| {
-            let reason = crate::process::notice::reason(&error);
+            let reason = crate::text::unit::reason(&error);
             format!("config : Cannot open configuration {what} {} : {reason}", path.display())
         };
         let kind = std::fs::metadata(path).map_err(|error| cannot("file/directory", error))?;

@@ -9,9 +9,11 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod facts;
 pub mod h1;
 pub mod http;
 pub mod log;
+pub mod notice;
 pub mod pattern;
 pub mod process;
 pub mod proxy;
@@ -22,6 +24,7 @@ pub mod session;
 pub mod shm;
 pub mod stats;
 pub mod sys;
+pub mod text;
 pub mod time;
 pub mod token;
 pub mod transport;
@@ -33,7 +36,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use config::{LoadOptions, Severity};
-use process::{Invocation, StartPlan, notice};
+use process::{Invocation, StartPlan};
 
 /// Runs the command line to its end and gives the exit code of the process.
 pub fn run(argv: Vec<OsString>) -> ExitCode {
@@ -48,7 +51,7 @@ fn start(invocation: &Invocation) -> ExitCode {
     let options = LoadOptions {
         files: invocation.files.clone(),
         local_peer: args.local_peer.clone(),
-        env: config::env::Env::of_process(),
+        env: text::env::Env::of_process(),
         diagnostics: args.diagnostics,
         ignore_unresolved: args.ignore_unresolved,
     };

@@ -24,7 +24,7 @@ pub fn source_hash(address: IpAddr, hash_type: HashType) -> u32 {
 
 /// Bob Jenkins' full avalanche of 4 octets: each bit of the input changes half of the output. HAProxy mixes
 /// the lowest two bits into the highest after it.
-fn avalanche(mut a: u32) -> u32 {
+pub fn avalanche(mut a: u32) -> u32 {
     a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
     a = (a ^ 0xc761_c23c) ^ (a >> 19);
     a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);

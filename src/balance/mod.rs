@@ -8,7 +8,7 @@
 //! backup takes everything, or all of them do by the same algorithm (`option allbackups`).
 
 mod farm;
-mod hash;
+pub mod hash;
 mod least_conn;
 mod map;
 mod round_robin;

@@ -1,8 +1,8 @@
 //! What concerns the conversation itself: rights and timeout.
 
 use super::{Call, Command, Outcome};
-use crate::config::unit::{TimeUnit, time_ms};
 use crate::proxy::{CliLevel, ListenAddress};
+use crate::text::unit::{TimeUnit, time_ms};
 use crate::time::Millis;
 
 /// The commands of this file.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Call, Command};
-use crate::config::suggest;
+use crate::text::suggest;
 
 /// Commands offered when none was meant exactly.
 const SUGGESTIONS_MAX: usize = 5;

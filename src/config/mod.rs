@@ -2,15 +2,12 @@
 //! and 11): text is cut into words, rows of the registry parse them into a draft, and resolving the
 //! draft gives what `proxy/` describes.
 
-pub mod address;
 pub mod balance;
 pub mod bind;
 pub mod capture;
 pub mod check;
 pub mod condition;
 pub mod draft;
-pub mod env;
-pub mod finding;
 pub mod global;
 mod later;
 pub mod logging;
@@ -27,18 +24,15 @@ pub mod scope;
 pub mod sections;
 pub mod server;
 pub mod stats;
-pub mod suggest;
 pub mod timeouts;
 pub mod tune;
-pub mod unit;
-pub mod word;
 
 use std::path::PathBuf;
 
-pub use finding::{Finding, Findings, Severity};
-pub use word::Word;
+pub use crate::text::{Finding, Findings, Severity, Word};
 
 use crate::proxy::Config;
+use crate::text::{address, env, finding, suggest, unit, word};
 use crate::version::VERSION;
 use draft::Draft;
 use env::Env;

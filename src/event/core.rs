@@ -3,8 +3,8 @@
 use slab::Slab;
 
 use super::checks::Checks;
+use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
-use crate::sample::facts::Cause;
 use crate::session::services::Promotion;
 use crate::session::{After, Exchange, Phase, Services, Session, Turn, deadline, idle};
 use crate::stats::Count;

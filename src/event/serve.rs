@@ -7,7 +7,8 @@ use mio::{Interest, Poll};
 
 use super::core::Core;
 use super::worker::{Clock, Worker};
-use crate::process::{ListenOwner, WorkerStart, notice};
+use crate::notice;
+use crate::process::{ListenOwner, WorkerStart};
 use crate::proxy::{Config, FrontendId};
 use crate::session::Services;
 use crate::stats::Counters;

@@ -2,7 +2,8 @@
 
 use super::worker::Worker;
 use crate::log::{Level, LogSettings};
-use crate::process::{self, Request, notice};
+use crate::notice;
+use crate::process::{self, Request};
 use crate::proxy::{BackendId, Config, FrontendId, ListenAddress};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};

@@ -4,8 +4,8 @@ use socket2::SockAddr;
 
 use super::syslog::{Facility, Header, Level};
 use super::target::{Destination, LINE_BYTES_DEFAULT, LogTarget, Sampling};
-use crate::config::address::{self, Host, Port, Target, Transport};
 use crate::sys::socket::unix_address;
+use crate::text::address::{self, Host, Port, Target, Transport};
 
 /// Port of syslog servers (RFC 5426 3.3).
 const SYSLOG_PORT: u16 = 514;

@@ -6,9 +6,9 @@ use super::format::Moment;
 use super::settings::LogSettings;
 use super::syslog::{About, Header, Level};
 use super::target::{LogTarget, Senders};
+use crate::facts::{Cause, Facts};
 use crate::proxy::{Config, Mode};
 use crate::sample::Ctx;
-use crate::sample::facts::{Cause, Facts};
 use crate::time::Now;
 
 /// Sends log lines. Each worker owns one.

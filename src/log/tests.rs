@@ -4,9 +4,9 @@ use std::net::UdpSocket;
 
 use super::format::{Format, Moment, Purpose};
 use super::{LogLine, LogSettings, LogTarget, Logger, date, line};
+use crate::facts::{Cause, Concurrent, Facts, Phase, Responder, Termination};
 use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
-use crate::sample::facts::{Cause, Concurrent, Phase, Responder, Termination};
-use crate::sample::{Client, Ctx, Facts, Place, Scope};
+use crate::sample::{Client, Ctx, Place, Scope};
 use crate::stats::Counters;
 use crate::time::Now;
 

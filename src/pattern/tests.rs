@@ -137,15 +137,6 @@ fn known_methods_compare_with_case() {
     assert!(verb("-i foo", "FOO") && !verb("foo", "FOO"));
 }
 
-#[test]
-fn groups_are_put_back() {
-    let regex = regex("foo=([^;]*);(.*)", false).unwrap();
-    assert_eq!(replace(&regex, b"foo=a; b", b"foo=\\1;ip=x;\\2", 1), b"foo=a;ip=x; b");
-    let all = super::regex("/", false).unwrap();
-    assert_eq!(replace(&all, b"a/b/c", b"-", usize::MAX), b"a-b-c");
-    assert_eq!(replace(&all, b"a/b/c", b"\\x2D\\\\\\9\\xz", 1), b"a-\\xzb/c");
-}
-
 proptest! {
     #[test]
     fn no_pattern_and_no_text_panics(pattern in any::<Vec<u8>>(), text in any::<Vec<u8>>(), fold: bool) {

@@ -4,7 +4,7 @@
 use super::notice;
 use crate::args::{self, Args, Command, Refusal};
 use crate::config::condition;
-use crate::config::env::Env;
+use crate::text::env::Env;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;

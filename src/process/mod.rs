@@ -7,7 +7,6 @@ mod command;
 mod daemon;
 mod limits;
 mod listen;
-pub mod notice;
 mod old;
 pub mod plan;
 mod privileges;
@@ -15,6 +14,7 @@ mod signals;
 mod start;
 mod takeover;
 
+use crate::notice;
 pub use command::{Invocation, after_config, invoke};
 pub use limits::Limits;
 pub use listen::Listener;

@@ -8,9 +8,9 @@ pub mod dump;
 
 use bitflags::bitflags;
 
-use crate::config::Word;
 use crate::config::draft::{BindDraft, ServerDraft, Settings};
 use crate::config::scope::Scope;
+use crate::text::Word;
 
 bitflags! {
     /// Sections in which a keyword is meaningful (configuration manual, 4.1).

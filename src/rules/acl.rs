@@ -1,10 +1,10 @@
 //! Access lists: named tests on samples, and the words that define them (manual 7.1).
 
 use super::predefined;
-use crate::config::Word;
 use crate::pattern::{self, Method, Operator, Patterns, Reading};
 use crate::sample::fetch::{self, Fetch};
 use crate::sample::{Ctx, Expr, Places, Scope};
+use crate::text::Word;
 
 /// Index of an access list among those of its proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

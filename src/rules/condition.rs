@@ -1,8 +1,8 @@
 //! Conditions of rules: access lists joined by and, or and not (manual 7.2).
 
 use super::acl::{AclId, Acls};
-use crate::config::Word;
 use crate::sample::{Ctx, Scope};
+use crate::text::Word;
 
 /// What stands after `if` or `unless`.
 #[derive(Clone, Debug, Default)]

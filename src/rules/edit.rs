@@ -4,8 +4,8 @@ use regex::bytes::Regex;
 
 use crate::http::{Head, Values};
 use crate::log::format::Format;
-use crate::pattern;
 use crate::sample::Ctx;
+use crate::text;
 
 /// A change to header fields.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ fn replaced_values(line: &[u8], regex: &Regex, format: &[u8]) -> Option<Vec<u8>>
 fn rewritten(value: &[u8], regex: &Regex, format: &[u8]) -> Option<Vec<u8>> {
     let groups = regex.captures(value)?;
     let mut out = Vec::new();
-    pattern::expand(format, &groups, &mut out);
+    text::regex::expand(format, &groups, &mut out);
     Some(out)
 }
 

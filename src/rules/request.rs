@@ -8,8 +8,8 @@ use super::redirect::Redirect;
 use super::reply::{Reply, ReplySpec};
 use crate::http::{Head, uri};
 use crate::log::format::Format;
-use crate::pattern;
 use crate::sample::Ctx;
+use crate::text;
 
 /// What an `http-request` rule does.
 #[derive(Clone, Debug)]
@@ -164,6 +164,6 @@ fn replace_uri(head: &mut Head, part: UriPart, regex: &Regex, format: &[u8]) {
     let old = &target[part_range(target, part)];
     let Some(groups) = regex.captures(old) else { return };
     let mut new = Vec::new();
-    pattern::expand(format, &groups, &mut new);
+    text::regex::expand(format, &groups, &mut new);
     set_uri(head, part, &new);
 }

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 
 use super::parse::{Parser, Proxy};
 use super::*;
-use crate::config::finding::Findings;
-use crate::config::{Severity, Word};
 use crate::http::Head;
 use crate::proxy::{BackendId, Mode};
 use crate::sample::arg::Names;
 use crate::sample::fixture::{head, with};
+use crate::text::finding::Findings;
+use crate::text::{Severity, Word};
 
 fn names() -> Arc<Names> {
     let mut names = Names::default();

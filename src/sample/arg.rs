@@ -323,7 +323,7 @@ fn one(word: &[u8], kind: Kind, position: usize) -> Result<Arg, String> {
         Kind::Ipv6 => text.parse().ok().map(Arg::Ipv6),
         Kind::Mask4 => mask4(&text).map(Arg::Ipv4),
         Kind::Mask6 => mask6(&text).map(Arg::Ipv6),
-        Kind::Regex => Some(Arg::Regex(crate::pattern::regex(&text, false)?)),
+        Kind::Regex => Some(Arg::Regex(crate::text::regex::compile(&text, false)?)),
         Kind::Str | Kind::Frontend | Kind::Backend | Kind::Server => None,
     };
     parsed.ok_or_else(|| format!("failed to parse '{text}' as type '{}' at position {position}", kind.name()))

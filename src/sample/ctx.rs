@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::facts::Facts;
+use crate::facts::Facts;
 use crate::http::Head;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
 use crate::stats::Counters;

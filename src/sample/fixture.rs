@@ -1,6 +1,7 @@
 //! An exchange to evaluate expressions against in tests.
 
-use super::{Client, Ctx, Facts};
+use super::{Client, Ctx};
+use crate::facts::Facts;
 use crate::http::{Head, Version};
 use crate::proxy::{BackendId, Config, Frontend, FrontendId};
 use crate::stats::Counters;

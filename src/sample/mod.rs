@@ -7,7 +7,6 @@ pub mod arg;
 pub mod convert;
 pub mod ctx;
 pub mod expr;
-pub mod facts;
 pub mod fetch;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -19,6 +18,5 @@ pub mod value;
 
 pub use ctx::{Client, Ctx};
 pub use expr::{Expr, Scope};
-pub use facts::Facts;
 pub use place::{Needs, Place, Places};
 pub use value::{Type, Value};

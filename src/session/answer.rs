@@ -1,10 +1,10 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
 use super::{After, Step, Turn, capture, relay};
+use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::Known;
 use crate::proxy::ConnectionMode;
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::reply;
 
 /// What became of an attempt to receive a head.

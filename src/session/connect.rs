@@ -1,9 +1,9 @@
 //! Phase connect: an idle connection is taken or a new one made, and tried again when it fails.
 
 use super::{Phase, Step, Turn};
+use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
 use crate::proxy::{Backend, BackendId, ConnectionMode, ServerId};
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};

@@ -1,10 +1,10 @@
 //! The state of one exchange.
 
+use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
 use crate::proxy::{BackendId, ServerId};
 use crate::rules::Reply;
-use crate::sample::Facts;
 use crate::time::Tick;
 use crate::transport::splice::Lent;
 

@@ -1,9 +1,9 @@
 //! Phase finish: the exchange is counted and logged, and both connections are kept or closed.
 
 use super::{After, Phase, Turn, capture, connect, pick};
+use crate::facts::{Cause, Concurrent, Phase as Doing, Termination};
 use crate::log::format::Moment;
 use crate::proxy::Mode;
-use crate::sample::facts::{Cause, Concurrent, Phase as Doing, Termination};
 use crate::stats::Count;
 
 /// Ends the exchange. What becomes of the client's connection is handed through.

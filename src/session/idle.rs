@@ -1,7 +1,7 @@
 //! A session between exchanges: it waits for the first byte of a request.
 
 use super::{Services, Session, Turn, finish, receive};
-use crate::sample::facts::Cause;
+use crate::facts::Cause;
 use crate::stats::Count;
 use crate::time::Tick;
 

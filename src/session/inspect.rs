@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{After, Phase, Step, Turn, capture, reply, statistics};
+use crate::facts::{Cause, Phase as Doing};
 use crate::http::Head;
 use crate::proxy::AddressHeader;
 use crate::rules::{Reply, Rules, Verdict};
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 

@@ -43,9 +43,9 @@ use std::net::SocketAddr;
 pub use exchange::{Exchange, Phase};
 pub use services::Services;
 
+use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::{Frontend, FrontendId, Mode, Splice};
 use crate::sample::Client;
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
 use crate::token::Token;

@@ -2,8 +2,8 @@
 
 use super::services::Pick;
 use super::{Phase, Step, Turn};
+use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::ServerId;
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::Tick;

@@ -1,11 +1,11 @@
 //! Phase receive: the request's head arrives.
 
 use super::{After, Phase, Step, Turn, capture};
+use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, BodyDecoder, Framing, ParseError, Parsed, framing, persistence};
 use crate::http::Head;
 use crate::log::format::Moment;
 use crate::proxy::{ConnectionMode, frontend::ClientTimeouts};
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::{finish, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};

@@ -3,10 +3,10 @@
 use super::exchange::Flow;
 use super::forward::{Forward, Moved, Trouble};
 use super::{After, Phase, Step, Turn, answer};
+use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
 use crate::http::Version;
 use crate::proxy::ConnectionMode;
-use crate::sample::facts::{Cause, Phase as Doing, Responder};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};

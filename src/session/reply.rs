@@ -1,10 +1,10 @@
 //! Phase reply: the proxy answers by itself.
 
 use super::{After, Phase, Step, Turn};
+use crate::facts::{Cause, Phase as Doing};
 use crate::h1::persistence;
 use crate::http::{Known, Method, Version, status};
 use crate::rules::{Ending, Reply};
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::time::Tick;
 
 /// Answers with HAProxy's page for `status` and notes how the exchange ended.

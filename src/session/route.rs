@@ -1,8 +1,8 @@
 //! Phase route: which backend serves the request.
 
 use super::{Phase, Step, Turn};
+use crate::facts::{Cause, Phase as Doing};
 use crate::log::format::Moment;
-use crate::sample::facts::{Cause, Phase as Doing};
 use crate::session::{finish, reply};
 use crate::stats::Count;
 

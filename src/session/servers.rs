@@ -5,7 +5,7 @@ use super::services::{Promotion, Services};
 use crate::check::notice::{self, Names};
 use crate::check::server::CheckEffect;
 use crate::check::{Change, Notice, ServerState, Tally};
-use crate::process;
+use crate::notice as stderr;
 use crate::proxy::backend::Redispatch;
 use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
 use crate::stats::Count;
@@ -92,7 +92,7 @@ impl Services {
     }
 
     fn say(&mut self, backend: BackendId, notice: &Notice) {
-        process::notice::running(notice.is_alert(), &notice.stderr);
+        stderr::running(notice.is_alert(), &notice.stderr);
         self.log.message(self.now, notice.level, &self.config[backend].log, format_args!("{}", notice.log));
     }
 }

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::services::Services;
 use super::{Step, Turn, reply};
+use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::http::status::reason;
 use crate::http::{Known, Method, Version, status};
 use crate::proxy::{BackendId, Config, StatsPage};
-use crate::sample::facts::{Cause, Phase as Doing, Responder};
 use crate::stats::page::{Form, Page, Section, Wish};
 use crate::stats::record;
 use crate::stats::snapshot::{self, Filter, ProxyParts, Snapshot};

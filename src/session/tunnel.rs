@@ -5,7 +5,7 @@
 use super::exchange::Flow;
 use super::{After, Step, Turn};
 use crate::buffer::Pool;
-use crate::sample::facts::{Cause, Phase as Doing};
+use crate::facts::{Cause, Phase as Doing};
 use crate::time::{Millis, Tick};
 use crate::transport::Connection;
 use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};

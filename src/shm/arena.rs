@@ -1,7 +1,7 @@
 //! The arena: one shared mapping, given out from the front, never taken back.
 #![allow(unsafe_code)]
 
-use super::{Board, CACHE_LINE_BYTES, CACHE_LINE_WORDS, CounterBlock};
+use super::{Board, CACHE_LINE_BYTES, CACHE_LINE_WORDS};
 use crate::sys::memory::map_shared;
 use std::io;
 use std::ptr::NonNull;
@@ -49,15 +49,6 @@ impl Arena {
         Ok(unsafe { std::slice::from_raw_parts(start, words) })
     }
 
-    /// A block of counters: a row of `columns` for each of `workers`.
-    pub fn counters(&mut self, workers: usize, columns: usize) -> Result<CounterBlock, ArenaFull> {
-        let stride = CounterBlock::stride(columns);
-        let words = workers
-            .checked_mul(stride)
-            .ok_or(ArenaFull { wanted_bytes: usize::MAX, left_bytes: self.capacity_bytes - self.used_bytes })?;
-        Ok(CounterBlock::new(self.row(words)?, workers, columns))
-    }
-
     /// A board of `words` numbers and a short text.
     pub fn board(&mut self, words: usize) -> Result<Board, ArenaFull> {
         Ok(Board::new(self.row(Board::words_needed(words))?, words))
@@ -94,22 +85,21 @@ mod tests {
         assert_eq!(arena.row(9).expect_err("full"), ArenaFull { wanted_bytes: 128, left_bytes: 64 });
         arena.row(8).expect("the rest still fits");
         assert!(arena.row(usize::MAX).is_err());
-        assert!(arena.counters(usize::MAX, 8).is_err());
     }
 
     #[test]
     fn what_a_child_writes_the_parent_reads() {
         let mut arena = Arena::with_capacity(4096).expect("arena");
-        let block = arena.counters(2, 3).expect("block");
+        let row = arena.row(2).expect("row");
         let board = arena.board(2).expect("board");
-        block.add(0, 1, 5);
+        row[0].store(5, Relaxed);
         let code = in_child(|| {
-            block.add(1, 1, 37);
+            row[1].store(37, Relaxed);
             board.set(0, 9);
             board.write_text(b"from the child");
             0
         });
-        assert_eq!((code, block.sum(1), board.get(0)), (0, 42, 9));
+        assert_eq!((code, row[0].load(Relaxed), row[1].load(Relaxed), board.get(0)), (0, 5, 37, 9));
         assert_eq!(board.read_text().as_deref(), Some(&b"from the child"[..]));
     }
 }

@@ -1,15 +1,13 @@
 //! What workers share: one arena of memory, mapped before the first fork.
 //!
 //! The arena hands out rows of atomic words that live as long as the process. On them stand the counters
-//! (a row per worker, written by its owner only) and the boards (one writer, any reader).
+//! of `stats` (a row per worker, written by its owner only) and the boards (one writer, any reader).
 
 mod arena;
 mod board;
-mod counters;
 
 pub use arena::{Arena, ArenaFull};
 pub use board::{Board, TEXT_BYTES_MAX};
-pub use counters::{CounterBlock, CounterRow};
 
 /// Octets of a cache line: rows start on one, so that no two writers share it.
 pub const CACHE_LINE_BYTES: usize = 64;

@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::facts::Facts;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
-use crate::sample::Facts;
 use crate::time::Now;
 
 /// A column of a row. Rates take three words, see [`Row::tick_rate`].

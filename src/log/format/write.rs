@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::encode::{Unsafe, coded, encode, hex, number, padded, text};
 use super::{Flags, Format, Node, Var};
+use crate::facts::{Facts, Responder};
 use crate::http::uri;
 use crate::log::{date, host_name};
 use crate::proxy::{Frontend, Mode};
 use crate::sample::Ctx;
-use crate::sample::facts::{Facts, Responder};
 use crate::time::Now;
 
 impl Format {

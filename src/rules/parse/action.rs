@@ -3,10 +3,10 @@
 use regex::bytes::Regex;
 
 use super::{Input, redirection, reply};
-use crate::pattern;
 use crate::rules::edit::{Edit, Names};
 use crate::rules::request::{self, UriPart};
 use crate::rules::response;
+use crate::text;
 
 /// An action.
 pub(super) struct Row<A> {
@@ -173,7 +173,7 @@ fn del_header(input: &mut Input<'_, '_>) -> Result<Edit, String> {
         "beg" => Names::Prefix(wanted),
         "end" => Names::Suffix(wanted),
         "sub" => Names::Part(wanted),
-        "reg" => Names::Regex(pattern::regex(name, false)?),
+        "reg" => Names::Regex(text::regex::compile(name, false)?),
         other => return Err(format!("-m with unsupported matching method '{other}'")),
     }))
 }
@@ -186,7 +186,7 @@ fn replace(
         return Err("expects exactly 3 arguments".to_owned());
     }
     let name = header_name(input.cursor.next());
-    let regex = pattern::regex(input.cursor.next(), false)?;
+    let regex = text::regex::compile(input.cursor.next(), false)?;
     let text = input.cursor.next();
     Ok(edit(name, regex, input.format(text)?))
 }
@@ -196,7 +196,7 @@ fn replace_uri(input: &mut Input<'_, '_>, part: UriPart) -> Result<request::Acti
     if missing || !super::ends_arguments(input.cursor.peek_at(2)) {
         return Err("expects exactly 2 arguments <match-regex> and <replace-format>".to_owned());
     }
-    let regex = pattern::regex(input.cursor.next(), false)?;
+    let regex = text::regex::compile(input.cursor.next(), false)?;
     let text = input.cursor.next();
     Ok(request::Action::ReplaceUri(part, Box::new(regex), input.format(text)?))
 }

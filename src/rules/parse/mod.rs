@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::switching::Target;
 use super::{Acls, Condition, Rule, Rules, redirect, request, response};
-use crate::config::finding::{Finding, Findings, Place as Form, Severity};
-use crate::config::{Word, suggest};
 use crate::log::format::{Format, Purpose};
 use crate::proxy::{BackendId, Mode};
 use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Places, Scope};
+use crate::text::finding::{Finding, Findings, Place as Form, Severity};
+use crate::text::{Word, suggest};
 
 /// The proxy that rules stand in.
 #[derive(Clone, Copy, Debug)]

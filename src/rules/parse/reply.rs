@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Input, ends_arguments};
-use crate::config::unit::atoi;
 use crate::http::{Head, Version, status};
 use crate::log::format::Format;
 use crate::rules::reply::{Payload, ReplySpec};
+use crate::text::unit::atoi;
 
 /// `deny` and `tarpit`: without arguments, or with `deny_status` only, they answer with a built-in page.
 pub(super) fn deny(input: &mut Input<'_, '_>, status: u16) -> Result<ReplySpec, String> {

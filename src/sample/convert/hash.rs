@@ -1,6 +1,7 @@
 //! Hash converters; balancing uses the same functions (manual 7.3.1 and `hash-type`).
 
 use super::Converter;
+use crate::balance::hash::avalanche;
 use crate::sample::arg::{Args, Kind};
 use crate::sample::{Type, Value};
 
@@ -22,17 +23,6 @@ pub(super) const CONVERTERS: &[Converter] = &[
     row!("djb2", djb2),
     row!("sdbm", |bytes: &[u8]| sdbm(bytes, false)),
 ];
-
-/// Bob Jenkins' integer hash with full avalanche, its two lowest bits added to the two highest.
-pub fn avalanche(mut a: u32) -> u32 {
-    a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
-    a = (a ^ 0xc761_c23c) ^ (a >> 19);
-    a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
-    a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
-    a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    a = (a ^ 0xb55a_4f09) ^ (a >> 16);
-    a.wrapping_mul(0xc000_0001)
-}
 
 /// The hash of the SDBM database library, mixed where asked.
 pub fn sdbm(bytes: &[u8], mix: bool) -> u32 {

@@ -9,7 +9,7 @@ mod text;
 use super::arg::{Arg, Kind};
 use super::{Ctx, Type, Value};
 
-pub use hash::{avalanche, crc32, djb2, sdbm};
+pub use hash::{crc32, djb2, sdbm};
 
 /// Makes one value of another, already cast to the input type.
 pub type Apply = for<'a> fn(Value<'a>, &'a [Arg], &Ctx<'a>) -> Option<Value<'a>>;

@@ -153,7 +153,7 @@ fn check_regsub(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     if flags.contains(&b'i')
         && let Some(Arg::Regex(regex)) = args.first()
     {
-        args[0] = Arg::Regex(crate::pattern::regex(regex.as_str(), true)?);
+        args[0] = Arg::Regex(crate::text::regex::compile(regex.as_str(), true)?);
     }
     Ok(args)
 }
@@ -162,7 +162,7 @@ fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a
     let Some(Arg::Regex(regex)) = args.first() else { return None };
     let all = args.text(2).is_some_and(|flags| flags.contains(&b'g'));
     let text = value.into_text();
-    let out = crate::pattern::replace(regex, &text, args.text(1)?, if all { usize::MAX } else { 1 });
+    let out = crate::text::regex::replace(regex, &text, args.text(1)?, if all { usize::MAX } else { 1 });
     Some(Value::string(out))
 }
 

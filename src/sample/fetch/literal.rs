@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::Fetch;
-use crate::pattern::hex_bytes;
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::Nothing;
 use crate::sample::{Ctx, Type, Value};
+use crate::text::regex::hex_bytes;
 
 pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("always_true", Type::Bool, Nothing, |_, _| Some(Value::Bool(true))),

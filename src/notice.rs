@@ -4,6 +4,7 @@
 //! there by themselves. The first alert or warning is preceded by two notices that name the program.
 
 use crate::args::VERSION;
+pub use crate::text::unit::reason;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -71,13 +72,6 @@ pub fn diagnostic(text: impl Display) {
 /// Something worth knowing.
 pub fn notice(text: impl Display) {
     print("NOTICE", &text);
-}
-
-/// An error of the system in the C library's words, without the number that Rust appends.
-pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
-    number.and_then(|suffix| text.strip_suffix(&suffix).map(str::to_owned)).unwrap_or(text)
 }
 
 /// One line as it is printed: the label in a field of eleven, the pid, the text.

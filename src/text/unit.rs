@@ -169,14 +169,17 @@ pub fn atoi(text: &str) -> i32 {
     atol(text) as i32
 }
 
+/// An error of the system in the C library's words, without the number that Rust appends.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    number.and_then(|suffix| text.strip_suffix(&suffix).map(str::to_owned)).unwrap_or(text)
+}
+
 /// The C library's words for an error number.
 #[must_use]
 pub fn os_error(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    match text.rfind(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
+    reason(&std::io::Error::from_raw_os_error(errno))
 }
 
 /// An integer with nothing behind it.
