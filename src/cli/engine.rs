@@ -6,6 +6,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use slab::Slab;
 
+use super::handover::Handover;
 use super::{Call, Client, line, table};
 use crate::event::Core;
 use crate::event::accept::Listeners;
@@ -47,6 +48,7 @@ struct Conversation {
     client: Client,
     answer: Vec<u8>,
     sent: usize,
+    handover: Option<Handover>,
     deadline: Tick,
 }
 
@@ -99,6 +101,7 @@ impl Cli {
     fn open(&mut self, fd: OwnedFd, bind: usize, core: &mut Core, listeners: &mut Listeners) {
         let global = &core.services.config.global;
         let level = global.cli_binds.get(bind).map(|bind| bind.level).unwrap_or_default();
+        let exposes_listeners = global.cli_binds.get(bind).is_some_and(|bind| bind.exposes_listeners);
         let timeout = timeout(global);
         core.services.ledger.cli_connections += 1;
         self.generation = self.generation.wrapping_add(1);
@@ -114,8 +117,8 @@ impl Cli {
         let mut connection = Connection::new(stream);
         connection.ready(true, true, false);
         let deadline = core.services.now.tick() + timeout;
-        let client = Client { level, prompt: false, timeout, quit: false };
-        entry.insert(Conversation { connection, token, client, answer: Vec::new(), sent: 0, deadline });
+        let client = Client { level, prompt: false, timeout, quit: false, exposes_listeners, hands_over: false };
+        entry.insert(Conversation { connection, token, client, answer: Vec::new(), sent: 0, handover: None, deadline });
         self.run(slot, core, listeners);
     }
 
@@ -144,10 +147,11 @@ impl Cli {
             }
             sent += one.flush();
         }
+        let handed_over = one.hand_over(&self.sockets, core, listeners);
         if received + sent > 0 {
             one.deadline = now + one.client.timeout;
         }
-        let done = one.answer.is_empty() && (one.client.quit || one.connection.is_over());
+        let done = one.answer.is_empty() && handed_over && (one.client.quit || one.connection.is_over());
         if done || one.connection.unwritable.is_some() || now >= one.deadline {
             self.close(slot, core);
         }
@@ -211,6 +215,19 @@ impl Cli {
 }
 
 impl Conversation {
+    /// Gives listening sockets away where that was asked for. True when nothing of it is left to do.
+    fn hand_over(&mut self, own: &[(OwnedFd, usize)], core: &mut Core, listeners: &Listeners) -> bool {
+        if !self.client.hands_over || !self.answer.is_empty() {
+            return !self.client.hands_over;
+        }
+        if self.handover.is_none() {
+            let own = own.iter().map(|(socket, _)| (socket, ""));
+            self.handover = Handover::new(own.chain(listeners.sockets(core.services.config))).ok();
+        }
+        let (connection, pool) = (&mut self.connection, &mut core.services.buffers);
+        self.handover.as_mut().is_none_or(|handover| handover.go_on(connection, pool))
+    }
+
     /// Sends what the client takes; says how much.
     fn flush(&mut self) -> usize {
         let sent = self.connection.send_through(&self.answer[self.sent..], false);

@@ -6,6 +6,7 @@
 
 mod clear;
 pub mod engine;
+mod handover;
 mod line;
 mod session;
 mod show;
@@ -46,6 +47,10 @@ pub struct Client {
     pub timeout: Millis,
     /// The connection ends now.
     pub quit: bool,
+    /// Its socket has `expose-fd listeners`.
+    pub exposes_listeners: bool,
+    /// The listening sockets are the answer.
+    pub hands_over: bool,
 }
 
 /// What a command comes to: the answer is in [`Call::out`], or this is what went wrong.

@@ -12,7 +12,8 @@ const SUGGESTIONS_MAX: usize = 5;
 const USAGE_WIDTH: usize = 40;
 
 /// The rows of all files.
-static TABLES: &[&[Command]] = &[super::clear::ROWS, super::session::ROWS, super::show::ROWS, super::show_stat::ROWS];
+static TABLES: &[&[Command]] =
+    &[super::clear::ROWS, super::handover::ROWS, super::session::ROWS, super::show::ROWS, super::show_stat::ROWS];
 
 /// Those that belong to the conversation, which every list ends with.
 const LAST: [(&str, &str); 3] = [
@@ -49,11 +50,16 @@ pub fn run(mut call: Call<'_>) {
             }
         },
     }
+    if call.client.quit {
+        return;
+    }
     call.say(if call.client.prompt { "\n> " } else { "\n" });
 }
 
+/// All commands that lists show.
 fn all() -> Vec<&'static Command> {
-    let mut all: Vec<&Command> = TABLES.iter().flat_map(|rows| rows.iter()).collect();
+    let mut all: Vec<&Command> =
+        TABLES.iter().flat_map(|rows| rows.iter()).filter(|command| !command.usage.is_empty()).collect();
     all.sort_by_key(|command| command.words);
     all
 }

@@ -37,6 +37,7 @@ pub static ROWS: &[Keyword] = &[
 pub static PARAMETERS: &[BindKeyword] = &[
     row("backlog", 1, backlog),
     row("defer-accept", 0, |b, _| on(&mut b.options.defer_accept)),
+    row("expose-fd", 1, expose_fd),
     row("gid", 1, |b, w| numeric(&mut b.options.gid, w)),
     row("group", 1, group),
     row("id", 1, id),
@@ -72,7 +73,6 @@ const LATER: &[&str] = &[
     "crt-list",
     "curves",
     "ecdhe",
-    "expose-fd",
     "namespace",
     "no-sslv3",
     "npn",
@@ -157,6 +157,7 @@ fn new_bind(at: At, text: &str, keyword: &str) -> Result<BindDraft, String> {
         name: None,
         id: None,
         level: None,
+        exposes_listeners: false,
         options: BindOptions::default(),
         warnings: Vec::new(),
     })
@@ -302,6 +303,15 @@ fn level(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
         other => return Err(format!("'level' only supports 'user', 'operator', and 'admin' (got '{other}')")),
     });
     Ok(())
+}
+
+/// Means something to a `stats socket`, and is accepted for any.
+fn expose_fd(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'expose-fd' : missing fd type".into()),
+        "listeners" => on(&mut draft.exposes_listeners),
+        other => Err(format!("'expose-fd' only supports 'listeners' (got '{other}')")),
+    }
 }
 
 fn mode(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {

@@ -320,6 +320,8 @@ pub struct BindDraft {
     pub id: Option<u32>,
     /// `level`.
     pub level: Option<CliLevel>,
+    /// `expose-fd listeners`.
+    pub exposes_listeners: bool,
     /// The other parameters.
     pub options: BindOptions,
     /// Warnings of parameters, for the caller to place.

@@ -167,6 +167,7 @@ fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
         uid: draft.options.uid,
         gid: draft.options.gid,
         level: draft.level.unwrap_or_default(),
+        exposes_listeners: draft.exposes_listeners,
     })
 }
 

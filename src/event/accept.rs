@@ -72,6 +72,14 @@ impl Listeners {
         }
     }
 
+    /// All open sockets, each with the name of the interface that it is bound to, or an empty one.
+    pub fn sockets<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a OwnedFd, &'a str)> {
+        self.list.iter().filter_map(|listener| {
+            let options = &config[listener.frontend].binds[listener.bind].options;
+            Some((listener.socket.as_ref()?, options.interface.as_deref().unwrap_or_default()))
+        })
+    }
+
     /// Closes all (soft stop); returns how many there were.
     pub fn close(&mut self) -> usize {
         std::mem::take(&mut self.list).len()

@@ -125,6 +125,8 @@ pub struct CliBind {
     pub gid: Option<u32>,
     /// What its users may do.
     pub level: CliLevel,
+    /// `expose-fd listeners`: it gives the listening sockets to a new process that asks for them.
+    pub exposes_listeners: bool,
 }
 
 /// Rights on a runtime socket (management manual 9.3); each level includes the ones before it.
