@@ -1,5 +1,7 @@
 //! Conversations on virtual time.
 
+mod answers;
+mod hostile;
 mod timeouts;
 
 use super::sim::{Far, Sim};
