@@ -75,8 +75,8 @@ fn lend(turn: &mut Turn<'_>, server: ServerId) -> bool {
 /// Waits for the outcome of an attempt.
 pub fn run(turn: &mut Turn<'_>) -> Step {
     let Some(key) = turn.exchange.upstream else { return Step::Go(Phase::Connect) };
-    if turn.client_gave_up() {
-        return turn.abandon(Cause::ClientAbort, Doing::Connect);
+    if let Some(doing) = turn.client_gave_up(Doing::Connect) {
+        return turn.abandon(Cause::ClientAbort, doing);
     }
     let connection = &mut turn.services.upstreams.get_mut(key).connection;
     if connection.writable || connection.readable {
@@ -157,8 +157,8 @@ fn may_redispatch(turn: &Turn<'_>, backend: BackendId) -> bool {
 
 /// Waits before the same server is tried again.
 pub fn turn_around(turn: &mut Turn<'_>, until: Tick) -> Step {
-    if turn.client_gave_up() {
-        return turn.abandon(Cause::ClientAbort, Doing::Connect);
+    if let Some(doing) = turn.client_gave_up(Doing::Connect) {
+        return turn.abandon(Cause::ClientAbort, doing);
     }
     if turn.services.now.tick() < until {
         return Step::Wait;

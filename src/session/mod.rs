@@ -173,13 +173,20 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether the client broke its connection, or ended it where `option abortonclose` makes that count.
-    pub fn client_gave_up(&mut self) -> bool {
+    /// Looks whether the client broke its connection, or ended it where that counts: under
+    /// `option abortonclose`, and in TCP mode when it has not sent a byte. Says what the exchange was `doing`
+    /// then in the eyes of the log.
+    pub fn client_gave_up(&mut self, doing: Doing) -> Option<Doing> {
+        let http = self.is_http();
         let abort = self.exchange.backend.is_some_and(|id| self.services.config[id].abort_on_close);
-        if abort && self.exchange.upload.complete {
-            self.session.client.receive(&mut self.services.buffers);
+        let client = &mut self.session.client;
+        if !http || (abort && self.exchange.upload.complete) {
+            client.receive(&mut self.services.buffers);
         }
-        self.session.client.broken.is_some() || (abort && self.session.client.ended)
+        if client.broken.is_some() {
+            return Some(Doing::Data);
+        }
+        (client.ended && (abort || (!http && client.received().is_empty()))).then_some(doing)
     }
 
     /// Ends the exchange with nothing more for the client.

@@ -66,9 +66,9 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
 
 /// Waits for its turn; the release of a place moves it on (see [`super::services`]).
 pub fn queued(turn: &mut Turn<'_>) -> Step {
-    if turn.client_gave_up() {
+    if let Some(doing) = turn.client_gave_up(Doing::Queue) {
         leave(turn);
-        return turn.abandon(Cause::ClientAbort, Doing::Queue);
+        return turn.abandon(Cause::ClientAbort, doing);
     }
     if turn.services.now.tick() < turn.exchange.phase_deadline {
         return Step::Wait;

@@ -72,7 +72,7 @@ fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
         Err(Trouble::Invalid(_)) => return Err(bad_request_body(turn)),
     };
     turn.exchange.facts.bytes_in += moved.counted;
-    if !turn.exchange.answered && turn.client_gave_up() {
+    if !turn.exchange.answered && turn.client_gave_up(Doing::Headers) == Some(Doing::Headers) {
         turn.count_everywhere(Count::ClientAborts);
         return Err(reply::error(turn, 400, Cause::ClientAbort, Doing::Headers));
     }
@@ -127,10 +127,8 @@ fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
 
 /// The client broke the connection or ended it within its request.
 fn client_left(turn: &mut Turn<'_>) -> Step {
-    let doing = if turn.exchange.answered { Doing::Data } else { Doing::Headers };
-    let doing = if turn.exchange.upload.complete { doing } else { Doing::Data };
     turn.count_everywhere(Count::ClientAborts);
-    turn.abandon(Cause::ClientAbort, doing)
+    turn.abandon(Cause::ClientAbort, Doing::Data)
 }
 
 fn bad_request_body(turn: &mut Turn<'_>) -> Step {
@@ -138,7 +136,7 @@ fn bad_request_body(turn: &mut Turn<'_>) -> Step {
     if turn.exchange.answered {
         return turn.abandon(Cause::Proxy, Doing::Data);
     }
-    reply::error(turn, 400, Cause::Proxy, Doing::Data)
+    reply::error(turn, 400, Cause::Proxy, Doing::Headers)
 }
 
 /// The server ended, broke or garbled its answer's body: the client sees that it is cut.

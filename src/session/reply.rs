@@ -135,8 +135,8 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
 
 /// Holds a refusal back, then answers 500 (manual 4, `http-request tarpit`).
 pub fn tarpit(turn: &mut Turn<'_>, until: Tick) -> Step {
-    if turn.client_gave_up() {
-        return turn.abandon(Cause::ClientAbort, Doing::Tarpit);
+    if let Some(doing) = turn.client_gave_up(Doing::Tarpit) {
+        return turn.abandon(Cause::ClientAbort, doing);
     }
     if turn.services.now.tick() < until {
         return Step::Wait;

@@ -307,10 +307,13 @@ impl Sim {
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             let event = self.net.events.borrow_mut().pop_front();
-            match event {
-                Some(event) => self.deliver(event),
-                None if !self.move_bytes() => return self.read_log(),
-                None => {}
+            if let Some(event) = event {
+                self.deliver(event);
+                continue;
+            }
+            let again = self.core.run_again();
+            if !self.move_bytes() && !again && self.net.events.borrow().is_empty() {
+                return self.read_log();
             }
         }
         panic!("the conversation never comes to rest");

@@ -3,7 +3,7 @@
 //! This is TCP mode, and what follows a 101 or the answer to a CONNECT.
 
 use super::exchange::Flow;
-use super::{After, Step, Turn};
+use super::{After, Phase, Step, Turn};
 use crate::buffer::Pool;
 use crate::facts::{Cause, Phase as Doing};
 use crate::time::{Millis, Tick};
@@ -33,19 +33,22 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let client = &mut turn.session.client;
     let server = &mut services.upstreams.get_mut(key).connection;
     let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
+    let ends = (exchange.upload.complete, exchange.download.complete);
     let mut moved_up = Direction { from: client, to: server, flow: &mut exchange.upload, splice: splice.request };
     let up = moved_up.run(buffers, pipes, budget);
     let mut moved_down = Direction { from: server, to: client, flow: &mut exchange.download, splice: splice.response };
     let down = moved_down.run(buffers, pipes, budget);
     exchange.facts.bytes_in += up.received;
     exchange.facts.bytes_out += down.received;
-    if up.received + up.sent + down.received + down.sent > 0 {
-        refresh(turn, true, true);
-    }
+    let fins = (exchange.upload.complete && !ends.0, exchange.download.complete && !ends.1);
+    let client_fin = fins.1 && turn.frontend().timeouts.client_fin.is_some();
+    let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
+    let server_fin = fins.0 && backend.is_some_and(|backend| backend.timeouts.server_fin.is_some());
+    refresh(turn, client_fin || up.received + down.sent > 0, server_fin || down.received + up.sent > 0);
     if let Some(over) = ended(turn, key) {
         return over;
     }
-    expired(turn)
+    expired(turn, key)
 }
 
 fn ended(turn: &mut Turn<'_>, key: usize) -> Option<Step> {
@@ -59,37 +62,66 @@ fn ended(turn: &mut Turn<'_>, key: usize) -> Option<Step> {
         turn.exchange.facts.termination.set_once(Cause::ServerAbort, Doing::Data);
         return Some(Step::Over(After::Close));
     }
-    (turn.exchange.upload.complete && turn.exchange.download.complete).then_some(Step::Over(After::Close))
+    // The end of the server's direction is the end of a tunnel that was made over HTTP.
+    let (up, down) = (turn.exchange.upload.complete, turn.exchange.download.complete);
+    (down && (up || turn.is_http())).then_some(Step::Over(After::Close))
 }
 
-fn expired(turn: &mut Turn<'_>) -> Step {
+/// A side that was silent for too long is taken for one that has ended its direction: the other side is told
+/// so and has its own timeout to end the rest. A side that takes nothing ends the whole.
+fn expired(turn: &mut Turn<'_>, key: usize) -> Step {
     let now = turn.services.now.tick();
-    let (client, server) = (turn.exchange.client_deadline, turn.exchange.server_deadline);
-    if now < client && now < server {
+    let exchange = &mut *turn.exchange;
+    let client_late = now >= exchange.client_deadline;
+    let server_late = now >= exchange.server_deadline;
+    if !client_late && !server_late {
         return Step::Wait;
     }
-    let cause = if now >= client && client <= server { Cause::ClientTimeout } else { Cause::ServerTimeout };
-    turn.exchange.facts.termination.set_once(cause, Doing::Data);
-    Step::Over(After::Close)
+    let cause = if client_late { Cause::ClientTimeout } else { Cause::ServerTimeout };
+    exchange.facts.termination.set_once(cause, Doing::Data);
+    let (unsent_up, unsent_down) = unsent(turn, key);
+    if (client_late && unsent_down) || (server_late && unsent_up) {
+        return Step::Over(After::Close);
+    }
+    turn.session.client.ended |= client_late;
+    turn.services.upstreams.get_mut(key).connection.ended |= server_late;
+    Step::Go(Phase::Tunnel)
 }
 
-/// Sets both sides' deadlines after activity.
-pub fn refresh(turn: &mut Turn<'_>, client: bool, server: bool) {
+/// Whether bytes wait for the server, and for the client.
+fn unsent(turn: &Turn<'_>, key: usize) -> (bool, bool) {
+    let client = &turn.session.client;
+    let server = &turn.services.upstreams.get(key).connection;
+    let waits = |from: &Connection, to: &Connection, flow: &Flow| {
+        to.pending() > 0 || flow.pipe.is_some() || !from.received().is_empty()
+    };
+    (waits(client, server, &turn.exchange.upload), waits(server, client, &turn.exchange.download))
+}
+
+/// Sets the deadlines of the sides that did something. A side has one while it may still send and what it
+/// sent went on, or while something waits for it. Once it was told of the other side's end, it is `timeout
+/// client-fin` or `timeout server-fin`.
+fn refresh(turn: &mut Turn<'_>, client: bool, server: bool) {
+    let Some(key) = turn.exchange.upstream else { return };
+    let (unsent_up, unsent_down) = unsent(turn, key);
     let services = &turn.services;
     let frontend = &services.config[turn.session.frontend];
     let Some(backend) = turn.exchange.backend.map(|id| &services.config[id]) else { return };
     let now = services.now.tick();
     let after = |timeout: Option<Millis>| timeout.map_or(Tick::NEVER, |timeout| now + timeout);
-    let half_closed = turn.exchange.upload.complete || turn.exchange.download.complete;
+    let (up, down) = (turn.exchange.upload.complete, turn.exchange.download.complete);
     let tunnel = backend.timeouts.tunnel;
-    let fin = |fin: Option<Millis>| fin.filter(|_| half_closed);
-    if client {
-        let timeout = fin(frontend.timeouts.client_fin).or(tunnel).or(frontend.timeouts.client);
-        turn.exchange.client_deadline = after(timeout);
+    if (turn.session.client.ended || unsent_up) && !unsent_down {
+        turn.exchange.client_deadline = Tick::NEVER;
+    } else if client || turn.exchange.client_deadline == Tick::NEVER {
+        let fin = frontend.timeouts.client_fin.filter(|_| down);
+        turn.exchange.client_deadline = after(fin.or(tunnel).or(frontend.timeouts.client));
     }
-    if server {
-        let timeout = fin(backend.timeouts.server_fin).or(tunnel).or(backend.timeouts.server);
-        turn.exchange.server_deadline = after(timeout);
+    if (services.upstreams.get(key).connection.ended || unsent_down) && !unsent_up {
+        turn.exchange.server_deadline = Tick::NEVER;
+    } else if server || turn.exchange.server_deadline == Tick::NEVER {
+        let fin = backend.timeouts.server_fin.filter(|_| up);
+        turn.exchange.server_deadline = after(fin.or(tunnel).or(backend.timeouts.server));
     }
 }
 

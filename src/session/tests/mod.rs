@@ -3,6 +3,7 @@
 mod answers;
 mod hostile;
 mod timeouts;
+mod tunnels;
 
 use super::sim::{Far, Sim};
 use crate::transport::net::SimConnect;
