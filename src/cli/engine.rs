@@ -17,10 +17,8 @@ use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::{Connection, Stream};
 
-/// Inactivity after which a connection is closed, and connections at a time, unless the configuration
-/// says otherwise (manual 3.1, `stats timeout` and `stats maxconn`).
+/// Inactivity after which a connection is closed, unless `stats timeout` says otherwise (manual 3.1).
 const TIMEOUT: Millis = Millis::from_secs(10);
-const CONNECTIONS_MAX: u32 = 10;
 
 /// No further command is run before the client has taken most of the answers so far.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -82,7 +80,7 @@ impl Cli {
         if !self.pending {
             return;
         }
-        let max = core.services.config.global.cli_maxconn.unwrap_or(CONNECTIONS_MAX);
+        let max = core.services.config.global.cli_connections_max();
         for index in 0..self.sockets.len() {
             loop {
                 if self.connections.len() >= max as usize {

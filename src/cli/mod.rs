@@ -6,9 +6,12 @@
 
 mod clear;
 pub mod engine;
+mod frontends;
 mod handover;
 mod line;
+mod servers;
 mod session;
+mod sessions;
 mod show;
 mod show_stat;
 mod table;
@@ -53,7 +56,8 @@ pub struct Client {
     pub hands_over: bool,
 }
 
-/// What a command comes to: the answer is in [`Call::out`], or this is what went wrong.
+/// What a command comes to: the answer is in [`Call::out`], or this is what went wrong, said as it is (most
+/// messages end a line, some of HAProxy's do not).
 pub type Outcome = Result<(), Cow<'static, str>>;
 
 /// One command.
@@ -71,7 +75,7 @@ pub struct Command {
 }
 
 /// What a client without the rights is told.
-const DENIED: Cow<'static, str> = Cow::Borrowed("Permission denied");
+const DENIED: Cow<'static, str> = Cow::Borrowed("Permission denied\n");
 
 impl Call<'_> {
     /// A word by its position, empty where there is none.
@@ -96,11 +100,11 @@ impl Call<'_> {
 
     /// The server that `backend/server` names.
     pub fn server(&self, word: &str) -> Result<ServerId, Cow<'static, str>> {
-        let Some((backend, server)) = word.split_once('/') else { return Err("Require 'backend/server'.".into()) };
-        let id = find_backend(self.config(), backend).ok_or("No such backend.")?;
+        let Some((backend, server)) = word.split_once('/') else { return Err("Require 'backend/server'.\n".into()) };
+        let id = find_backend(self.config(), backend).ok_or("No such backend.\n")?;
         let config = self.config();
         let found = config.servers_of(id).find(|(_, known)| is_named(server, &known.name, known.uuid));
-        found.map(|(id, _)| id).ok_or(Cow::Borrowed("No such server."))
+        found.map(|(id, _)| id).ok_or(Cow::Borrowed("No such server.\n"))
     }
 }
 

@@ -52,17 +52,17 @@ fn lower(call: &mut Call<'_>, level: CliLevel) -> Outcome {
 /// A number without a unit counts seconds here.
 fn set_timeout(call: &mut Call<'_>) -> Outcome {
     if call.word(2) != "cli" {
-        return Err("'set timeout' only supports 'cli'.".into());
+        return Err("'set timeout' only supports 'cli'.\n".into());
     }
     if call.word(3).is_empty() {
-        return Err("Expects an integer value.".into());
+        return Err("Expects an integer value.\n".into());
     }
     match time_ms(call.word(3), TimeUnit::S) {
         Ok(ms) if ms > 0 => {
             call.client.timeout = Millis(u64::from(ms));
             Ok(())
         }
-        _ => Err("Invalid timeout value.".into()),
+        _ => Err("Invalid timeout value.\n".into()),
     }
 }
 

@@ -82,7 +82,7 @@ fn show_env(call: &mut Call<'_>) -> Outcome {
     let environment = call.config().environment.iter();
     let shown: Vec<_> = environment.filter(|(name, _)| wanted.is_empty() || *name == wanted).collect();
     if shown.is_empty() && !wanted.is_empty() {
-        return Err("Variable not found".into());
+        return Err("Variable not found\n".into());
     }
     for (name, value) in shown {
         call.out.extend_from_slice(&[name, &b"="[..], value, b"\n"].concat());
@@ -94,7 +94,7 @@ fn show_env(call: &mut Call<'_>) -> Outcome {
 fn backends(call: &Call<'_>) -> Result<Vec<BackendId>, std::borrow::Cow<'static, str>> {
     match call.word(3) {
         "" => Ok((0..call.config().backends.len() as u32).map(BackendId).collect()),
-        name => Ok(vec![find_backend(call.config(), name).ok_or("Can't find backend.")?]),
+        name => Ok(vec![find_backend(call.config(), name).ok_or("Can't find backend.\n")?]),
     }
 }
 

@@ -33,6 +33,7 @@ fn show_stat(call: &mut Call<'_>) -> Outcome {
         counters: &services.counters,
         now: services.now,
         states: services,
+        maxconn: services.maxconn_at_start(),
         legends: call.client.level >= CliLevel::Operator,
     };
     let records = snapshot.records(&filter);
@@ -48,7 +49,7 @@ fn proxy_id(call: &Call<'_>, word: &str) -> Result<Option<u32>, std::borrow::Cow
     let config = call.config();
     let all = snapshot::proxies(config);
     let found = all.iter().find(|parts| snapshot::proxy_name(config, parts) == word);
-    found.map(|parts| Some(parts.uuid)).ok_or("No such proxy.".into())
+    found.map(|parts| Some(parts.uuid)).ok_or("No such proxy.\n".into())
 }
 
 fn write(records: &[Record], typed: bool, json: bool, out: &mut Vec<u8>) {

@@ -12,8 +12,16 @@ const SUGGESTIONS_MAX: usize = 5;
 const USAGE_WIDTH: usize = 40;
 
 /// The rows of all files.
-static TABLES: &[&[Command]] =
-    &[super::clear::ROWS, super::handover::ROWS, super::session::ROWS, super::show::ROWS, super::show_stat::ROWS];
+static TABLES: &[&[Command]] = &[
+    super::clear::ROWS,
+    super::frontends::ROWS,
+    super::handover::ROWS,
+    super::servers::ROWS,
+    super::session::ROWS,
+    super::sessions::ROWS,
+    super::show::ROWS,
+    super::show_stat::ROWS,
+];
 
 /// Those that belong to the conversation, which every list ends with.
 const LAST: [(&str, &str); 3] = [
@@ -43,9 +51,6 @@ pub fn run(mut call: Call<'_>) {
                 let outcome = call.need(command.level).and_then(|()| (command.run)(&mut call));
                 if let Err(message) = outcome {
                     call.say(message.as_bytes());
-                    if !message.ends_with('\n') {
-                        call.say("\n");
-                    }
                 }
             }
         },

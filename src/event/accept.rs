@@ -91,18 +91,7 @@ impl Listeners {
         if std::mem::replace(&mut self.paused, true) {
             return false;
         }
-        for listener in &mut self.list {
-            match (&config[listener.frontend].binds[listener.bind].address, &listener.socket) {
-                // The new process takes the path over by a rename.
-                (ListenAddress::Unix(_), _) => {}
-                // A name has one socket: it is lost to the new process, as HAProxy loses it.
-                (ListenAddress::Abstract(_), _) => listener.socket = None,
-                (_, Some(socket)) => {
-                    let _not_listening = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
-                }
-                (_, None) => {}
-            }
-        }
+        self.list.iter_mut().for_each(|listener| listener.pause(config));
         true
     }
 
@@ -111,11 +100,27 @@ impl Listeners {
         if !std::mem::replace(&mut self.paused, false) {
             return false;
         }
-        for listener in &mut self.list {
-            let listens = |socket| socket2::SockRef::from(socket).listen(RESUME_BACKLOG).is_ok();
-            listener.pending = listener.socket.as_ref().is_some_and(listens);
-        }
+        self.list.iter_mut().for_each(Listener::resume);
         true
+    }
+
+    /// As [`Listeners::pause`], for one frontend (`disable frontend`).
+    pub fn pause_frontend(&mut self, config: &Config, id: FrontendId) {
+        self.of(id).for_each(|listener| listener.pause(config));
+    }
+
+    /// As [`Listeners::resume`], for one frontend (`enable frontend`).
+    pub fn resume_frontend(&mut self, id: FrontendId) {
+        self.of(id).for_each(Listener::resume);
+    }
+
+    /// Closes a frontend's sockets for good (`shutdown frontend`); says how many there were.
+    pub fn close_frontend(&mut self, id: FrontendId) -> usize {
+        self.of(id).filter_map(|listener| listener.socket.take()).count()
+    }
+
+    fn of(&mut self, id: FrontendId) -> impl Iterator<Item = &mut Listener> {
+        self.list.iter_mut().filter(move |listener| listener.frontend == id)
     }
 
     /// Whether none is open.
@@ -134,6 +139,24 @@ impl Listeners {
 }
 
 impl Listener {
+    fn pause(&mut self, config: &Config) {
+        match (&config[self.frontend].binds[self.bind].address, &self.socket) {
+            // The new process takes the path over by a rename.
+            (ListenAddress::Unix(_), _) => {}
+            // A name has one socket: it is lost to the new process, as HAProxy loses it.
+            (ListenAddress::Abstract(_), _) => self.socket = None,
+            (_, Some(socket)) => {
+                let _not_listening = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn resume(&mut self) {
+        let listens = |socket| socket2::SockRef::from(socket).listen(RESUME_BACKLOG).is_ok();
+        self.pending = self.socket.as_ref().is_some_and(listens);
+    }
+
     fn accept(&mut self, core: &mut Core) -> bool {
         let Some(socket) = &self.socket else { return false };
         for _ in 0..core.services.config.global.tune.maxaccept.max(1) {
@@ -158,7 +181,8 @@ impl Listener {
         let services = &core.services;
         let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
         let reached = |limit: Option<u32>, now: u64| limit.is_some_and(|limit| now >= u64::from(limit));
-        reached(Some(services.maxconn), current(services.counters.process()))
+        services.states.frontends[self.frontend.0 as usize].paused
+            || reached(Some(services.maxconn), current(services.counters.process()))
             || reached(
                 Some(services.frontend_maxconn(self.frontend)),
                 current(services.counters.frontend(self.frontend)),

@@ -267,8 +267,15 @@ impl Core {
 
     /// Ends every exchange that has a request (`hard-stop-after`).
     pub fn kill_sessions(&mut self) {
+        self.kill_those(|_, _| true);
+    }
+
+    /// Ends the exchanges that `which` chooses by their session's slot and themselves, where they have a
+    /// request (`shutdown session`).
+    pub fn kill_those(&mut self, which: impl Fn(usize, &Exchange) -> bool) {
         let busy = |(slot, session): (usize, &Session)| session.exchange.map(|at| (slot, at));
-        let all: Vec<_> = self.sessions.iter().filter_map(busy).collect();
+        let chosen = |&(slot, at): &(usize, usize)| which(slot, &self.exchanges[at]);
+        let all: Vec<_> = self.sessions.iter().filter_map(busy).filter(chosen).collect();
         for (slot, at) in all {
             // The end of another one may have changed this one.
             let Some(session) = self.sessions.get_mut(slot).filter(|session| session.exchange == Some(at)) else {

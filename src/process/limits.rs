@@ -29,7 +29,7 @@ pub struct Limits {
 
 /// Computes the limits; `available` is the limit of descriptors that this process can have without asking.
 pub fn compute(wanted: &LimitsWanted, available: u64) -> Limits {
-    let fixed = BASE_DESCRIPTORS + wanted.listeners as u64 + wanted.checks as u64;
+    let fixed = BASE_DESCRIPTORS + (wanted.listeners + wanted.checks + wanted.cli_connections) as u64;
     let maxconn = wanted.maxconn.unwrap_or_else(|| computed_maxconn(wanted, fixed, available));
     let maxpipes = match wanted.maxpipes {
         _ if !wanted.splicing => 0,

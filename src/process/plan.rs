@@ -59,6 +59,8 @@ pub struct LimitsWanted {
     pub listeners: usize,
     /// Health checks that may run at once.
     pub checks: usize,
+    /// Connections that the runtime sockets may have at once.
+    pub cli_connections: usize,
     /// `-m`: megabytes, 0 for no limit.
     pub memory_max_mb: u32,
     /// `strict-limits`, on by default: limits that cannot be had are fatal.
@@ -74,6 +76,7 @@ impl Default for LimitsWanted {
             maxpipes: None,
             listeners: 0,
             checks: 0,
+            cli_connections: 0,
             memory_max_mb: 0,
             strict: true,
         }
@@ -129,6 +132,7 @@ impl StartPlan {
             splicing: !args.no_splice && !global.nosplice && uses_splice(config),
             maxpipes: global.maxpipes,
             listeners: listeners.len(),
+            cli_connections: if global.cli_binds.is_empty() { 0 } else { global.cli_connections_max() as usize },
             checks: config.servers.iter().filter(|server| server.check.is_some()).count(),
             memory_max_mb: args.memory_max_mb,
             strict: !global.lenient_limits,

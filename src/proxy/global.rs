@@ -65,6 +65,13 @@ pub struct Global {
     pub local_peer: Option<String>,
 }
 
+impl Global {
+    /// Connections to the runtime sockets at a time (`stats maxconn`).
+    pub fn cli_connections_max(&self) -> u32 {
+        self.cli_maxconn.unwrap_or(10)
+    }
+}
+
 /// Sizes and limits that `tune.*` sets (manual 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tune {

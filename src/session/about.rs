@@ -17,6 +17,11 @@ pub struct Ledger {
 }
 
 impl Services {
+    /// Most connections of the service, as the start computed it.
+    pub fn maxconn_at_start(&self) -> u32 {
+        self.limits_at_start.as_ref().map_or(self.maxconn, |limits| limits.maxconn)
+    }
+
     /// The process at this moment.
     pub fn process(&self) -> Process {
         let limits = self.limits_at_start.as_ref();
@@ -33,7 +38,7 @@ impl Services {
             descriptors_max: limits.map_or(0, |limits| limits.descriptors.max(limits.maxsock)),
             sockets_max: limits.map_or(0, |limits| limits.maxsock),
             maxconn: u64::from(self.maxconn),
-            maxconn_at_start: limits.map_or(u64::from(self.maxconn), |limits| u64::from(limits.maxconn)),
+            maxconn_at_start: u64::from(self.maxconn_at_start()),
             connections_total: self.ledger.cli_connections,
             requests_total: self.ledger.cli_commands,
             pipes_max: limits.map_or(0, |limits| u64::from(limits.maxpipes)),

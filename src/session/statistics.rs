@@ -109,7 +109,14 @@ fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
 fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) -> (Vec<u8>, &'static [u8]) {
     let config = services.config;
     let legends = page.show_legends;
-    let snapshot = Snapshot { config, counters: &services.counters, now: services.now, states: services, legends };
+    let snapshot = Snapshot {
+        config,
+        counters: &services.counters,
+        now: services.now,
+        states: services,
+        maxconn: services.maxconn_at_start(),
+        legends,
+    };
     let filter = Filter { only_up: wish.only_up, ..Filter::default() };
     let in_scope = |name: &str| {
         let listed = |entry: &String| if entry == "." { name == own_name } else { entry == name };

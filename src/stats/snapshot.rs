@@ -17,6 +17,8 @@ pub struct Snapshot<'a, S> {
     pub now: Now,
     /// States that change.
     pub states: &'a S,
+    /// Most connections of the process, as at the start.
+    pub maxconn: u32,
     /// Addresses, cookies and algorithms are shown, too.
     pub legends: bool,
 }
@@ -314,12 +316,12 @@ impl<S: States> Snapshot<'_, S> {
         record
     }
 
-    /// `fullconn`; when not written, a tenth of what the frontends that lead here may take (manual 4).
+    /// `fullconn`; when not written, a tenth of what the frontends that lead here may take as configured
+    /// (manual 4).
     fn full_at(&self, id: BackendId) -> u32 {
-        let from =
-            |(index, _): (usize, &crate::proxy::Frontend)| self.states.frontend(FrontendId(index as u32)).maxconn;
-        let leads_here = |(_, frontend): &(usize, &crate::proxy::Frontend)| frontend.default_backend == Some(id);
-        let total = || self.config.frontends.iter().enumerate().filter(leads_here).map(from).sum::<u32>();
+        let leads_here = |frontend: &&crate::proxy::Frontend| frontend.default_backend == Some(id);
+        let most = |frontend: &crate::proxy::Frontend| frontend.maxconn.unwrap_or(self.maxconn);
+        let total = || self.config.frontends.iter().filter(leads_here).map(most).sum::<u32>();
         self.config[id].fullconn.unwrap_or_else(|| total().div_ceil(10).max(1))
     }
 

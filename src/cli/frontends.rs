@@ -1,0 +1,139 @@
+//! Frontends and the limits of the whole.
+
+use std::borrow::Cow;
+
+use super::{Call, Command, Outcome, is_named};
+use crate::log::Level;
+use crate::notice;
+use crate::proxy::{CliLevel, FrontendId};
+use crate::stats::Count;
+use crate::text::unit::atoi;
+
+/// The commands of this file.
+pub static ROWS: &[Command] = &[
+    Command {
+        words: &["disable", "frontend"],
+        usage: "disable frontend <frontend>",
+        help: "temporarily disable specific frontend",
+        level: CliLevel::Admin,
+        run: disable,
+    },
+    Command {
+        words: &["enable", "frontend"],
+        usage: "enable frontend <frontend>",
+        help: "re-enable specific frontend",
+        level: CliLevel::Admin,
+        run: enable,
+    },
+    Command {
+        words: &["set", "maxconn", "frontend"],
+        usage: "set maxconn frontend <frontend> <value>",
+        help: "change a frontend's maxconn setting",
+        level: CliLevel::Admin,
+        run: set_maxconn,
+    },
+    Command {
+        words: &["set", "maxconn", "global"],
+        usage: "set maxconn global <value>",
+        help: "change the per-process maxconn setting",
+        level: CliLevel::Admin,
+        run: set_maxconn_global,
+    },
+    Command {
+        words: &["shutdown", "frontend"],
+        usage: "shutdown frontend <frontend>",
+        help: "stop a specific frontend",
+        level: CliLevel::Admin,
+        run: shutdown,
+    },
+];
+
+/// The frontend that a word names.
+fn frontend(call: &Call<'_>, word: &str) -> Result<FrontendId, Cow<'static, str>> {
+    if word.is_empty() {
+        return Err("A frontend name is expected.\n".into());
+    }
+    let frontends = &call.config().frontends;
+    let found = frontends.iter().position(|frontend| is_named(word, &frontend.name, frontend.uuid));
+    found.map(|index| FrontendId(index as u32)).ok_or("No such frontend.\n".into())
+}
+
+/// Says what became of a frontend, on standard error and in its log.
+fn tell(call: &mut Call<'_>, id: FrontendId, text: String) {
+    notice::running(false, &text);
+    let services = &mut call.core.services;
+    services.log.message(services.now, Level::Warning, &services.config[id].log, format_args!("{text}"));
+}
+
+fn kind(call: &Call<'_>, id: FrontendId) -> &'static str {
+    if call.config()[id].is_listen { "proxy" } else { "frontend" }
+}
+
+fn disable(call: &mut Call<'_>) -> Outcome {
+    let id = frontend(call, call.word(2))?;
+    let state = call.core.services.states.frontends[id.0 as usize];
+    if state.stopped {
+        return Err("Frontend was previously shut down, cannot disable.\n".into());
+    }
+    if state.paused {
+        return Err("All sockets are already disabled.\n".into());
+    }
+    call.listeners.pause_frontend(call.core.services.config, id);
+    call.core.services.states.frontends[id.0 as usize].paused = true;
+    tell(call, id, format!("Paused {} {}.", kind(call, id), call.config()[id].name));
+    Ok(())
+}
+
+fn enable(call: &mut Call<'_>) -> Outcome {
+    let id = frontend(call, call.word(2))?;
+    let state = call.core.services.states.frontends[id.0 as usize];
+    if state.stopped {
+        return Err("Frontend was previously shut down, cannot enable.\n".into());
+    }
+    if !state.paused {
+        return Err("All sockets are already enabled.\n".into());
+    }
+    call.listeners.resume_frontend(id);
+    call.core.services.states.frontends[id.0 as usize].paused = false;
+    tell(call, id, format!("Resumed {} {}.", kind(call, id), call.config()[id].name));
+    Ok(())
+}
+
+fn shutdown(call: &mut Call<'_>) -> Outcome {
+    let id = frontend(call, call.word(2))?;
+    let services = &mut call.core.services;
+    if std::mem::replace(&mut services.states.frontends[id.0 as usize].stopped, true) {
+        return Err("Frontend was already shut down.\n".into());
+    }
+    let closed = call.listeners.close_frontend(id);
+    services.ledger.listening = services.ledger.listening.saturating_sub(closed as u64);
+    let (front, name) = (services.counters.frontend(id).get(Count::ConnectionsTotal), &services.config[id].name);
+    tell(call, id, format!("Proxy {name} stopped (cumulated conns: FE: {front}, BE: 0)."));
+    Ok(())
+}
+
+fn set_maxconn(call: &mut Call<'_>) -> Outcome {
+    let id = frontend(call, call.word(3))?;
+    if call.word(4).is_empty() {
+        return Err("Integer value expected.\n".into());
+    }
+    let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
+    call.core.services.states.frontends[id.0 as usize].maxconn = Some(value);
+    Ok(())
+}
+
+/// Zero goes back to what the start computed.
+fn set_maxconn_global(call: &mut Call<'_>) -> Outcome {
+    if call.word(3).is_empty() {
+        return Err("Expects an integer value.\n".into());
+    }
+    let wanted = u32::try_from(atoi(call.word(3)));
+    let services = &mut call.core.services;
+    let most = services.limits_at_start.as_ref().map_or(services.maxconn, |limits| limits.maxconn);
+    match wanted {
+        Ok(0) => services.maxconn = most,
+        Ok(value) if value <= most => services.maxconn = value,
+        _ => return Err("Value out of range.\n".into()),
+    }
+    Ok(())
+}
