@@ -109,6 +109,15 @@ impl Core {
         }
     }
 
+    /// Something came on a server's socket: if the connection is idle, it is closed.
+    pub fn idle_event(&mut self, token: Token) {
+        let Some(key) = self.services.upstreams.resolve(token) else { return };
+        match self.services.upstreams.get(key).user {
+            crate::upstream::User::Session(slot) if self.owns(slot, key) => {}
+            _ => self.drop_idle(key),
+        }
+    }
+
     /// Whether the session's exchange works with this connection at the moment.
     fn owns(&self, slot: usize, key: usize) -> bool {
         let exchange = self.sessions.get(slot).and_then(|session| session.exchange);

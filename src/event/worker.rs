@@ -98,6 +98,10 @@ impl Worker {
                 other => other?,
             }
             self.core.set_now(self.clock.now());
+            // First what servers closed: a request of this turn must not go to a connection that is gone.
+            for event in &events {
+                self.drop_closed(event);
+            }
             for event in &events {
                 self.dispatch(event);
             }
@@ -113,6 +117,13 @@ impl Worker {
         let deadline = self.core.next_deadline().min(self.cli.next_deadline()).min(self.stop_deadline());
         let now = self.core.services.now.tick();
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
+    }
+
+    fn drop_closed(&mut self, event: &Event) {
+        let token = Token::from(event.token());
+        if token.kind() == Some(Kind::Upstream) && (event.is_readable() || event.is_read_closed() || event.is_error()) {
+            self.core.idle_event(token);
+        }
     }
 
     fn dispatch(&mut self, event: &Event) {

@@ -1,9 +1,9 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
-use super::{After, Step, Turn, capture, relay};
+use super::{After, Phase, Step, Turn, capture, relay};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
-use crate::http::Known;
+use crate::http::{Known, Method};
 use crate::proxy::ConnectionMode;
 use crate::session::reply;
 
@@ -50,6 +50,14 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         let connection = &turn.services.upstreams.get(key).connection;
         connection.received().is_empty()
     });
+    if silent && may_repeat(turn) {
+        let stale = turn.exchange.upstream.take();
+        turn.services.close_upstream(stale);
+        turn.exchange.repeated = true;
+        turn.exchange.server_keeps = true;
+        turn.exchange.facts.connected = None;
+        return Step::Go(Phase::Connect);
+    }
     turn.count_response_error();
     if silent && turn.exchange.reused && turn.session.requests > 1 {
         // The server closed an idle connection as the request was under way. The client sees its
@@ -59,6 +67,15 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         return turn.abandon(Cause::ServerAbort, Doing::Headers);
     }
     reply::error(turn, 502, Cause::ServerAbort, Doing::Headers)
+}
+
+/// Whether the request may go out once more, on a new connection: the server closed an idle one just as it
+/// was used, and a request of a safe method without a body does no harm when it is repeated (RFC 9110 9.2.2;
+/// HAProxy leaves the repetition to the client, which not every client does).
+fn may_repeat(turn: &Turn<'_>) -> bool {
+    let exchange = &turn.exchange;
+    let safe = matches!(exchange.request.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
+    safe && exchange.reused && !exchange.repeated && exchange.request_has_no_body && !exchange.upgrade
 }
 
 fn invalid(turn: &mut Turn<'_>) -> Step {

@@ -20,7 +20,7 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
     let now = turn.services.now;
     turn.exchange.facts.queue_left.get_or_insert(now);
     turn.services.count_attempt(server);
-    if turn.is_http() && lend(turn, server) {
+    if turn.is_http() && !turn.exchange.repeated && lend(turn, server) {
         return established(turn);
     }
     let backend = &turn.services.config[backend_id];

@@ -107,6 +107,8 @@ pub struct Exchange {
     pub retries_left: u32,
     /// The connection to the server was an idle one, which the server may have closed meanwhile.
     pub reused: bool,
+    /// The request went out once more, after an idle connection proved to be closed.
+    pub repeated: bool,
     /// Server that failed the attempt before, not to be chosen again if there is another.
     pub avoid: Option<ServerId>,
     /// Inactivity of the client ends it then.
@@ -151,6 +153,7 @@ impl Default for Exchange {
             upgrade: false,
             retries_left: 0,
             reused: false,
+            repeated: false,
             avoid: None,
             client_deadline: Tick::NEVER,
             server_deadline: Tick::NEVER,

@@ -5,7 +5,7 @@ use super::forward::{Forward, Moved, Trouble};
 use super::{After, Phase, Step, Turn, answer};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
-use crate::http::Version;
+use crate::http::{Known, Version};
 use crate::proxy::ConnectionMode;
 use crate::session::reply;
 use crate::stats::Count;
@@ -26,6 +26,9 @@ pub fn begin(turn: &mut Turn<'_>) {
     let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
     let keep = mode == ConnectionMode::KeepAlive && turn.exchange.server_keeps && !services.stopping;
     turn.exchange.server_keeps = keep;
+    if turn.exchange.repeated {
+        turn.exchange.request.remove_known(Known::Connection);
+    }
     persistence::to_server(&mut turn.exchange.request, keep);
     let connection = &mut services.upstreams.get_mut(key).connection;
     let output = services.buffers.attach(&mut connection.output);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod stale;
 mod timeouts;
 mod tunnels;
 

@@ -1,0 +1,42 @@
+//! Idle connections that the server closes just as they are used.
+
+use super::*;
+
+/// A session whose first request was answered, and the server's end of the connection that is idle now.
+fn idle(sim: &mut Sim) -> (Far, Far) {
+    let client = sim.client_sends(GET);
+    let server = sim.server();
+    sim.send(server, OK);
+    assert_eq!(status(&sim.got(client)), "200");
+    (client, server)
+}
+
+#[test]
+fn a_get_goes_out_once_more() {
+    let mut sim = Sim::simple("");
+    let (client, stale) = idle(&mut sim);
+    sim.send(client, GET);
+    sim.close(stale);
+    let fresh = sim.server();
+    assert!(sim.got(fresh).starts_with("GET / "));
+    sim.send(fresh, OK);
+    assert_eq!(status(&sim.got(client)), "200");
+    assert_eq!(sim.gauges().iter().filter(|(name, _)| name.contains("Queue")).map(|(_, n)| n).sum::<u64>(), 0);
+    // A second death is an answer that did not come.
+    sim.send(client, GET);
+    sim.close(fresh);
+    let third = sim.server();
+    sim.close(third);
+    assert!(sim.is_closed(client) || status(&sim.got(client)) == "502");
+}
+
+#[test]
+fn a_post_is_left_to_the_client() {
+    let mut sim = Sim::simple("");
+    let (client, stale) = idle(&mut sim);
+    sim.send(client, "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
+    sim.close(stale);
+    assert!(sim.is_closed(client));
+    assert_eq!(sim.got(client), "");
+    assert!(sim.try_server().is_none());
+}
