@@ -236,8 +236,10 @@ impl Worker {
         };
         let [front, back] = self.figures(proxy, Count::SessionsCurrent, Count::SessionsCurrent);
         let [front_total, back_total] = self.figures(proxy, Count::ConnectionsTotal, Count::SessionsTotal);
-        let pending = proxy.backend.map_or(0, |id| services.counters.backend(id).get(Count::QueueCurrent));
+        let queued = proxy.backend.into_iter().flat_map(|id| services.config.servers_of(id));
+        let queued: usize = queued.map(|(id, _)| services.queues.server_len(id)).sum();
         let unassigned = proxy.backend.map_or(0, |id| services.queues.backend_len(id));
+        let pending = queued + unassigned;
         lines.push(format!(
             "SIGHUP: Proxy {} {state} Conn: act(FE+BE): {front}+{back}, {pending} pend ({unassigned} unass), \
              tot(FE+BE): {front_total}+{back_total}.",

@@ -93,6 +93,8 @@ impl World {
             response: None,
             backend: self.backend,
             server: self.server,
+            servers: &[],
+            stopping: false,
             facts: &self.facts,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::live::LiveServer;
 use crate::facts::Facts;
 use crate::http::Head;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
@@ -27,6 +28,10 @@ pub struct Ctx<'a> {
     pub backend: Option<BackendId>,
     /// The server, once one was chosen.
     pub server: Option<ServerId>,
+    /// The present state of every server, by id.
+    pub servers: &'a [LiveServer],
+    /// The process is about to leave.
+    pub stopping: bool,
     /// Timers, volumes and outcome so far.
     pub facts: &'a Facts,
 }

@@ -43,5 +43,17 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
     };
     let now = Now { mono_us: 5_000_000, wall_us: 1_577_836_800_123_456 };
     let (backend, server) = (None::<BackendId>, None);
-    f(&Ctx { now, config: &config, counters: &counters, client, request, response, backend, server, facts: &facts })
+    f(&Ctx {
+        now,
+        config: &config,
+        counters: &counters,
+        client,
+        request,
+        response,
+        backend,
+        server,
+        servers: &[],
+        stopping: false,
+        facts: &facts,
+    })
 }

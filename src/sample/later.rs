@@ -4,18 +4,18 @@
 /// Beginnings of families of fetches.
 const FETCH_FAMILIES: &[&str] = &["ssl_", "sc_", "sc0_", "sc1_", "sc2_", "src_", "internal.", "table_"];
 
-const FETCHES: &str = "avg_queue base32+src bc_err bc_err_str be_conn_free be_server_timeout be_tunnel_timeout \
-    connslots cpu_calls cpu_ns_avg cpu_ns_tot cur_server_timeout cur_tunnel_timeout \
+const FETCHES: &str = "base32+src bc_err bc_err_str \
+    cpu_calls cpu_ns_avg cpu_ns_tot \
     distcc_body distcc_param dst_conn dst_is_local fc_dst_is_local fc_err fc_err_str fc_fackets fc_lost \
     fc_pp_authority fc_pp_unique_id fc_rcvd_proxy fc_reordering fc_retrans fc_rtt fc_rttvar fc_sacked \
-    fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout http_auth http_auth_bearer http_auth_group \
-    http_auth_pass http_auth_type http_auth_user last_rule_file last_rule_line lat_ns_avg lat_ns_tot nbsrv payload \
+    fc_src_is_local fc_unacked fcgi.docroot fcgi.index http_auth http_auth_bearer http_auth_group \
+    http_auth_pass http_auth_type http_auth_user last_rule_file last_rule_line lat_ns_avg lat_ns_tot payload \
     payload_lv prio_class prio_offset rdp_cookie rdp_cookie_cnt rep_ssl_hello_type req.body req.body_len \
     req.body_param req.body_size req.hdrs_bin req.len req.payload req.payload_lv req.rdp_cookie req.rdp_cookie_cnt \
     req.ssl_alpn req.ssl_ec_ext req.ssl_hello_type req.ssl_sni req.ssl_st_ext req.ssl_ver req_len \
     req_ssl_hello_type req_ssl_sni req_ssl_ver res.body res.body_len res.body_size res.cache_hit res.cache_name \
-    res.comp res.comp_algo res.hdrs_bin res.len res.payload res.payload_lv res.ssl_hello_type srv_conn_free \
-    srv_is_up srv_iweight srv_uweight srv_weight stopping unique-id url32+src uuid var";
+    res.comp res.comp_algo res.hdrs_bin res.len res.payload res.payload_lv res.ssl_hello_type \
+    unique-id url32+src uuid var";
 
 /// Beginnings of families of converters.
 const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];

@@ -11,6 +11,7 @@ pub mod fetch;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod later;
+mod live;
 pub mod place;
 #[cfg(test)]
 mod tests;
@@ -18,5 +19,6 @@ pub mod value;
 
 pub use ctx::{Client, Ctx};
 pub use expr::{Expr, Scope};
+pub use live::LiveServer;
 pub use place::{Needs, Place, Places};
 pub use value::{Type, Value};

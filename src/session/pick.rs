@@ -54,8 +54,8 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
         services.counters.server(server).enter(Count::QueueCurrent, Count::QueueMax);
     } else {
         turn.exchange.facts.backend_queue = services.queues.backend_len(backend) as u32 + 1;
+        services.counters.backend(backend).enter(Count::QueueCurrent, Count::QueueMax);
     }
-    services.counters.backend(backend).enter(Count::QueueCurrent, Count::QueueMax);
     let now = services.now.tick();
     let ticket = services.queues.join(backend, server, turn.slot, now);
     let timeouts = &services.config[backend].timeouts;

@@ -51,6 +51,8 @@ impl Services {
         let state = &self.servers[id.0 as usize];
         let index = id.0 - self.config[backend].servers.start;
         self.balancers[backend.0 as usize].update(index, state.effective_weight(), state.is_usable());
+        let live = &mut self.live[id.0 as usize];
+        (live.up, live.usable, live.weight) = (state.is_up(), state.is_usable(), state.weight);
     }
 
     /// Requests that wait for a server that is gone choose again where `option redispatch` lets them; a

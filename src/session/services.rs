@@ -10,7 +10,7 @@ use crate::check::ServerState;
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
 use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
-use crate::sample::Ctx;
+use crate::sample::{Ctx, LiveServer};
 use crate::stats::errors::{Capture, Captures};
 use crate::stats::{Count, Counters};
 use crate::time::Now;
@@ -44,6 +44,8 @@ pub struct Services {
     pub balancers: Vec<Balancer>,
     /// The state of every server; changed by [`Services::change_server`] only.
     pub servers: Vec<ServerState>,
+    /// What expressions may know of the servers; follows [`Services::servers`].
+    pub live: Vec<LiveServer>,
     /// Whoever got a place on a server and does not know it yet.
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
@@ -115,6 +117,7 @@ impl Services {
             states: States::new(config, &balancers, now),
             balancers,
             servers: super::servers::at_start(config, now.wall_s()),
+            live: LiveServer::all(config),
             promoted: Vec::new(),
             freed: Vec::new(),
             budget: 0,
@@ -219,9 +222,10 @@ impl Services {
 
     /// Takes one from the gauges of queues.
     pub fn count_dequeued(&mut self, backend: BackendId, server: Option<ServerId>) {
-        self.counters.backend(backend).sub(Count::QueueCurrent, 1);
-        if let Some(server) = server {
-            self.counters.server(server).sub(Count::QueueCurrent, 1);
+        // As in HAProxy, a backend's figure leaves out those who wait for one of its servers.
+        match server {
+            Some(server) => self.counters.server(server).sub(Count::QueueCurrent, 1),
+            None => self.counters.backend(backend).sub(Count::QueueCurrent, 1),
         }
     }
 
@@ -277,13 +281,13 @@ impl Services {
 
     /// The context in which expressions are evaluated for an exchange.
     pub fn context<'a>(&'a self, session: &Session, exchange: &'a Exchange) -> Ctx<'a> {
-        context(self.config, &self.counters, self.now, session, exchange)
+        context(self.config, &self.counters, self.now, session, exchange, &self.live, self.stopping)
     }
 
     /// Writes an exchange's log line.
     pub fn log_exchange(&mut self, session: &Session, exchange: &Exchange) {
         let settings = &self.config[session.frontend].log;
-        let ctx = context(self.config, &self.counters, self.now, session, exchange);
+        let ctx = context(self.config, &self.counters, self.now, session, exchange, &self.live, self.stopping);
         self.log.exchange(&ctx, settings);
     }
 
@@ -314,6 +318,8 @@ fn context<'a>(
     now: Now,
     session: &Session,
     exchange: &'a Exchange,
+    servers: &'a [LiveServer],
+    stopping: bool,
 ) -> Ctx<'a> {
     Ctx {
         now,
@@ -324,6 +330,8 @@ fn context<'a>(
         response: (!exchange.response.is_empty()).then_some(&exchange.response),
         backend: exchange.backend,
         server: exchange.server,
+        servers,
+        stopping,
         facts: &exchange.facts,
     }
 }

@@ -1,0 +1,32 @@
+//! What fetches may know of a server's present state.
+
+use crate::proxy::Config;
+
+/// One server, by its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveServer {
+    /// It may be given clients, if only those who were there before.
+    pub up: bool,
+    /// It may be given new clients.
+    pub usable: bool,
+    /// Its weight, 0 to 256.
+    pub weight: u32,
+    /// Most connections; `None` for no limit.
+    pub maxconn: Option<u32>,
+}
+
+impl LiveServer {
+    /// All servers as configured.
+    pub fn all(config: &Config) -> Vec<LiveServer> {
+        let one = |server: &crate::proxy::Server| {
+            let up = server.admin == crate::proxy::AdminAtStart::Ready;
+            LiveServer { up, usable: up, weight: server.weight, maxconn: server.maxconn }
+        };
+        config.servers.iter().map(one).collect()
+    }
+
+    /// Whether algorithms choose it.
+    pub fn takes_part(&self) -> bool {
+        self.usable && self.weight > 0
+    }
+}
