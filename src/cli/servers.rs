@@ -187,7 +187,7 @@ fn set_maxconn(call: &mut Call<'_>) -> Outcome {
         return Err("Trailing garbage in maxconn string".into());
     }
     let services = &mut call.core.services;
-    services.states.server_maxconn[id.0 as usize] = u32::try_from(number).ok().filter(|&max| max > 0);
+    services.live[id.0 as usize].maxconn = u32::try_from(number).ok().filter(|&max| max > 0);
     services.serve_queues(id);
     Ok(())
 }

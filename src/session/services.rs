@@ -161,10 +161,10 @@ impl Services {
     pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
         let first = self.config[backend].servers.start;
         let (counters, queues, config) = (&self.counters, &self.queues, self.config);
-        let maxconns = &self.states.server_maxconn;
+        let live = &self.live;
         let has_room = |index: u32| {
             let server = ServerId(first + index);
-            has_place(maxconns[server.0 as usize], counters, server) && queues.server_len(server) == 0
+            has_place(live[server.0 as usize].maxconn, counters, server) && queues.server_len(server) == 0
         };
         let hash = match config[backend].algorithm {
             Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),

@@ -11,8 +11,6 @@ use crate::time::Now;
 
 /// All of a worker's.
 pub struct States {
-    /// `maxconn` of servers, as configured or set since.
-    pub server_maxconn: Vec<Option<u32>>,
     /// Backends by id.
     pub backends: Vec<BackendState>,
     /// Frontends by id.
@@ -53,7 +51,6 @@ impl States {
         let frontend =
             |frontend: &crate::proxy::Frontend| FrontendState { maxconn: frontend.maxconn, ..FrontendState::default() };
         States {
-            server_maxconn: config.servers.iter().map(|server| server.maxconn).collect(),
             backends: config.backends.iter().zip(balancers).map(backend).collect(),
             frontends: config.frontends.iter().map(frontend).collect(),
         }
@@ -82,7 +79,7 @@ impl Services {
 
     /// A server's limit of sessions.
     pub fn server_maxconn(&self, id: ServerId) -> Option<u32> {
-        self.states.server_maxconn[id.0 as usize]
+        self.live[id.0 as usize].maxconn
     }
 
     /// A frontend's limit of sessions.
