@@ -52,6 +52,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             Ok(moved) => moved,
             Err(step) => return step,
         };
+        if turn.session.client.unwritable.is_some() {
+            return client_left(turn);
+        }
         refresh(turn, &up, &down);
         if turn.exchange.download.complete && turn.exchange.answered && turn.session.client.pending() == 0 {
             // An early answer does not end the request: its body still has a reader.

@@ -1,7 +1,9 @@
 //! Conversations on virtual time.
 
 mod answers;
+mod codes;
 mod hostile;
+mod random;
 mod stale;
 mod timeouts;
 mod tunnels;
