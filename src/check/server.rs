@@ -324,11 +324,14 @@ impl ServerState {
 
     /// The bits of `srv_check_state` in `show servers state`.
     pub fn check_bits(&self) -> u8 {
+        // Without checks nothing ever ends the pause that `disabled` began.
+        let paused =
+            if self.is_checked { self.admin.is_maintenance() } else { self.admin.contains(Admin::CONFIGURED_MAINT) };
         let bits = [
             (self.in_progress, 0x01),
             (self.is_checked, 0x02),
             (self.is_checked && self.checks_enabled, 0x04),
-            (self.is_checked && self.admin.is_maintenance(), 0x08),
+            (paused, 0x08),
         ];
         bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()
     }

@@ -19,7 +19,6 @@ pub fn frontend(turn: &mut Turn<'_>) -> Step {
         return step;
     }
     if let Some(step) = statistics::serve(turn, None) {
-        count_intercepted(turn);
         return step;
     }
     redirects(turn, rules).unwrap_or(Step::Go(Phase::Route))

@@ -26,6 +26,9 @@ impl Services {
         let effect = event(&mut self.servers[id.0 as usize], self.now.wall_s());
         self.tell_balancer(id);
         let requeued = effect.change.map_or(0, |change| self.requeue(id, change));
+        if matches!(effect.change, Some(Change::Maintenance { .. })) {
+            self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
+        }
         let row = self.counters.server(id);
         row.add(Count::CheckFailures, u64::from(effect.failed));
         row.add(Count::CheckDowns, u64::from(effect.change.is_some_and(Change::is_down)));

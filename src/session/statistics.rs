@@ -9,6 +9,7 @@ use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::http::status::reason;
 use crate::http::{Known, Method, Version, status};
 use crate::proxy::{BackendId, Config, StatsPage};
+use crate::stats::Count;
 use crate::stats::page::{Form, Page, Section, Wish};
 use crate::stats::record;
 use crate::stats::snapshot::{self, Filter, ProxyParts, Snapshot};
@@ -26,6 +27,9 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     }
     let wish = Wish::parse(asked(&page.uri, turn.exchange.request.uri())?);
     let now = turn.services.now;
+    if backend.is_none() {
+        count(turn);
+    }
     turn.exchange.facts.responder = Responder::Stats;
     turn.exchange.facts.termination.set_once(Cause::Local, Doing::Request);
     (turn.exchange.facts.queue_left, turn.exchange.facts.connected) = (Some(now), Some(now));
@@ -47,6 +51,16 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
         response.add(b"Refresh", (refresh.0 / 1000).to_string().as_bytes());
     }
     Some(reply::chunked(turn, &body))
+}
+
+/// Counts a request that the frontend answers by itself. To the server side of a `listen` it is a session.
+fn count(turn: &mut Turn<'_>) {
+    let services = &*turn.services;
+    services.counters.frontend(turn.session.frontend).add(Count::Intercepted, 1);
+    let uuid = services.config[turn.session.frontend].uuid;
+    if let Some(index) = services.config.backends.iter().position(|backend| backend.uuid == uuid) {
+        services.counters.backend(BackendId(index as u32)).set(Count::LastSession, services.now.wall_s());
+    }
 }
 
 /// What follows the page's prefix in a request's URI, which may be an absolute one.

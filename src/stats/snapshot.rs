@@ -128,8 +128,19 @@ impl<S: States> Snapshot<'_, S> {
             }
         }
         if filter.wants(Kind::Backend) && filter.wants_object(0) {
-            out.push(self.backend(id));
+            let mut record = self.backend(id);
+            if filter.only_up {
+                self.count_up(id, &mut record);
+            }
+            out.push(record);
         }
+    }
+
+    /// Tells beside a backend's state how many of its servers are up, since the others are not shown.
+    fn count_up(&self, id: BackendId, record: &mut Record) {
+        let up = self.config.servers_of(id).filter(|(server, _)| !self.states.server(*server).down).count();
+        let status = format!("{} ({up}/{})", record.get_text(C::Status), self.config[id].servers.len());
+        record.text(C::Status, status);
     }
 
     /// A frontend's record.
