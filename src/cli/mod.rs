@@ -8,7 +8,7 @@ mod clear;
 pub mod engine;
 mod frontends;
 mod handover;
-mod line;
+pub mod line;
 mod servers;
 mod session;
 mod sessions;

@@ -1,0 +1,287 @@
+//! A smoke run of fuzzing: every parser that a peer or an operator's text reaches gets the stored corpus
+//! (`tests/corpus/SUBJECT`), each file whole, cut short, and changed at random in a way that is the same at
+//! every run. Nothing may panic, and what comes in pieces means what it means whole.
+//!
+//! An input that once did harm belongs into the corpus, under a name that says what it is.
+//! `FUZZ_ROUNDS=100000 cargo test --test fuzz_smoke` runs longer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use epoxy::check::http::{Answer, Judgement};
+use epoxy::cli::line;
+use epoxy::config;
+use epoxy::h1::{self, Body, BodyDecoder, Limits, Parsed, framing, persistence};
+use epoxy::http::{Head, Version, uri};
+use epoxy::proxy::HttpCheck;
+use epoxy::proxy::check::{ExpectWhat, HttpExpect};
+
+/// Changed inputs a subject, unless `FUZZ_ROUNDS` says otherwise: about a second without optimisation.
+const ROUNDS: usize = 3000;
+/// Longest input that is made.
+const INPUT_BYTES_MAX: usize = 4096;
+/// Pieces in which a split input arrives.
+const PIECE_BYTES: [usize; 3] = [1, 7, 64];
+
+#[test]
+fn requests() {
+    run("requests", |raw| {
+        for limits in both_limits() {
+            let mut head = Head::new();
+            let Ok(Parsed::Complete { head_bytes }) = h1::parse_request(raw, &mut head, &limits) else { continue };
+            assert!(head_bytes <= raw.len());
+            let _ = (head.path(), head.query(), uri::authority(head.uri()), uri::scheme(head.uri()));
+            let Ok(framing) = framing::request(&mut head) else { continue };
+            let asked = persistence::take(&mut head);
+            let keep = asked.keeps(head.version());
+            persistence::to_server(&mut head, keep);
+            let mut out = Vec::new();
+            head.write_request_to(&mut out);
+            body(framing.body, &raw[head_bytes..]);
+        }
+    });
+}
+
+#[test]
+fn responses() {
+    run("responses", |raw| {
+        for limits in both_limits() {
+            let mut head = Head::new();
+            let Ok(Parsed::Complete { head_bytes }) = h1::parse_response(raw, &mut head, &limits) else { continue };
+            assert!(head_bytes <= raw.len());
+            let Ok(framing) = framing::response(&mut head, &framing::Asked::default()) else { continue };
+            let asked = persistence::take(&mut head);
+            let keep = asked.keeps(head.version());
+            persistence::to_client(&mut head, keep, Version::Http11);
+            let mut out = Vec::new();
+            head.write_response_to(&mut out);
+            body(framing.body, &raw[head_bytes..]);
+        }
+    });
+}
+
+#[test]
+fn chunked_bodies() {
+    run("chunked", |raw| body(Body::Chunked, raw));
+}
+
+#[test]
+fn answers_to_health_checks() {
+    let expects = [
+        None,
+        Some(HttpExpect { negate: false, what: ExpectWhat::Body(b"ok".to_vec()) }),
+        Some(HttpExpect { negate: true, what: ExpectWhat::Status(vec![(200, 299), (404, 404)]) }),
+    ];
+    let checks = expects.map(|expect| HttpCheck { expect, disable_on_404: true, ..HttpCheck::default() });
+    run("checks", |raw| {
+        for check in &checks {
+            let whole = Answer::default().receive(check, raw, true, true);
+            assert_ne!(whole, Judgement::Open, "the server closed: there is a verdict");
+            let mut answer = Answer::default();
+            for piece in raw.chunks(5) {
+                if answer.receive(check, piece, false, false) != Judgement::Open {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn lines_of_the_runtime_socket() {
+    run("commands", |raw| {
+        let mut rest = raw;
+        while let Some(end) = line::command_end(rest) {
+            assert!(line::words(&rest[..end]).len() <= 64);
+            rest = &rest[end + 1..];
+        }
+        let _ = line::words(rest);
+    });
+}
+
+#[test]
+fn configurations() {
+    let loads = |raw: &[u8]| {
+        let loaded = config::load_text("corpus.cfg", &String::from_utf8_lossy(raw));
+        assert!(loaded.config.is_some() || loaded.findings.fatal(), "what is refused has a reason");
+    };
+    run("configurations", loads);
+}
+
+/// The configurations of the field: not all of them are accepted yet, but what is not says where and why.
+#[test]
+fn configurations_of_the_field() {
+    let accepted = |name: &str| {
+        let path = folder("fixtures/mission").join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let loaded = config::load_text(name, &text);
+        assert!(loaded.config.is_some() || loaded.findings.fatal(), "{name}");
+        loaded.config.is_some()
+    };
+    for name in ["000-two-node-lab.cfg", "001-distribution-default.cfg"] {
+        assert!(accepted(name), "{name}");
+    }
+    for name in [
+        "001-acl-examples.cfg",
+        "002-full-example.cfg",
+        "002-l7-and-mysql.cfg",
+        "003-session-affinity.cfg",
+        "004-forward-proxy.cfg",
+    ] {
+        accepted(name);
+    }
+}
+
+/// The ways to read a body: forwarded as it is, and piece by piece. Both must agree on where it ends.
+fn body(kind: Body, raw: &[u8]) {
+    let whole = scanned(kind, raw, raw.len().max(1));
+    for size in PIECE_BYTES {
+        assert_eq!(scanned(kind, raw, size), whole, "forwarded in pieces of {size}");
+    }
+    let mut decoder = BodyDecoder::new(kind);
+    let mut rest = raw;
+    while let Ok(piece) = decoder.next(rest) {
+        let trailers = &rest[piece.framing + piece.payload..piece.consumed()];
+        let _ = h1::parse_trailers(trailers, &mut Head::new(), &Limits::default());
+        rest = &rest[piece.consumed()..];
+        if piece.done || piece.consumed() == 0 {
+            break;
+        }
+    }
+}
+
+/// What a body that arrives in pieces of `size` is forwarded as, and whether it ended; nothing when it is bad.
+fn scanned(kind: Body, raw: &[u8], size: usize) -> Option<(Vec<u8>, bool)> {
+    let mut decoder = BodyDecoder::new(kind);
+    let (mut out, mut done) = (Vec::new(), decoder.is_done());
+    let (mut start, mut end) = (0, size.min(raw.len()));
+    while !done && start < raw.len() {
+        let scan = decoder.scan(&raw[start..end]).ok()?;
+        out.extend_from_slice(&raw[start..start + scan.forward]);
+        out.extend_from_slice(scan.insert);
+        let trailers = start + scan.forward + scan.dropped;
+        out.extend_from_slice(&raw[trailers..trailers + scan.trailers]);
+        start += scan.consumed();
+        done = scan.done;
+        if start == end || scan.consumed() == 0 {
+            if end == raw.len() {
+                break;
+            }
+            end = (end + size).min(raw.len());
+        }
+    }
+    Some((out, done))
+}
+
+fn both_limits() -> [Limits; 2] {
+    let small = Limits { head_bytes_max: 200, fields_max: 4, lenient: true };
+    [Limits::default(), small]
+}
+
+/// Gives `target` everything that the corpus of `subject` leads to; an input that does harm is shown.
+fn run(subject: &str, target: impl Fn(&[u8])) {
+    let attempt = |raw: &[u8]| {
+        if catch_unwind(AssertUnwindSafe(|| target(raw))).is_err() {
+            panic!("{subject}: harmed by b\"{}\"", raw.escape_ascii());
+        }
+    };
+    let corpus = corpus(subject);
+    for seed in &corpus {
+        // Long files are cut at fewer places.
+        let step = seed.len().div_ceil(300).max(1);
+        (0..=seed.len()).step_by(step).for_each(|end| attempt(&seed[..end]));
+        attempt(seed);
+    }
+    let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..rounds {
+        let mut raw = corpus[chance.below(corpus.len())].clone();
+        for _ in 0..=chance.below(4) {
+            change(&mut raw, &corpus, &mut chance);
+        }
+        raw.truncate(INPUT_BYTES_MAX);
+        attempt(&raw);
+    }
+}
+
+/// One change at random: an octet, a piece taken out, doubled or moved in from another file, a hostile word.
+fn change(raw: &mut Vec<u8>, corpus: &[Vec<u8>], chance: &mut Chance) {
+    const HOSTILE: [&[u8]; 16] = [
+        b"\0",
+        b"\r",
+        b"\n",
+        b"\r\n\r\n",
+        b":",
+        b" ",
+        b"\t",
+        b"\xff",
+        b"%00",
+        b"\\",
+        b"\"",
+        b"'",
+        b"-1",
+        b"18446744073709551616",
+        b"ffffffffffffffff",
+        b"${X",
+    ];
+    let at = chance.below(raw.len() + 1);
+    let end = (at + chance.below(16)).min(raw.len());
+    match chance.below(5) {
+        0 if at < raw.len() => raw[at] ^= 1 << chance.below(8),
+        1 => drop(raw.drain(at..end)),
+        2 => {
+            let piece = raw[at..end].to_vec();
+            raw.splice(at..at, piece);
+        }
+        3 => {
+            let other = &corpus[chance.below(corpus.len())];
+            let from = chance.below(other.len() + 1);
+            let to = (from + chance.below(64)).min(other.len());
+            raw.splice(at..end, other[from..to].iter().copied());
+        }
+        _ => drop(raw.splice(at..at, HOSTILE[chance.below(HOSTILE.len())].iter().copied())),
+    }
+}
+
+/// The files of a subject; configurations are also taken from where other tests keep theirs.
+fn corpus(subject: &str) -> Vec<Vec<u8>> {
+    let mut folders = vec![folder("corpus").join(subject)];
+    if subject == "configurations" {
+        folders.push(folder("fixtures/mission"));
+        folders.push(folder("config"));
+    }
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())))
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file() && path.extension().is_none_or(|ending| ending != "rs"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no corpus for {subject}");
+    files.iter().flat_map(|path| pieces(&std::fs::read(path).expect("a readable file"))).collect()
+}
+
+/// A file of cases is as many inputs; other files are one.
+fn pieces(bytes: &[u8]) -> Vec<Vec<u8>> {
+    if !bytes.starts_with(b"=== ") && !bytes.starts_with(b"# ") {
+        return vec![bytes.to_vec()];
+    }
+    String::from_utf8_lossy(bytes).split("\n=== ").map(|case| case.as_bytes().to_vec()).collect()
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// Numbers that look random and are the same at every run (xorshift64*).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let end = end.max(1) as u64;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32).wrapping_rem(end) as usize
+    }
+}
