@@ -2,18 +2,19 @@
 //! (configuration manual 4.2 `bind` and 5.1).
 
 use super::plan::{ListenOwner, ListenSpec};
-use super::takeover::{self, Taken};
+use super::pull::Pulled;
+use super::takeover;
 use super::{Stop, notice, old};
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::sys::{fds, socket as sys};
 use nix::sys::signal::Signal;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,24 +55,31 @@ pub struct Common {
 
 /// Opens a socket for each of `specs`, or finds it among those `taken` from an old process. Addresses that old
 /// processes hold are asked of them. On failure the messages are printed, and old processes listen again.
-pub fn bind_all(
-    specs: &[ListenSpec],
-    common: &Common,
-    mut taken: Vec<Taken>,
-    old_pids: &[i32],
-) -> Result<Vec<Listener>, Stop> {
+pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: &[i32]) -> Result<Vec<Listener>, Stop> {
+    let Pulled { sockets: mut taken, complete } = taken;
     let found = specs.iter().map(|spec| {
         let socket = takeover::matching(&mut taken, &spec.address, &spec.options)?;
+        if let ListenAddress::Unix(path) = &spec.address {
+            // The socket may have outlived its name.
+            path.metadata().ok().filter(|file| file.file_type().is_socket())?;
+            own(path, &spec.options).ok()?;
+        }
         finish(Socket::from(socket), spec, common, Vec::new()).ok()
     });
-    let sockets = found.collect();
+    let sockets: Vec<Option<Opened>> = found.collect();
+    // Old processes that are known to have nothing in the way are not troubled: while they make room, nobody
+    // is served.
+    let mut missing = specs.iter().zip(&sockets).filter(|(_, socket)| socket.is_none());
+    let theirs = |spec: &ListenSpec| taken.iter().any(|taken| taken.is_in_the_way_of(&spec.address));
+    let may_ask = !old_pids.is_empty() && (!complete || missing.any(|(spec, _)| theirs(spec)));
+    drop(missing);
     let mut pids = old_pids.to_vec();
     let mut ask = |signal| {
         pids = old::tell(&pids, signal);
         std::thread::sleep(RETRY_PAUSE);
         !pids.is_empty()
     };
-    bind_or_ask(specs, common, sockets, !old_pids.is_empty(), &mut ask)
+    bind_or_ask(specs, common, sockets, may_ask, &mut ask)
 }
 
 /// Opens the sockets that are missing; `ask` sends old processes a signal and tells whether any is left.
@@ -107,8 +115,28 @@ fn bind_or_ask(
         }
         return Err(Stop);
     }
+    if attempt > 0 {
+        listen_again(&sockets, specs, common);
+    }
     let opened = sockets.into_iter().flatten().zip(specs);
     Ok(opened.map(|(opened, spec)| opened.into_listener(spec)).collect())
+}
+
+/// Undoes that an old process which made room stopped listening on a socket that both have.
+fn listen_again(sockets: &[Option<Opened>], specs: &[ListenSpec], common: &Common) {
+    for (opened, spec) in sockets.iter().flatten().zip(specs) {
+        // One that cannot listen any more has been closed by nobody: there is nothing to say of it.
+        let _ = listen(&SockRef::from(&opened.socket), spec, common);
+    }
+}
+
+/// Listens unless the socket does so already.
+fn listen(socket: &Socket, spec: &ListenSpec, common: &Common) -> io::Result<()> {
+    if socket.is_listener()? {
+        return Ok(());
+    }
+    let backlog = spec.backlog(common);
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// A socket with the complaints that did not keep it from opening.
@@ -167,17 +195,12 @@ fn finish(
     common: &Common,
     mut warnings: Vec<(&'static str, String)>,
 ) -> Result<Opened, Fault> {
-    let backlog = spec.options.backlog.or(spec.backlog).unwrap_or(common.backlog);
     if spec.is_ip() {
-        tune_ip(&socket, &spec.options, backlog, &mut warnings);
+        tune_ip(&socket, &spec.options, spec.backlog(common), &mut warnings);
     }
     let flags = socket.set_nonblocking(true).and_then(|()| socket.set_cloexec(true));
-    let listen = || match socket.is_listener() {
-        Ok(true) => Ok(()),
-        _ => socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)),
-    };
     let what = if spec.is_ip() { "cannot listen to socket" } else { "cannot listen to UNIX socket" };
-    flags.and_then(|()| listen()).map_err(|error| fault(STARTING, what, &error))?;
+    flags.and_then(|()| listen(&socket, spec, common)).map_err(|error| fault(STARTING, what, &error))?;
     if spec.is_ip() && spec.smart_accept {
         // Only saves a packet.
         let _ = socket.set_tcp_quickack(false);
@@ -186,6 +209,10 @@ fn finish(
 }
 
 impl ListenSpec {
+    fn backlog(&self, common: &Common) -> u32 {
+        self.options.backlog.or(self.backlog).unwrap_or(common.backlog)
+    }
+
     fn is_ip(&self) -> bool {
         matches!(self.address, ListenAddress::Ip(_))
     }
@@ -266,6 +293,12 @@ fn bind_unix(path: &Path, options: &BindOptions) -> Result<Socket, Fault> {
 
 fn bind_under(name: &Path, options: &BindOptions) -> Result<Socket, Fault> {
     let socket = unix_socket(name.as_os_str().as_bytes())?;
+    own(name, options).map_err(|error| fault(BINDING, "cannot change UNIX socket ownership", &error))?;
+    Ok(socket)
+}
+
+/// Gives a UNIX socket's file its owner and mode.
+fn own(name: &Path, options: &BindOptions) -> io::Result<()> {
     let chown = match (options.uid, options.gid) {
         (None, None) => Ok(()),
         (uid, gid) => std::os::unix::fs::chown(name, uid, gid),
@@ -274,8 +307,7 @@ fn bind_under(name: &Path, options: &BindOptions) -> Result<Socket, Fault> {
         Some(mode) => std::fs::set_permissions(name, std::fs::Permissions::from_mode(mode)),
         None => Ok(()),
     };
-    chown.and_then(chmod).map_err(|error| fault(BINDING, "cannot change UNIX socket ownership", &error))?;
-    Ok(socket)
+    chown.and_then(chmod)
 }
 
 fn bind_abstract(name: &[u8]) -> Result<Socket, Fault> {

@@ -10,6 +10,7 @@ mod listen;
 mod old;
 pub mod plan;
 mod privileges;
+mod pull;
 mod signals;
 mod start;
 mod takeover;

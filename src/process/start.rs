@@ -8,8 +8,9 @@ use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
 use super::listen::{self, Common, Listener};
 use super::plan::StartPlan;
+use super::pull::Pulled;
 use super::signals::{self, Signals};
-use super::{Stop, notice, old, privileges, takeover};
+use super::{Stop, notice, old, privileges, pull, takeover};
 use crate::args;
 use std::process::ExitCode;
 
@@ -60,7 +61,11 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
     }
     signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;
-    let taken = plan.sockets_from.as_deref().map_or(Ok(Vec::new()), takeover::take)?;
+    let taken = match &plan.sockets_from {
+        // Whether it has all that the old pids have is not known.
+        Some(path) => Pulled { sockets: takeover::take(path)?, complete: false },
+        None => pull::pull(&plan.old_pids, &plan.listeners),
+    };
     let common = Common { reuse_port: !plan.no_reuseport, backlog: limits.maxconn };
     let listeners = listen::bind_all(&plan.listeners, &common, taken, &plan.old_pids)
         .map_err(|Stop| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
@@ -69,7 +74,7 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
         _ => None,
     };
     limits::warn_if_too_few(&plan.program, &limits);
-    old::tell(&plan.old_pids, old::farewell(plan.old_processes));
+    old::dismiss(&plan.old_pids, plan.old_processes);
     let ready = match plan.daemon {
         false => None,
         true => match daemon::go_to_background(&plan.program, pidfile)? {

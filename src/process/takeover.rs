@@ -1,5 +1,6 @@
 //! Listening sockets taken over from an old process (`-x`; management manual, section 3): the new one uses
-//! them instead of binding, so that no connection that waits in their queues is lost.
+//! them instead of binding, so that no connection that waits in their queues is lost. Without `-x` they come
+//! by [`super::pull`].
 //!
 //! The old process is asked on its `stats socket` (which has `expose-fd listeners`) with `_getsocks`. It
 //! answers with the number of sockets, a native 32-bit integer, and then with messages that carry them, each
@@ -23,6 +24,29 @@ pub struct Taken {
     socket: OwnedFd,
     namespace: Vec<u8>,
     interface: Vec<u8>,
+}
+
+impl Taken {
+    /// A socket of this process's network namespace.
+    pub fn new(socket: OwnedFd, interface: Vec<u8>) -> Taken {
+        Taken { socket, namespace: Vec::new(), interface }
+    }
+
+    /// Whether it listens as `address` and `options` want it.
+    pub fn fits(&self, address: &ListenAddress, options: &BindOptions) -> bool {
+        let interface = options.interface.as_deref().unwrap_or_default().as_bytes();
+        let socket = SockRef::from(&self.socket);
+        self.namespace.is_empty()
+            && self.interface == interface
+            && socket.local_addr().is_ok_and(|local| is_at(&local, address))
+            && (!is_v6_wildcard(address) || socket.only_v6().is_ok_and(|only| only == options.v6only))
+    }
+
+    /// Whether it may keep a socket for `address` from being bound beside it.
+    pub fn is_in_the_way_of(&self, address: &ListenAddress) -> bool {
+        let local = SockRef::from(&self.socket).local_addr().ok().and_then(|local| local.as_socket());
+        matches!((local, address), (Some(local), ListenAddress::Ip(wanted)) if local.port() == wanted.port())
+    }
 }
 
 /// How long the old process may take for an answer.
@@ -93,16 +117,7 @@ fn name(text: &mut &[u8]) -> io::Result<Vec<u8>> {
 
 /// Removes from `taken` the socket that listens as `address` and `options` want it.
 pub fn matching(taken: &mut Vec<Taken>, address: &ListenAddress, options: &BindOptions) -> Option<OwnedFd> {
-    let interface = options.interface.as_deref().unwrap_or_default().as_bytes();
-    let fits = |taken: &Taken| {
-        let socket = SockRef::from(&taken.socket);
-        let local = socket.local_addr().ok();
-        taken.namespace.is_empty()
-            && taken.interface == interface
-            && local.is_some_and(|local| is_at(&local, address))
-            && (!is_v6_wildcard(address) || socket.only_v6().is_ok_and(|only| only == options.v6only))
-    };
-    let index = taken.iter().position(fits)?;
+    let index = taken.iter().position(|taken| taken.fits(address, options))?;
     Some(taken.swap_remove(index).socket)
 }
 

@@ -160,6 +160,21 @@ pub fn set_bind_address_no_port(fd: impl AsFd) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// What names the network namespace of a socket, for as long as the machine runs.
+pub fn netns_cookie(fd: impl AsFd) -> io::Result<u64> {
+    let mut cookie = 0u64;
+    let mut len = size_of::<u64>() as libc::socklen_t;
+    let room: *mut u64 = &mut cookie;
+    // SAFETY: `room` points to eight octets that live for the call, and `len` says so.
+    check(unsafe {
+        libc::getsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, room.cast(), &mut len)
+    })?;
+    Ok(cookie)
+}
+
+/// Not in libc for every target.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
 /// Makes the coming close send a reset instead of leaving the connection in TIME_WAIT.
 pub fn reset_on_close(fd: impl AsFd) -> io::Result<()> {
     SockRef::from(&fd.as_fd()).set_linger(Some(Duration::ZERO))
