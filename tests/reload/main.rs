@@ -1,0 +1,94 @@
+//! Reloads under load: a new process takes the place of the old one, and no client notices.
+//!
+//!     cargo test --test reload
+//!     cargo test --test reload -- --ignored --nocapture    # the figures, beside HAProxy's
+//!
+//! The tests take turns: each one measures what clients see, and the machine should be theirs.
+
+mod load;
+mod refused;
+mod service;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use load::{Count, Habit, Load};
+use service::{Form, Program, Service};
+
+const RELOADS: u32 = 20;
+
+/// How long each process serves before it is replaced.
+const SERVICE_TIME: Duration = Duration::from_millis(60);
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
+}
+
+/// 32 clients: some never pause, some do, some open a connection for each request, some wait for long.
+fn habits() -> Vec<Habit> {
+    let habit = |path, requests, pause_ms| Habit { path, requests, pause: Duration::from_millis(pause_ms) };
+    let kinds = [
+        (6, habit("/", u32::MAX, 0)),
+        (10, habit("/", u32::MAX, 20)),
+        (4, habit("/", 10, 5)),
+        (8, habit("/", 1, 2)),
+        (4, habit("/slow", u32::MAX, 5)),
+    ];
+    kinds.iter().flat_map(|(times, habit)| vec![*habit; *times]).collect()
+}
+
+/// Reloads under load; `programs` take turns.
+fn reload_often(programs: &[Program], form: Form) -> Count {
+    let mut service = Service::start(programs[0], "");
+    let load = Load::start(service.address, &habits());
+    for program in programs.iter().cycle().skip(1).take(RELOADS as usize) {
+        thread::sleep(SERVICE_TIME);
+        service.reload(*program, form);
+    }
+    thread::sleep(SERVICE_TIME);
+    load.finish()
+}
+
+fn assert_nothing_lost(count: &Count) {
+    eprintln!("{count:?}");
+    assert_eq!((count.failed_connects, count.failed_requests), (0, 0), "{:?}", count.reasons);
+    assert!(count.answered > 1000, "there was load: {count:?}");
+}
+
+#[test]
+fn a_plain_reload_loses_nothing() {
+    let _turn = turn();
+    assert_nothing_lost(&reload_often(&[Program::Epoxy], Form::Plain));
+}
+
+#[test]
+fn a_reload_by_the_runtime_socket_loses_nothing() {
+    let _turn = turn();
+    assert_nothing_lost(&reload_often(&[Program::Epoxy], Form::Exposed));
+}
+
+#[test]
+fn haproxy_and_epoxy_hand_over_to_each_other() {
+    let _turn = turn();
+    assert_nothing_lost(&reload_often(&[Program::Haproxy, Program::Epoxy, Program::Epoxy], Form::Exposed));
+}
+
+#[test]
+#[ignore = "figures for the eye"]
+fn figures() {
+    let _turn = turn();
+    for (program, form) in [
+        (Program::Haproxy, Form::Plain),
+        (Program::Haproxy, Form::Exposed),
+        (Program::Epoxy, Form::Plain),
+        (Program::Epoxy, Form::Exposed),
+    ] {
+        let count = reload_often(&[program], form);
+        eprintln!("{program:?} {form:?}: {count:?}");
+    }
+}

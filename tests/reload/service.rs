@@ -1,0 +1,135 @@
+//! A service whose process is replaced by another one again and again.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::support::node::{Mood, Node, Programs, Step};
+use crate::support::place::{TempDir, loopback_address, wait_listening};
+use crate::support::process::Running;
+
+/// How long a start, or the end of an old process, may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which program serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Epoxy,
+    Haproxy,
+}
+
+impl Program {
+    fn path(self) -> PathBuf {
+        match self {
+            Program::Epoxy => env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into(),
+            Program::Haproxy => "/usr/sbin/haproxy".into(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Program::Epoxy => "epoxy",
+            Program::Haproxy => "haproxy",
+        }
+    }
+}
+
+/// How a new process comes to its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `-sf PID` and nothing else.
+    Plain,
+    /// `-x SOCKET -sf PID`.
+    Exposed,
+}
+
+/// The configuration, its nodes and the process that serves at the moment.
+pub struct Service {
+    dir: TempDir,
+    /// Where clients go.
+    pub address: SocketAddrV4,
+    /// The process.
+    pub current: Running,
+    _nodes: [Node; 2],
+}
+
+/// How long the slow node thinks.
+const SLOW: Duration = Duration::from_millis(120);
+
+impl Service {
+    /// Starts `program` before two nodes, the one for `/slow` being slow. `global` is added to that section.
+    pub fn start(program: Program, global: &str) -> Service {
+        let ip = loopback_address();
+        let address = SocketAddrV4::new(ip, 8001);
+        let (quick, slow) = (SocketAddrV4::new(ip, 8002), SocketAddrV4::new(ip, 8003));
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslow\n".to_vec();
+        let program_of_slow = vec![Step::ReadRequest, Step::Pause(SLOW), Step::Send(answer), Step::Loop];
+        let node = |name: &str, address: SocketAddrV4, default| {
+            let programs = Programs { default, numbered: Vec::new() };
+            Node::start(name, address.into(), Mood::Listens, programs).expect("a node")
+        };
+        let nodes = [node("quick", quick, Vec::new()), node("slow", slow, program_of_slow)];
+        let dir = TempDir::new("reload").expect("directory");
+        let config = format!(
+            "global
+    stats socket {0}/cli.sock mode 600 level admin expose-fd listeners
+{global}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+frontend f
+    bind {address}
+    use_backend slow if {{ path /slow }}
+    default_backend quick
+backend quick
+    server s {quick}
+backend slow
+    server s {slow}
+",
+            dir.path().display()
+        );
+        fs::write(dir.path().join("a.cfg"), config).expect("configuration");
+        let current = run(program, dir.path(), &[]);
+        assert!(wait_listening(address.into(), PATIENCE), "{}", current.stderr());
+        Service { dir, address, current, _nodes: nodes }
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts another process with these arguments behind `-f a.cfg`, beside the one that serves.
+    pub fn beside(&self, program: Program, args: &[&str]) -> Running {
+        run(program, self.dir.path(), args)
+    }
+
+    /// Replaces the process and waits for the end of the old one.
+    pub fn reload(&mut self, program: Program, form: Form) {
+        let pid = self.current.pid().to_string();
+        let socket = self.dir.path().join("cli.sock").display().to_string();
+        let args = match form {
+            Form::Plain => vec!["-sf", &pid],
+            Form::Exposed => vec!["-x", &socket, "-sf", &pid],
+        };
+        let new = self.beside(program, &args);
+        let mut old = std::mem::replace(&mut self.current, new);
+        let status = old.wait(PATIENCE);
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "{status:?}\n{}\n{}",
+            old.stderr(),
+            self.current.stderr()
+        );
+        assert!(self.current.ended().is_none(), "{}", self.current.stderr());
+    }
+}
+
+fn run(program: Program, dir: &Path, args: &[&str]) -> Running {
+    let args: Vec<String> = ["-db", "-f", "a.cfg"].iter().chain(args).map(|word| (*word).to_owned()).collect();
+    Running::start(&program.path(), program.name(), &args, dir).expect("a process")
+}
