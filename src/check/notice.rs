@@ -110,12 +110,13 @@ pub fn announce(
     notices
 }
 
-/// Says that a backend has lost its last usable server.
-pub fn no_server(backend: &str) -> Notice {
+/// Says that a backend has lost its last usable server; `is_listen` tells a `listen` section.
+pub fn no_server(backend: &str, is_listen: bool) -> Notice {
+    let kind = if is_listen { "proxy" } else { "backend" };
     Notice {
         level: Level::Emerg,
-        log: format!("backend {backend} has no server available!"),
-        stderr: format!("backend '{backend}' has no server available!"),
+        log: format!("{kind} {backend} has no server available!"),
+        stderr: format!("{kind} '{backend}' has no server available!"),
     }
 }
 

@@ -317,8 +317,7 @@ fn mistakes_are_worded_as_haproxys() {
         ),
         (
             "http-request deny if { nbsrv(nope) 1 }",
-            "parsing [t:1] : error detected while parsing an 'http-request deny' condition : fetch method 'nbsrv' is \
-             not supported by this build of epoxy yet in ACL expression 'nbsrv(nope)'.",
+            "parsing [t:1]: unable to find backend 'nope' referenced in arg 1 of ACL keyword 'nbsrv' in proxy 'f'.",
         ),
         (
             "http-request deny if { be_conn(nope) 1 }",

@@ -37,7 +37,7 @@ impl Services {
         }
         if self.follow_backend(backend) {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
-            self.say(backend, &notice::no_server(&self.config[backend].name));
+            self.say(backend, &notice::no_server(&self.config[backend].name, self.config[backend].is_listen));
         }
     }
 

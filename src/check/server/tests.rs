@@ -46,7 +46,7 @@ impl Farm {
             notices.extend(notice::announce(names, &state, change, &after, self.logs_checks));
         }
         if before.active + before.backup > 0 && after.active + after.backup == 0 {
-            notices.push(notice::no_server("b"));
+            notices.push(notice::no_server("b", false));
         }
         notices.iter().map(|notice| format!("{} {}", notice.level as u8, notice.log)).collect()
     }
