@@ -165,7 +165,9 @@ fn refresh(turn: &mut Turn<'_>, up: &Moved, down: &Moved) {
     let exchange = &mut *turn.exchange;
     let after = |timeout: Option<Millis>| timeout.map_or(Tick::NEVER, |timeout| now + timeout);
 
-    let client_owes = (!exchange.upload.complete && !server_pending && !exchange.client_late) || client_pending;
+    let answered = exchange.answered && exchange.download.complete;
+    let body_awaited = !exchange.upload.complete && !server_pending && (answered || !exchange.client_late);
+    let client_owes = body_awaited || client_pending;
     let client_acted = up.received + down.sent > 0;
     if !client_owes {
         exchange.client_deadline = Tick::NEVER;
@@ -192,7 +194,8 @@ fn expired(turn: &mut Turn<'_>) -> Step {
         return reply::error(turn, 504, Cause::ServerTimeout, Doing::Headers);
     }
     if now >= turn.exchange.client_deadline {
-        if turn.exchange.answered {
+        let takes_nothing = turn.session.client.pending() > 0 || turn.exchange.download.pipe.is_some();
+        if takes_nothing || turn.exchange.download.complete && turn.exchange.answered {
             turn.exchange.server_keeps = false;
             return turn.abandon(Cause::ClientTimeout, Doing::Data);
         }

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const POST: &str = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc";
-
 /// Frontend with rules, backend with rules.
 fn with_rules(frontend: &str, backend: &str) -> Sim {
     Sim::http(&format!(

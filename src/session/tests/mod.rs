@@ -14,7 +14,10 @@ use crate::transport::net::SimConnect;
 /// A request without a body.
 const GET: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
 
-/// An answer to it.
+/// A request whose body does not come to its end.
+const POST: &str = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc";
+
+/// An answer.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// The head of an answer's page that HAProxy makes for `status`, as far as its first line.

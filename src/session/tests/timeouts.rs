@@ -238,7 +238,7 @@ fn the_first_byte_ends_the_keep_alive_wait() {
 fn the_server_timeout_ends_the_wait_for_a_body_that_does_not_come() {
     for settings in ["timeout client 6s\n timeout server 15s", "timeout client 30s\n timeout server 15s"] {
         let mut sim = Sim::simple(settings);
-        let client = sim.client_sends("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
+        let client = sim.client_sends(POST);
         let answer = sim.after_exactly(15_000, client);
         assert_eq!(status(&answer), "504");
         assert!(answer.contains("onnection: close"));
@@ -256,6 +256,47 @@ fn a_body_that_dribbles_holds_the_server_timeout_up() {
     }
     assert_eq!(status(&sim.after_exactly(10_000, client)), "504");
     assert_eq!(sim.line(), "fe be/s1 0/0/0/-1/30000 504 198 - - sH-- 1/1/0/0/0 0/0 \"POST / HTTP/1.1\"");
+}
+
+#[test]
+fn a_body_that_does_not_come_while_the_answer_does_is_the_servers_affair() {
+    let mut sim = Sim::simple("timeout client 6s\n timeout server 15s");
+    let client = sim.client_sends(POST);
+    let server = sim.server();
+    sim.send(server, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok");
+    assert!(sim.got(client).ends_with("ok"));
+    assert_eq!(sim.after_exactly(15_000, client), "");
+    assert_eq!(sim.outcome(), "200 sD");
+}
+
+#[test]
+fn a_client_that_was_answered_is_not_waited_for_for_ever() {
+    // HAProxy would wait: nobody is served by that.
+    for late_ms in [0, 10_000] {
+        let mut sim = Sim::simple("timeout client 6s\n timeout server 15s");
+        let client = sim.client_sends(POST);
+        let server = sim.server();
+        sim.pass(late_ms);
+        sim.send(server, OK);
+        assert!(sim.got(client).ends_with("ok"));
+        assert_eq!(sim.after_exactly(6_000, client), "");
+        assert_eq!(sim.outcome(), "200 cD");
+    }
+}
+
+#[test]
+fn an_early_answer_leaves_the_rest_of_the_body_its_way() {
+    let mut sim = Sim::simple("timeout client 6s");
+    let client = sim.client_sends(POST);
+    let server = sim.server();
+    sim.send(server, OK);
+    assert!(sim.got(client).ends_with("ok"));
+    sim.pass(5_999);
+    sim.send(client, "defghij");
+    assert!(sim.got(server).ends_with("defghij"));
+    assert_eq!(sim.outcome(), "200 --");
+    sim.send(client, GET);
+    assert!(sim.got(server).starts_with("GET / "));
 }
 
 const TRAP: &str = "frontend fe
