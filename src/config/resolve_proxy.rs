@@ -152,6 +152,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         nolinger: flags.nolinger,
         no_delay: flags.http_no_delay,
         ignore_probes: flags.http_ignore_probes,
+        abort_on_close: flags.abortonclose,
         socket_stats: flags.socket_stats,
         accept_invalid: flags.accept_invalid_http_request,
         captures: captures(proxy),

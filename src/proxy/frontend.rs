@@ -51,8 +51,10 @@ pub struct Frontend {
     pub nolinger: bool,
     /// `option http-no-delay`.
     pub no_delay: bool,
-    /// `option abortonclose` of the frontend side of a listen has no effect; `option http-ignore-probes`.
+    /// `option http-ignore-probes`.
     pub ignore_probes: bool,
+    /// `option abortonclose` of its defaults: counts until a backend is chosen.
+    pub abort_on_close: bool,
     /// `option socket-stats`: a line per listening address.
     pub socket_stats: bool,
     /// `option accept-invalid-http-request`.

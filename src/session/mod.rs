@@ -178,7 +178,8 @@ impl Turn<'_> {
     /// then in the eyes of the log.
     pub fn client_gave_up(&mut self, doing: Doing) -> Option<Doing> {
         let http = self.is_http();
-        let abort = self.exchange.backend.is_some_and(|id| self.services.config[id].abort_on_close);
+        let backend = self.exchange.backend.map(|id| self.services.config[id].abort_on_close);
+        let abort = backend.unwrap_or(self.frontend().abort_on_close);
         let client = &mut self.session.client;
         if !http || (abort && self.exchange.upload.complete) {
             client.receive(&mut self.services.buffers);

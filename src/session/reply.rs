@@ -135,10 +135,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
 
 /// Holds a refusal back, then answers 500 (manual 4, `http-request tarpit`).
 pub fn tarpit(turn: &mut Turn<'_>, until: Tick) -> Step {
-    if let Some(doing) = turn.client_gave_up(Doing::Tarpit) {
-        return turn.abandon(Cause::ClientAbort, doing);
-    }
-    if turn.services.now.tick() < until {
+    // A client that gave up has been trapped for long enough.
+    let gave_up = turn.client_gave_up(Doing::Tarpit).is_some();
+    if turn.services.now.tick() < until && !gave_up {
         return Step::Wait;
     }
     // HAProxy counts the time in the trap as time in a queue.

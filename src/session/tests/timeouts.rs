@@ -326,3 +326,12 @@ fn a_client_that_leaves_the_trap_is_counted_all_the_same() {
     sim.pass(1);
     assert_eq!(sim.outcome(), "500 PT");
 }
+
+#[test]
+fn abortonclose_lets_a_client_out_of_the_trap() {
+    let mut sim = Sim::http(&format!("timeout tarpit 9s\n option abortonclose\n{TRAP}"));
+    let client = sim.client_sends(GET);
+    sim.pass(200);
+    sim.close(client);
+    assert_eq!(sim.line(), "fe fe/<NOSRV> -1/200/-1/-1/200 500 208 - - PT-- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"");
+}
