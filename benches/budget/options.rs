@@ -6,7 +6,7 @@ use std::time::Duration;
 /// One line of work that every peer is put through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// HTTP, 14-byte answers, keep-alive on both sides: the budget of DESIGN.
+    /// HTTP, 14-byte answers, keep-alive on both sides: the budget that ARCHITECTURE.md states.
     KeepAlive,
     /// HTTP, a client connection for each request.
     Close,
