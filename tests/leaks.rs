@@ -90,7 +90,7 @@ fn misbehave(mut stream: TcpStream, number: usize) -> std::io::Result<()> {
         9 => stream.shutdown(Shutdown::Write)?,
         _ => {}
     }
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         // The close is a reset.
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     }
@@ -98,7 +98,7 @@ fn misbehave(mut stream: TcpStream, number: usize) -> std::io::Result<()> {
 }
 
 fn converse(ip: Ipv4Addr, number: usize) -> std::io::Result<()> {
-    let port = if number % 4 == 0 { 8002 } else { 8001 };
+    let port = if number.is_multiple_of(4) { 8002 } else { 8001 };
     let mut stream = TcpStream::connect((ip, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.set_write_timeout(Some(Duration::from_secs(2)))?;

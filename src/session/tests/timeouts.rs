@@ -95,6 +95,19 @@ fn a_refused_connection_is_tried_again_a_second_later() {
 }
 
 #[test]
+fn a_late_refusal_is_a_refusal_all_the_same() {
+    let mut sim = Sim::simple("timeout connect 7s");
+    sim.network(SimConnect::Silence);
+    let client = sim.client_sends(GET);
+    let server = sim.server();
+    sim.pass(3_000);
+    sim.refuse(server);
+    assert_eq!(status(&sim.got(client)), "503");
+    assert_eq!(sim.outcome(), "503 SC");
+    assert!(!sim.is_reset(client));
+}
+
+#[test]
 fn a_late_handshake_is_in_time() {
     let mut sim = Sim::simple("timeout connect 7s");
     sim.network(SimConnect::Silence);
