@@ -191,6 +191,10 @@ impl Upstreams {
     /// something that nobody asked for.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
         let upstream = &mut self.slab[key];
+        if upstream.connection.readable {
+            // A body that was taken to its last byte and no further: whether more follows was never asked.
+            upstream.connection.receive(buffers);
+        }
         let connection = &upstream.connection;
         let settings = &config[upstream.server];
         let share = &mut self.shares[upstream.server.0 as usize];
