@@ -127,6 +127,14 @@ fn a_server_that_cannot_be_reached_sc() {
     let client = sim.client_sends(GET);
     assert_eq!(status(&sim.got(client)), "503");
     assert_eq!(sim.line(), "fe be/s1 0/0/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"");
+    let mut sim = Sim::simple("");
+    sim.network(SimConnect::Silence);
+    let client = sim.client_sends(GET);
+    sim.pass(3_000);
+    let server = sim.server();
+    sim.refuse(server);
+    assert_eq!(status(&sim.got(client)), "503");
+    assert_eq!(sim.outcome(), "503 SC");
     let mut sim = Sim::http("frontend fe\n bind 127.0.0.1:8001\n default_backend be\nbackend be\n");
     let client = sim.client_sends(GET);
     assert_eq!(status(&sim.got(client)), "503");

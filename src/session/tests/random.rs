@@ -19,7 +19,7 @@ enum Event {
     Pass { ms: u64 },
     Capacity { bytes: usize },
     Network { how: u8 },
-    Answer { far: usize },
+    Handshake { far: usize, refused: bool },
 }
 
 const REQUESTS: [&str; 6] = [
@@ -77,7 +77,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => (1u64..4_000).prop_map(|ms| Event::Pass { ms }),
         1 => (1usize..100).prop_map(|bytes| Event::Capacity { bytes }),
         1 => (0u8..6).prop_map(|how| Event::Network { how }),
-        1 => small.prop_map(|far| Event::Answer { far }),
+        1 => (small, any::<bool>()).prop_map(|(far, refused)| Event::Handshake { far, refused }),
     ];
     prop::collection::vec(event, 1..60)
 }
@@ -87,7 +87,6 @@ struct Stage {
     sim: Sim,
     clients: Vec<Far>,
     servers: Vec<Far>,
-    gone: Vec<Far>,
 }
 
 impl Stage {
@@ -110,9 +109,9 @@ impl Stage {
                 1 => SimConnect::Refuse,
                 _ => SimConnect::Accept,
             }),
-            Event::Answer { far } => {
+            Event::Handshake { far, refused } => {
                 if let Some(&server) = self.servers.get(far % self.servers.len().max(1)) {
-                    self.sim.establish(server);
+                    if refused { self.sim.refuse(server) } else { self.sim.establish(server) }
                 }
             }
         }
@@ -144,7 +143,7 @@ impl Stage {
         let count = self.clients.len() + self.servers.len();
         let at = at % count.max(1);
         if at < self.clients.len() {
-            self.gone.push(self.clients.remove(at));
+            self.clients.remove(at);
         } else if at < count {
             self.servers.remove(at - self.clients.len());
         }
@@ -175,7 +174,7 @@ proptest! {
     fn nothing_panics_and_nothing_stays_behind(events in events(), settings in 0usize..6, tcp in prop::bool::weighted(0.2)) {
         let text = format!("{}\n{TWO}", SETTINGS[settings]);
         let sim = if tcp { Sim::tcp(&text.replace("option httpclose\n", "")) } else { Sim::http(&text) };
-        let mut stage = Stage { sim, clients: vec![], servers: vec![], gone: vec![] };
+        let mut stage = Stage { sim, clients: vec![], servers: vec![] };
         for event in &events {
             stage.play(event);
         }
