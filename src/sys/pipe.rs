@@ -39,12 +39,9 @@ impl Pipe {
 /// Moves up to `max_bytes` from `from` to `to`, one of which is a pipe, without waiting for either.
 ///
 /// `Ok(0)` is the end of the stream. `WouldBlock` says that the source is empty *or* that the pipe is full:
-/// the caller knows which by what it has put in. `more` hints that further bytes follow at once.
-pub fn splice(from: impl AsFd, to: impl AsFd, max_bytes: usize, more: bool) -> io::Result<usize> {
-    let mut flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
-    if more {
-        flags |= libc::SPLICE_F_MORE;
-    }
+/// the caller knows which by what it has put in.
+pub fn splice(from: impl AsFd, to: impl AsFd, max_bytes: usize) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
     let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
     // SAFETY: both descriptors are borrowed and so open; null offsets mean "the descriptor's own position".
     check_len(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), max_bytes, flags) })
@@ -63,15 +60,15 @@ mod tests {
         let (mut client, from) = UnixStream::pair().expect("pair");
         let (to, mut server) = UnixStream::pair().expect("pair");
         from.set_nonblocking(true).expect("nonblocking");
-        let empty = splice(&from, &pipe.write, 100, false).expect_err("nothing to move");
+        let empty = splice(&from, &pipe.write, 100).expect_err("nothing to move");
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         client.write_all(b"hello").expect("write");
-        assert_eq!(splice(&from, &pipe.write, 100, false).expect("in"), 5);
-        assert_eq!(splice(&pipe.read, &to, 5, false).expect("out"), 5);
+        assert_eq!(splice(&from, &pipe.write, 100).expect("in"), 5);
+        assert_eq!(splice(&pipe.read, &to, 5).expect("out"), 5);
         let mut got = [0; 5];
         server.read_exact(&mut got).expect("read");
         assert_eq!(&got, b"hello");
         drop(client);
-        assert_eq!(splice(&from, &pipe.write, 100, false).expect("end"), 0);
+        assert_eq!(splice(&from, &pipe.write, 100).expect("end"), 0);
     }
 }

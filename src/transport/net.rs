@@ -103,6 +103,10 @@ impl Net {
         let stream = match self {
             Net::Real(_) => {
                 let socket = socket::stream_socket(&target.0)?;
+                if target.ip().is_some() {
+                    // Without it, the last segment of a message waits for the acknowledgement of the one before.
+                    socket.set_tcp_nodelay(true)?;
+                }
                 if options.keepalive {
                     socket.set_keepalive(true)?;
                 }

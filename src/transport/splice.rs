@@ -75,7 +75,7 @@ impl Lent {
         let mut moved = Moved::default();
         loop {
             let taken = self.take(from, budget - moved.taken as u64);
-            let given = self.give(to, (moved.taken + taken) as u64 != budget);
+            let given = self.give(to);
             moved.taken += taken;
             moved.given += given;
             if taken + given == 0 {
@@ -91,7 +91,7 @@ impl Lent {
             return 0;
         }
         let Some(source) = from.stream.descriptor() else { return 0 };
-        match splice(source, &self.pipe.write, want, false) {
+        match splice(source, &self.pipe.write, want) {
             Ok(0) => {
                 from.ended = true;
                 from.readable = false;
@@ -114,12 +114,13 @@ impl Lent {
         }
     }
 
-    fn give(&mut self, to: &mut Connection, more: bool) -> usize {
+    fn give(&mut self, to: &mut Connection) -> usize {
         if self.held == 0 || !to.writable || to.unwritable.is_some() || to.pending() > 0 {
             return 0;
         }
         let Some(sink) = to.stream.descriptor() else { return 0 };
-        match splice(&self.pipe.read, sink, self.held, more) {
+        // Nothing is held back for more to come: the source may pause here and the peer wait for what it has.
+        match splice(&self.pipe.read, sink, self.held) {
             Ok(n) => {
                 self.held -= n;
                 self.full = false;
