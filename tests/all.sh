@@ -4,6 +4,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+# Where Debian keeps haproxy, nginx and their like.
+export PATH="$PATH:/usr/sbin:/sbin"
 bash tests/setup.sh
 
 output=$(mktemp -d)
@@ -32,6 +34,8 @@ echo
 for name in "${failed[@]}"; do
     echo "step failed: $name"
 done
+# Nothing is skipped silently.
+sed -nE 's/^test (.* \.\.\. ignored.*)/skipped: \1/p' "$output/log"
 # The runners count their tests; every other step counts as one, and so do tests that never ran.
 for name in "${failed[@]}"; do
     [[ $name == tests && $failures -gt 0 ]] || others=$((${others:-0} + 1))

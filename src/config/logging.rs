@@ -5,7 +5,7 @@ use super::draft::{At, Format};
 use super::scope::{Prefix, Scope, arg, no_more_than};
 use super::word::Word;
 use crate::log::LogLine;
-use crate::registry::{Keyword, Sections};
+use crate::registry::{Keyword, Sections, row};
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
@@ -20,15 +20,6 @@ pub static ROWS: &[Keyword] = &[
 ];
 
 const ANY: Sections = Sections::all();
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max: None, parse, help }
-}
 
 fn log(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let global = scope.sections() == Sections::GLOBAL;

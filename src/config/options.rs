@@ -9,7 +9,7 @@ use super::word::Word;
 use super::{reader, suggest};
 use crate::proxy::backend::Redispatch;
 use crate::proxy::{AddressHeader, ConnectionMode};
-use crate::registry::{self, Keyword, ProxyOption, Sections};
+use crate::registry::{self, Keyword, ProxyOption, Sections, row};
 
 /// Plain options: on, off with `no`, back with `default`.
 /// HAProxy's order shows in the warnings about options that need HTTP mode: these two come first.
@@ -89,15 +89,6 @@ const LATER: &[&str] = &[
     "tcp-smart-connect",
     "transparent",
 ];
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max: None, parse, help }
-}
 
 /// Whether `no` is allowed before option `name`; when it is not, an error.
 fn negatable(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {

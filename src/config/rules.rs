@@ -4,7 +4,7 @@
 use super::draft::RuleLine;
 use super::scope::{Scope, not_yet};
 use super::word::Word;
-use crate::registry::{Keyword, Sections};
+use crate::registry::{Keyword, Sections, row};
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
@@ -18,15 +18,6 @@ pub static ROWS: &[Keyword] = &[
 
 /// Client side without defaults.
 const CLIENTS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max: None, parse, help }
-}
 
 fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
     let at = scope.at.clone();

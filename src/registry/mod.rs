@@ -51,6 +51,16 @@ pub struct Keyword {
     pub help: &'static str,
 }
 
+/// A keyword whose parser looks at the number of words itself.
+pub const fn row(
+    name: &'static str,
+    sections: Sections,
+    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    help: &'static str,
+) -> Keyword {
+    Keyword { name, sections, args_max: None, parse, help }
+}
+
 /// A parameter of a `bind` line.
 pub struct BindKeyword {
     /// Its name.
