@@ -293,6 +293,7 @@ pub struct Flags {
     pub dontlognull: bool,
     pub http_ignore_probes: bool,
     pub http_no_delay: bool,
+    pub idle_close_on_response: bool,
     pub log_health_checks: bool,
     pub log_separate_errors: bool,
     pub logasap: bool,

@@ -7,6 +7,7 @@ use super::scope::{Prefix, Scope, arg, not_yet};
 use super::unit::{TimeUnit, UnitError, atoi, atol, os_error};
 use super::word::Word;
 use crate::proxy::Global;
+use crate::proxy::global::CloseSpread;
 use crate::registry::{Keyword, Sections};
 use crate::time::Millis;
 
@@ -28,6 +29,8 @@ pub static ROWS: &[Keyword] = &[
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
     row("spread-checks", Some(1), spread_checks, "jitter of check intervals in percent"),
     row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
+    row("grace", None, grace, "delay before a soft stop"),
+    row("close-spread-time", None, close_spread_time, "time over which a soft stop closes connections"),
     row("nosplice", Some(0), |s, _| put(&mut s.global().nosplice, true), "never use splice"),
     row("maxpipes", Some(1), maxpipes, "pipes for splicing"),
     row("setenv", None, setenv, "set an environment variable"),
@@ -264,15 +267,34 @@ fn spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn hard_stop_after(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
+    let time = delay(scope, words)?;
+    put(&mut scope.global().hard_stop_after, time)
+}
+
+fn grace(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let time = delay(scope, words)?;
+    put(&mut scope.global().grace, time)
+}
+
+fn close_spread_time(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let spread = match arg(words, 1) {
+        "infinite" => CloseSpread::Never,
+        _ => delay(scope, words)?.map_or(CloseSpread::AtOnce, CloseSpread::Over),
+    };
+    put(&mut scope.global().close_spread, spread)
+}
+
+/// The time that is a keyword's argument; zero stands for none.
+fn delay(scope: &mut Scope<'_>, words: &[Word]) -> Result<Option<Millis>, String> {
+    let (keyword, text) = (arg(words, 0), arg(words, 1));
     if text.is_empty() {
-        return Err("'hard-stop-after' expects <time> as argument.\n".into());
+        return Err(format!("'{keyword}' expects <time> as argument.\n"));
     }
     let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
-        UnitError::Unexpected(_) => error.argument(text, "<hard-stop-after>", "") + "\n",
-        _ => error.timer(text, "'hard-stop-after'") + "\n",
+        UnitError::Unexpected(_) => error.argument(text, &format!("<{keyword}>"), "") + "\n",
+        _ => error.timer(text, &format!("'{keyword}'")),
     })?;
-    put(&mut scope.global().hard_stop_after, (ms > 0).then_some(Millis(u64::from(ms))))
+    Ok((ms > 0).then_some(Millis(u64::from(ms))))
 }
 
 fn maxpipes(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

@@ -153,6 +153,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         no_delay: flags.http_no_delay,
         ignore_probes: flags.http_ignore_probes,
         abort_on_close: flags.abortonclose,
+        idle_close_on_response: flags.idle_close_on_response,
         socket_stats: flags.socket_stats,
         accept_invalid: flags.accept_invalid_http_request,
         captures: captures(proxy),

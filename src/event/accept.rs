@@ -16,6 +16,10 @@ use crate::transport::Stream;
 /// Length of the queue of a listener that was paused; the kernel cuts it to its own limit.
 const RESUME_BACKLOG: i32 = 4096;
 
+/// How often `tune.maxaccept` connections are taken from each socket before it is closed, at most: more may come
+/// as fast as they are taken.
+const DRAIN_ROUNDS_MAX: usize = 64;
+
 /// One listening socket of a frontend.
 #[derive(Debug)]
 pub struct Listener {
@@ -78,6 +82,17 @@ impl Listeners {
             let options = &config[listener.frontend].binds[listener.bind].options;
             Some((listener.socket.as_ref()?, options.interface.as_deref().unwrap_or_default()))
         })
+    }
+
+    /// Accepts all that waits: closing would throw it away where nobody shares the socket.
+    pub fn drain(&mut self, core: &mut Core) {
+        for listener in &mut self.list {
+            listener.pending = true;
+        }
+        let mut left = DRAIN_ROUNDS_MAX;
+        while left > 0 && self.accept(core) {
+            left -= 1;
+        }
     }
 
     /// Closes all (soft stop); returns how many there were.

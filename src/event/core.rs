@@ -353,14 +353,13 @@ impl Core {
         self.services.count_closed(session.frontend, session.bind);
     }
 
-    /// Sessions that wait for a request are closed, as a soft stop wants it.
-    pub fn close_idle_sessions(&mut self) {
-        // A connection without a request so far may have its first one on the way.
-        let is_idle = |session: &Session| session.exchange.is_none() && session.requests > 0;
-        let idle = |(slot, session): (usize, &Session)| is_idle(session).then_some(slot);
+    /// Begins a soft stop: sessions that wait for a request are closed, now or later.
+    pub fn soft_stop(&mut self) {
+        self.services.begin_soft_stop();
+        let idle = |(slot, session): (usize, &Session)| session.exchange.is_none().then_some(slot);
         let slots: Vec<usize> = self.sessions.iter().filter_map(idle).collect();
         for slot in slots {
-            self.close(slot);
+            self.run(slot);
         }
     }
 

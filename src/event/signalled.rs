@@ -17,6 +17,8 @@ pub(super) enum Stop {
     /// None was asked for.
     #[default]
     Not,
+    /// Nothing changes before then (`grace`).
+    Grace(Tick),
     /// What is under way may finish, but not longer than until then (`hard-stop-after`).
     Soft(Tick),
     /// What was under way has been ended; what has not gone by then is left alone.
@@ -72,7 +74,7 @@ impl Worker {
     pub(super) fn signalled(&mut self) {
         while let Ok(Some(request)) = self.signals.next_request() {
             match request {
-                Request::SoftStop => self.soft_stop(),
+                Request::SoftStop => self.ask_to_stop(),
                 Request::HardStop(signal) => self.ended = Some(process::stop_now(signal)),
                 Request::Pause if self.listeners.pause(self.core.services.config) => {
                     self.cli.pause(self.core.services.config);
@@ -89,20 +91,32 @@ impl Worker {
         }
     }
 
+    /// Stops at once, or when `grace` is over.
+    fn ask_to_stop(&mut self) {
+        match self.core.services.config.global.grace {
+            _ if self.stop != Stop::Not => {}
+            None => self.soft_stop(),
+            Some(grace) => {
+                let text = format!("Scheduling a soft-stop in {} ms.", grace.0);
+                notice::notice(&text);
+                self.log_globally(Level::Warning, &text);
+                self.stop = Stop::Grace(self.core.services.now.tick() + grace);
+            }
+        }
+    }
+
     /// Stops listening and lets what is under way finish.
     fn soft_stop(&mut self) {
-        if std::mem::replace(&mut self.core.services.stopping, true) {
-            return;
-        }
         let services = &self.core.services;
         let after = services.config.global.hard_stop_after;
         self.stop = Stop::Soft(after.map_or(Tick::NEVER, |after| services.now.tick() + after));
+        self.listeners.drain(&mut self.core);
         self.listeners.close();
         self.cli.stop();
         for proxy in self.in_closing_order() {
             self.tell_stopped(proxy.as_ref());
         }
-        self.core.close_idle_sessions();
+        self.core.soft_stop();
     }
 
     /// What a stop does next. Whether the process is to leave.
@@ -110,6 +124,14 @@ impl Worker {
         let now = self.core.services.now.tick();
         match self.stop {
             Stop::Not => false,
+            Stop::Grace(until) if now >= until => {
+                let text = "Grace period expired, proceeding with soft-stop now.";
+                notice::notice(text);
+                self.log_globally(Level::Notice, text);
+                self.soft_stop();
+                false
+            }
+            Stop::Grace(_) => false,
             _ if self.core.sessions.is_empty() && self.cli.is_idle() => true,
             Stop::Soft(until) if now >= until => {
                 self.hard_stop();
@@ -127,7 +149,7 @@ impl Worker {
     pub(super) fn stop_deadline(&self) -> Tick {
         match self.stop {
             Stop::Not => Tick::NEVER,
-            Stop::Soft(until) | Stop::Hard(until) => until,
+            Stop::Grace(until) | Stop::Soft(until) | Stop::Hard(until) => until,
         }
     }
 
@@ -290,7 +312,11 @@ impl Worker {
     /// Warns of something that concerns no single proxy.
     fn announce(&mut self, text: &str) {
         notice::running(false, text);
+        self.log_globally(Level::Warning, text);
+    }
+
+    fn log_globally(&mut self, level: Level, text: &str) {
         let services = &mut self.core.services;
-        services.log.global(services.now, Level::Warning, format_args!("{text}"));
+        services.log.global(services.now, level, format_args!("{text}"));
     }
 }

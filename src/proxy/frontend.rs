@@ -55,6 +55,8 @@ pub struct Frontend {
     pub ignore_probes: bool,
     /// `option abortonclose` of its defaults: counts until a backend is chosen.
     pub abort_on_close: bool,
+    /// `option idle-close-on-response`: a soft stop leaves idle connections open until their next answer.
+    pub idle_close_on_response: bool,
     /// `option socket-stats`: a line per listening address.
     pub socket_stats: bool,
     /// `option accept-invalid-http-request`.

@@ -53,6 +53,10 @@ pub struct Global {
     pub spread_checks: u32,
     /// `hard-stop-after`: a soft stop becomes a hard one after this.
     pub hard_stop_after: Option<Millis>,
+    /// `grace`: a soft stop begins only after this.
+    pub grace: Option<Millis>,
+    /// `close-spread-time`: over which time a soft stop ends the connections of clients.
+    pub close_spread: CloseSpread,
     /// `nosplice` or `-dS`.
     pub nosplice: bool,
     /// `maxpipes`: pipes kept for splicing; maxconn/4 when absent.
@@ -70,6 +74,18 @@ impl Global {
     pub fn cli_connections_max(&self) -> u32 {
         self.cli_maxconn.unwrap_or(10)
     }
+}
+
+/// When a soft stop ends the connections of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloseSpread {
+    /// All at once.
+    #[default]
+    AtOnce,
+    /// Spread over a time.
+    Over(Millis),
+    /// It does not: clients and their timeouts do.
+    Never,
 }
 
 /// Sizes and limits that `tune.*` sets (manual 3.2).

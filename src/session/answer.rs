@@ -132,10 +132,11 @@ fn interim(turn: &mut Turn<'_>) {
 fn finish_head(turn: &mut Turn<'_>) {
     let backend_closes =
         turn.exchange.backend.is_some_and(|id| turn.services.config[id].connection_mode == ConnectionMode::Close);
+    let stops = turn.services.ends_after_answer(turn.session);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;
     let endless = matches!(body, Body::UntilClose | Body::Tunnel);
-    exchange.client_keeps &= !endless && !backend_closes && !turn.services.stopping;
+    exchange.client_keeps &= !endless && !backend_closes && !stops;
     let version = exchange.request.version();
     if body != Body::Tunnel {
         if exchange.response.has(Known::Connection) {

@@ -19,6 +19,10 @@ pub enum Idle {
 
 /// Looks whether a request begins.
 pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
+    if services.stopping {
+        // Whatever has come by now is answered: no event may be waiting in the queue.
+        session.client.ready(true, false, false);
+    }
     session.client.receive(&mut services.buffers);
     if !session.client.received().is_empty() {
         return Idle::Request;
@@ -28,7 +32,8 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
         return Idle::Close(first.then_some(Cause::ClientAbort));
     }
     let frontend = &services.config[session.frontend];
-    if services.stopping && !first {
+    let stop = services.idle_end(session);
+    if services.now.tick() >= stop {
         return Idle::Close(None);
     }
     let timeout = if first {
@@ -38,7 +43,7 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
     };
     let deadline = timeout.map_or(Tick::NEVER, |timeout| session.idle_since.tick() + timeout);
     if services.now.tick() < deadline {
-        return Idle::Wait(deadline);
+        return Idle::Wait(deadline.min(stop));
     }
     match (first, frontend.ignore_probes) {
         (true, false) => Idle::Refuse,

@@ -32,6 +32,7 @@ mod servers;
 pub mod services;
 #[cfg(test)]
 mod sim;
+mod soft_stop;
 pub mod states;
 mod statistics;
 #[cfg(test)]

@@ -41,10 +41,10 @@ pub fn rendered(turn: &mut Turn<'_>, answer: &Reply, cause: Cause, doing: Doing)
 
 /// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.
 pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
-    let stopping = turn.services.stopping;
+    let stops = turn.services.ends_after_answer(turn.session);
     drain_body(turn);
     let exchange = &mut *turn.exchange;
-    exchange.client_keeps &= exchange.upload.complete && !stopping;
+    exchange.client_keeps &= exchange.upload.complete && !stops;
     let body = if exchange.request.method() == Method::Head { b"" } else { body };
     exchange.facts.bytes_out += exchange.response.counted_bytes() + body.len() as u64;
     if !exchange.response.has(Known::Connection) {

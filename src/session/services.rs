@@ -13,8 +13,8 @@ use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, Serve
 use crate::sample::{Ctx, LiveServer};
 use crate::stats::errors::{Capture, Captures};
 use crate::stats::{Count, Counters};
-use crate::time::Now;
 use crate::time::wheel::Wheel;
+use crate::time::{Now, Tick};
 use crate::token::Token;
 use crate::transport::Net;
 use crate::transport::splice::Pipes;
@@ -60,8 +60,10 @@ pub struct Services {
     pub captures: Captures,
     /// Requests received since the start, this worker's.
     pub requests: u64,
-    /// A soft stop is under way: no connection is kept alive.
+    /// A soft stop is under way.
     pub stopping: bool,
+    /// Since when.
+    pub stopping_since: Tick,
     /// Splicing is off (`nosplice`, `-dS`).
     pub no_splice: bool,
     /// Most connections of the service.
@@ -126,6 +128,7 @@ impl Services {
             captures: Captures::default(),
             requests: 0,
             stopping: false,
+            stopping_since: Tick::NEVER,
             no_splice: config.global.nosplice,
             maxconn: config.global.maxconn.unwrap_or(u32::MAX),
             limits_at_start: None,

@@ -54,6 +54,10 @@ fn reload_often(programs: &[Program], form: Form) -> Count {
     load.finish()
 }
 
+/// As many requests as may meet the closing of their connection: clients that go on at once should meet none, but
+/// the machine may be busy with something else just then.
+const RETRIES_MAX: u64 = RELOADS as u64 / 4;
+
 fn assert_nothing_lost(count: &Count) {
     eprintln!("{count:?}");
     assert_eq!((count.failed_connects, count.failed_requests), (0, 0), "{:?}", count.reasons);
@@ -63,13 +67,17 @@ fn assert_nothing_lost(count: &Count) {
 #[test]
 fn a_plain_reload_loses_nothing() {
     let _turn = turn();
-    assert_nothing_lost(&reload_often(&[Program::Epoxy], Form::Plain));
+    let count = reload_often(&[Program::Epoxy], Form::Plain);
+    assert_nothing_lost(&count);
+    assert!(count.retried <= RETRIES_MAX, "{count:?}");
 }
 
 #[test]
 fn a_reload_by_the_runtime_socket_loses_nothing() {
     let _turn = turn();
-    assert_nothing_lost(&reload_often(&[Program::Epoxy], Form::Exposed));
+    let count = reload_often(&[Program::Epoxy], Form::Exposed);
+    assert_nothing_lost(&count);
+    assert!(count.retried <= RETRIES_MAX, "{count:?}");
 }
 
 #[test]
