@@ -155,6 +155,7 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("tune.maxpollevents", G),
     ("tune.pattern.cache-size", G),
     ("tune.peers.max-updates-at-once", G),
+    ("tune.pool-high-fd-ratio", G),
     ("tune.pool-low-fd-ratio", G),
     ("tune.recv_enough", G),
     ("tune.runqueue-depth", G),

@@ -24,6 +24,7 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("contstats", CLIENTS, false, |s| &mut s.flags.contstats),
     plain("dontlog-normal", CLIENTS, false, |s| &mut s.flags.dontlog_normal),
     plain("dontlognull", CLIENTS, false, |s| &mut s.flags.dontlognull),
+    // Nothing is held back for more to come, with or without it.
     plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
     plain("idle-close-on-response", CLIENTS, false, |s| &mut s.flags.idle_close_on_response),
     plain("log-health-checks", SERVERS, false, |s| &mut s.flags.log_health_checks),

@@ -150,11 +150,11 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         splice: splice(flags),
         tcp_keepalive: flags.clitcpka,
         nolinger: flags.nolinger,
-        no_delay: flags.http_no_delay,
         ignore_probes: flags.http_ignore_probes,
         abort_on_close: flags.abortonclose,
         idle_close_on_response: flags.idle_close_on_response,
         socket_stats: flags.socket_stats,
+        continuous_stats: flags.contstats,
         accept_invalid: flags.accept_invalid_http_request,
         captures: captures(proxy),
         ..Frontend::default()
@@ -200,7 +200,6 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         splice: splice(flags),
         tcp_keepalive: flags.srvtcpka,
         nolinger: flags.nolinger,
-        no_delay: flags.http_no_delay,
         prefer_last_server: flags.prefer_last_server,
         accept_invalid: flags.accept_invalid_http_response,
         ..Backend::default()

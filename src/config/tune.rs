@@ -2,7 +2,6 @@
 
 use super::finding::Severity;
 use super::scope::{Scope, arg};
-use super::unit::atol;
 use super::word::Word;
 use crate::proxy::Tune;
 use crate::registry::{Keyword, Sections};
@@ -22,7 +21,6 @@ pub static ROWS: &[Keyword] = &[
     row("tune.rcvbuf.server", |s, w| socket(s, w, |t| &mut t.rcvbuf_server), "receive buffer of server sockets"),
     row("tune.sndbuf.client", |s, w| socket(s, w, |t| &mut t.sndbuf_client), "send buffer of client sockets"),
     row("tune.sndbuf.server", |s, w| socket(s, w, |t| &mut t.sndbuf_server), "send buffer of server sockets"),
-    row("tune.pool-high-fd-ratio", high_fd_ratio, "share of descriptors for idle server connections"),
 ];
 
 const fn row(
@@ -88,19 +86,5 @@ fn socket(scope: &mut Scope<'_>, words: &[Word], field: fn(&mut Tune) -> &mut u3
         return Ok(());
     }
     *field(&mut scope.global().tune) = u32::try_from(n).unwrap_or(0);
-    Ok(())
-}
-
-fn high_fd_ratio(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
-    if text.is_empty() {
-        return Err("'tune.pool-high-fd-ratio' expects an integer argument between 0 and 100.".into());
-    }
-    match u32::try_from(atol(text)).ok().filter(|n| *n <= 100) {
-        Some(n) => scope.global().tune.pool_high_fd_ratio = n,
-        None => {
-            return Err("'tune.pool-high-fd-ratio' expects an integer argument between 0 and 100.".into());
-        }
-    }
     Ok(())
 }

@@ -215,6 +215,9 @@ impl Listener {
         if frontend.tcp_keepalive {
             let _only_less_watchful = socket.set_keepalive(true);
         }
+        if frontend.nolinger {
+            let _only_lingers = socket::reset_on_close(&fd);
+        }
         let tune = &core.services.config.global.tune;
         if tune.rcvbuf_client > 0 {
             let _kernels_size = socket.set_recv_buffer_size(tune.rcvbuf_client as usize);

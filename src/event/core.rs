@@ -348,6 +348,10 @@ impl Core {
 
     fn close(&mut self, slot: usize) {
         let mut session = self.sessions.remove(slot);
+        if self.services.config[session.frontend].nolinger {
+            // The reset that the close becomes should not overtake the end.
+            session.client.shutdown_write();
+        }
         session.client.close_politely(&mut self.services.buffers);
         self.services.close_upstream(session.private.take());
         self.services.count_closed(session.frontend, session.bind);

@@ -62,8 +62,6 @@ pub struct Backend {
     pub tcp_keepalive: bool,
     /// `option nolinger`.
     pub nolinger: bool,
-    /// `option http-no-delay`.
-    pub no_delay: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
     /// `option accept-invalid-http-response`.

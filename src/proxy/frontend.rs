@@ -49,14 +49,14 @@ pub struct Frontend {
     pub tcp_keepalive: bool,
     /// `option nolinger`.
     pub nolinger: bool,
-    /// `option http-no-delay`.
-    pub no_delay: bool,
     /// `option http-ignore-probes`.
     pub ignore_probes: bool,
     /// `option abortonclose` of its defaults: counts until a backend is chosen.
     pub abort_on_close: bool,
     /// `option idle-close-on-response`: a soft stop leaves idle connections open until their next answer.
     pub idle_close_on_response: bool,
+    /// `option contstats`: bytes are counted as they pass, not only at the end.
+    pub continuous_stats: bool,
     /// `option socket-stats`: a line per listening address.
     pub socket_stats: bool,
     /// `option accept-invalid-http-request`.

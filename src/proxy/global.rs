@@ -111,8 +111,6 @@ pub struct Tune {
     pub sndbuf_client: u32,
     /// `tune.sndbuf.server`.
     pub sndbuf_server: u32,
-    /// `tune.pool-high-fd-ratio`: percent of the descriptors that idle server connections may hold up to.
-    pub pool_high_fd_ratio: u32,
 }
 
 impl Default for Tune {
@@ -128,7 +126,6 @@ impl Default for Tune {
             rcvbuf_server: 0,
             sndbuf_client: 0,
             sndbuf_server: 0,
-            pool_high_fd_ratio: 25,
         }
     }
 }

@@ -129,6 +129,8 @@ pub struct Exchange {
     pub client_late: bool,
     /// The answer that a tarpitted request gets in the end.
     pub held: Option<Box<Reply>>,
+    /// Bytes of the request and of the response that counters have already (`option contstats`).
+    pub counted_bytes: [u64; 2],
     /// The end was logged already (`option logasap`).
     pub logged: bool,
 }
@@ -164,6 +166,7 @@ impl Default for Exchange {
             request_has_no_body: true,
             client_late: false,
             held: None,
+            counted_bytes: [0; 2],
             logged: false,
         }
     }

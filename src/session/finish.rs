@@ -62,17 +62,29 @@ fn note_concurrency(turn: &mut Turn<'_>) {
     };
 }
 
-fn count(turn: &mut Turn<'_>) {
+/// Counts the bytes that passed since the last call.
+pub fn count_bytes(turn: &mut Turn<'_>) {
     let facts = &turn.exchange.facts;
     let counters = &turn.services.counters;
     let frontend = counters.frontend(turn.session.frontend);
     let listener = counters.listener(turn.session.frontend, turn.session.bind);
     let backend = turn.exchange.backend.map(|id| counters.backend(id));
     let server = turn.exchange.server.filter(|_| facts.connected.is_some()).map(|id| counters.server(id));
+    let [bytes_in, bytes_out] = turn.exchange.counted_bytes;
     for row in [Some(frontend), Some(listener), backend, server].into_iter().flatten() {
-        row.add(Count::BytesIn, facts.bytes_in);
-        row.add(Count::BytesOut, facts.bytes_out);
+        row.add(Count::BytesIn, facts.bytes_in.saturating_sub(bytes_in));
+        row.add(Count::BytesOut, facts.bytes_out.saturating_sub(bytes_out));
     }
+    turn.exchange.counted_bytes = [facts.bytes_in, facts.bytes_out];
+}
+
+fn count(turn: &mut Turn<'_>) {
+    count_bytes(turn);
+    let facts = &turn.exchange.facts;
+    let counters = &turn.services.counters;
+    let frontend = counters.frontend(turn.session.frontend);
+    let backend = turn.exchange.backend.map(|id| counters.backend(id));
+    let server = turn.exchange.server.filter(|_| facts.connected.is_some()).map(|id| counters.server(id));
     // The server's own statuses were counted as they came.
     if turn.services.config[turn.session.frontend].mode == Mode::Http {
         for row in [Some(frontend), backend].into_iter().flatten() {

@@ -289,7 +289,13 @@ impl Turn<'_> {
             };
             match step {
                 Step::Go(phase) => self.exchange.phase = phase,
-                Step::Wait => return None,
+                Step::Wait => {
+                    // Only where servers' rows get their share, too: the frontend's alone would not add up.
+                    if self.exchange.facts.connected.is_some() && self.frontend().continuous_stats {
+                        finish::count_bytes(self);
+                    }
+                    return None;
+                }
                 Step::Over(after) => return Some(finish::run(self, after)),
             }
         }

@@ -3,7 +3,7 @@
 use super::services::Pick;
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
-use crate::proxy::ServerId;
+use crate::proxy::{Algorithm, BackendId, ServerId};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::Tick;
@@ -13,6 +13,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let Some(backend) = turn.exchange.backend else {
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
     };
+    if let Some(server) = last_server(turn, backend) {
+        assign(turn, server);
+        return Step::Go(Phase::Connect);
+    }
     let source = turn.session.source.map(|source| source.ip());
     match turn.services.choose(backend, source, turn.exchange.avoid) {
         Pick::Server(server) => {
@@ -27,6 +31,18 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             reply::error(turn, 503, Cause::ServerAbort, Doing::Connect)
         }
     }
+}
+
+/// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place.
+fn last_server(turn: &Turn<'_>, backend: BackendId) -> Option<ServerId> {
+    let services = &*turn.services;
+    let settings = &services.config[backend];
+    if !settings.prefer_last_server || settings.algorithm == Algorithm::Source {
+        return None;
+    }
+    let server = services.upstreams.get(turn.session.private?).server;
+    let usable = services.live[server.0 as usize].takes_part() && turn.exchange.avoid != Some(server);
+    (settings.servers.contains(&server.0) && usable && services.has_room(server)).then_some(server)
 }
 
 /// Takes a place on a server.

@@ -183,6 +183,11 @@ impl Services {
         }
     }
 
+    /// Whether a server has a place and nobody waits for it.
+    pub fn has_room(&self, server: ServerId) -> bool {
+        has_place(self.server_maxconn(server), &self.counters, server) && self.queues.server_len(server) == 0
+    }
+
     /// Counts one more session on a server.
     pub fn occupy(&mut self, server: ServerId) {
         self.counters.server(server).enter(Count::SessionsCurrent, Count::SessionsMax);

@@ -31,6 +31,8 @@ pub struct Target(SockAddr);
 pub struct ConnectOptions {
     /// `option tcpka` or `srvtcpka`.
     pub keepalive: bool,
+    /// `option nolinger`: the close resets the connection and leaves nothing behind.
+    pub no_linger: bool,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
@@ -39,8 +41,8 @@ pub struct ConnectOptions {
 
 impl ConnectOptions {
     /// What a backend and `tune.*` ask for.
-    pub fn new(keepalive: bool, tune: &Tune) -> ConnectOptions {
-        ConnectOptions { keepalive, rcvbuf: tune.rcvbuf_server, sndbuf: tune.sndbuf_server }
+    pub fn new(keepalive: bool, no_linger: bool, tune: &Tune) -> ConnectOptions {
+        ConnectOptions { keepalive, no_linger, rcvbuf: tune.rcvbuf_server, sndbuf: tune.sndbuf_server }
     }
 }
 
@@ -109,6 +111,9 @@ impl Net {
                 }
                 if options.keepalive {
                     socket.set_keepalive(true)?;
+                }
+                if options.no_linger {
+                    socket::reset_on_close(&socket)?;
                 }
                 if options.rcvbuf > 0 {
                     socket.set_recv_buffer_size(options.rcvbuf as usize)?;
