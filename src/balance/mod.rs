@@ -118,6 +118,12 @@ impl Balancer {
         }
     }
 
+    /// Whether new connections may go to this server: it takes part, and is a backup only where backups are in
+    /// charge.
+    pub fn is_in_charge(&self, server: u32) -> bool {
+        self.farm.in_charge().any(|(index, _)| index == server)
+    }
+
     /// Usable servers that are not backups, and usable backups.
     pub fn usable_counts(&self) -> (u32, u32) {
         self.farm.usable_counts()

@@ -89,7 +89,10 @@ impl Cli {
                 }
                 match socket::accept(&self.sockets[index].0) {
                     Ok((fd, _)) => self.open(fd, self.sockets[index].1, core, listeners),
-                    Err(_) => break,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                    // Out of descriptors, say: the next turn tries again.
+                    Err(_) => return,
                 }
             }
         }
@@ -137,6 +140,8 @@ impl Cli {
             core.services.ledger.cli_commands += 1;
             let (client, out) = (&mut one.client, &mut one.answer);
             table::run(Call { core, listeners, words: &words, client, out });
+            // A command may have made room for requests that wait.
+            core.run_promoted();
             if one.connection.received().is_empty() {
                 one.connection.receive(&mut core.services.buffers);
                 if !one.client.prompt && one.connection.received().is_empty() {

@@ -185,7 +185,8 @@ impl Listener {
                     self.pending = false;
                     return false;
                 }
-                // Aborted while it waited, or out of descriptors: the next turn tries again.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                // Out of descriptors, say: the next turn tries again.
                 Err(_) => return false,
             }
         }

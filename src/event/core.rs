@@ -158,7 +158,10 @@ impl Core {
                 continue;
             }
             let slot = token.slot();
-            if let Some(session) = self.sessions.get_mut(slot).filter(|session| session.token == token) {
+            // One that comes before the session's earliest is left over from a deadline that was moved
+            // since: it is dropped, or each of them would live for ever.
+            let due = |session: &&mut Session| session.token == token && session.armed <= now;
+            if let Some(session) = self.sessions.get_mut(slot).filter(due) {
                 session.armed = Tick::NEVER;
                 self.run(slot);
             }
@@ -190,7 +193,8 @@ impl Core {
     /// Lets sessions go on that stopped for the sake of others; says whether there are such again.
     pub fn run_again(&mut self) -> bool {
         for token in std::mem::take(&mut self.again) {
-            if self.sessions.get(token.slot()).is_some_and(|session| session.token == token) {
+            if let Some(session) = self.sessions.get_mut(token.slot()).filter(|session| session.token == token) {
+                session.runs_again = false;
                 self.run(token.slot());
             }
         }
@@ -200,9 +204,7 @@ impl Core {
     /// Gives free places to those who wait for them, and runs whoever got one or has to look for another.
     pub fn run_promoted(&mut self) {
         loop {
-            while let Some(server) = self.services.freed.pop() {
-                self.services.serve_queues(server);
-            }
+            self.serve_freed();
             if self.services.promoted.is_empty() {
                 return;
             }
@@ -212,9 +214,24 @@ impl Core {
         }
     }
 
+    /// Hands the places that became free to those who wait.
+    fn serve_freed(&mut self) {
+        while let Some(server) = self.services.freed.pop() {
+            self.services.serve_queues(server);
+        }
+    }
+
     fn promote(&mut self, promotion: Promotion) {
         let slot = promotion.waiting.session;
-        let Some(at) = self.sessions.get(slot).and_then(|session| session.exchange) else { return };
+        let waits = |exchange: &Exchange| matches!(exchange.phase, Phase::Queued { ticket, .. } if ticket == promotion.waiting.ticket);
+        let at = self.sessions.get(slot).and_then(|session| session.exchange).filter(|&at| waits(&self.exchanges[at]));
+        let Some(at) = at else {
+            // Whoever waited is gone: the place goes to the next.
+            if let Some(server) = promotion.server {
+                self.services.vacate(server);
+            }
+            return;
+        };
         let exchange = &mut self.exchanges[at];
         exchange.facts.queue_left = Some(self.services.now);
         exchange.phase_deadline = Tick::NEVER;
@@ -246,7 +263,14 @@ impl Core {
                 return;
             }
         }
-        if let Some(session) = self.sessions.get(slot) {
+        self.run_later(slot);
+    }
+
+    /// Lets a session go on in the next turn.
+    fn run_later(&mut self, slot: usize) {
+        if let Some(session) = self.sessions.get_mut(slot)
+            && !std::mem::replace(&mut session.runs_again, true)
+        {
             self.again.push(session.token);
         }
     }
@@ -257,13 +281,15 @@ impl Core {
             None => {
                 let deadline = self.exchanges[at].deadline();
                 if self.services.budget == 0 {
-                    self.again.push(self.sessions[slot].token);
+                    self.run_later(slot);
                 }
                 deadline::arm(&mut self.sessions[slot], &mut self.services, deadline);
                 false
             }
             Some(After::KeepAlive) => {
                 self.end_exchange(slot, at);
+                // Those who wait come before this session's next request.
+                self.serve_freed();
                 true
             }
             Some(After::Close) => {

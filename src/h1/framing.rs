@@ -148,6 +148,37 @@ fn until_the_end(body: Body) -> Framing {
     Framing { body, must_close: true, next_must_close: true }
 }
 
+/// Makes the length fields say again what `body` is, after rules had a chance to change them: what the
+/// receiver reads as the end of the message must be what is sent as its end (RFC 9112 11.2).
+pub fn restore(head: &mut Head, body: Body) {
+    match body {
+        Body::Length(length) => {
+            head.remove_known(Known::TransferEncoding);
+            let mut text = itoa::Buffer::new();
+            let text = text.format(length).as_bytes();
+            if head.count(b"content-length") != 1 || head.get_known(Known::ContentLength) != Some(text) {
+                head.set(b"content-length", text);
+            }
+        }
+        Body::Chunked => {
+            head.remove_known(Known::ContentLength);
+            let last = head.fields_known(Known::TransferEncoding).next_back();
+            if !last.is_some_and(|field| field.value.to_ascii_lowercase().ends_with(b"chunked")) {
+                head.set(b"transfer-encoding", b"chunked");
+            }
+        }
+        // An answer to HEAD, or a 304, may say a length; a request without a body may not.
+        Body::None if head.status() == 0 => {
+            head.remove_known(Known::ContentLength);
+            head.remove_known(Known::TransferEncoding);
+        }
+        Body::UntilClose => {
+            head.remove_known(Known::ContentLength);
+        }
+        Body::None | Body::Tunnel => {}
+    }
+}
+
 /// Reads all `Content-Length` fields and leaves one.
 fn content_length(head: &mut Head) -> Result<Option<u64>, ParseError> {
     let mut found: Option<u64> = None;

@@ -9,8 +9,10 @@ use crate::session::reply;
 
 /// What became of an attempt to receive a head.
 pub enum Progress {
-    /// A head was received: the final one, or a 1xx before it.
+    /// The final head was received.
     Head,
+    /// A 1xx was passed on; more follows.
+    Interim,
     /// More must come first.
     Nothing,
 }
@@ -96,7 +98,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     };
     if status < 200 && status != 101 {
         interim(turn);
-        return Ok(Progress::Head);
+        return Ok(Progress::Interim);
     }
     let server_asked = persistence::take(&mut exchange.response);
     exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
@@ -125,6 +127,7 @@ fn interim(turn: &mut Turn<'_>) {
         turn.exchange.response.write_response_to(output.compact());
         turn.exchange.facts.bytes_out += turn.exchange.response.counted_bytes();
     }
+    turn.services.budget = turn.services.budget.saturating_sub(turn.exchange.response.counted_bytes());
     turn.exchange.response.clear();
 }
 
@@ -160,16 +163,17 @@ fn count_body_ahead(turn: &mut Turn<'_>) {
     }
     let mut bytes = turn.services.upstreams.get(key).connection.received();
     let mut decoder = turn.exchange.download.decoder;
-    let mut ahead = 0;
+    let (mut ahead, mut consumed) = (0, 0);
     while !bytes.is_empty()
         && !decoder.is_done()
         && let Ok(piece) = decoder.next(bytes)
         && piece.consumed() > 0
     {
         ahead += piece.payload as u64 + u64::from(piece.done && turn.exchange.download.chunked);
+        consumed += piece.consumed();
         bytes = &bytes[piece.consumed()..];
     }
     turn.exchange.download.counted_ahead = ahead;
     turn.exchange.facts.bytes_out += ahead;
-    turn.exchange.whole_answer_here = decoder.is_done();
+    turn.exchange.whole_answer_bytes = decoder.is_done().then_some(consumed);
 }

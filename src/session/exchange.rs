@@ -95,6 +95,8 @@ pub struct Exchange {
     pub download: Flow,
     /// The response's head has been received.
     pub answered: bool,
+    /// The framing of the request's body.
+    pub request_body: Body,
     /// The framing of the response's body.
     pub response_body: Body,
     /// The client's connection may live on.
@@ -121,8 +123,8 @@ pub struct Exchange {
     pub reply: Vec<u8>,
     /// Bytes of [`Exchange::reply`] that have been sent.
     pub reply_sent: usize,
-    /// The whole response had been received when its head was parsed.
-    pub whole_answer_here: bool,
+    /// Bytes of the response's body, framing included, if all of it had been received with its head.
+    pub whole_answer_bytes: Option<usize>,
     /// The request had no body.
     pub request_has_no_body: bool,
     /// The client let its timeout pass in the middle of the request's body.
@@ -149,6 +151,7 @@ impl Default for Exchange {
             upload: Flow::default(),
             download: Flow::default(),
             answered: false,
+            request_body: Body::None,
             response_body: Body::None,
             client_keeps: false,
             server_keeps: false,
@@ -162,7 +165,7 @@ impl Default for Exchange {
             phase_deadline: Tick::NEVER,
             reply: Vec::new(),
             reply_sent: 0,
-            whole_answer_here: false,
+            whole_answer_bytes: None,
             request_has_no_body: true,
             client_late: false,
             held: None,

@@ -12,7 +12,8 @@ pub fn run(turn: &mut Turn<'_>, after: After) -> After {
         pick::leave(turn);
     }
     turn.exchange.facts.ended = Some(turn.services.now);
-    return_upstream(turn, after);
+    let clean = turn.exchange.answered && turn.exchange.upload.complete && turn.exchange.download.complete;
+    return_upstream(turn, clean, after);
     turn.release_server();
     release(turn);
     // The line shows the connections that remain, as HAProxy's does.
@@ -34,17 +35,16 @@ fn release(turn: &mut Turn<'_>) {
     }
 }
 
-/// Keeps the server's connection for another exchange, or closes it.
-fn return_upstream(turn: &mut Turn<'_>, after: After) {
+/// Keeps the server's connection for another exchange, or closes it; `clean` tells that both messages ended.
+pub fn return_upstream(turn: &mut Turn<'_>, clean: bool, after: After) {
     let Some(key) = turn.exchange.upstream.take() else { return };
-    let clean = turn.exchange.answered && turn.exchange.upload.complete && turn.exchange.download.complete;
     let (true, true, Some(backend)) = (turn.exchange.server_keeps, clean, turn.exchange.backend) else {
         return turn.services.close_upstream(Some(key));
     };
     let private = connect::stays_private(turn.services.config[backend].reuse);
     if !private {
         turn.services.keep_upstream(key);
-    } else if after == After::KeepAlive && turn.session.private.is_none() {
+    } else if after == After::KeepAlive && turn.session.private.is_none() && turn.services.is_reusable(key) {
         turn.session.private = Some(key);
     } else {
         turn.services.close_upstream(Some(key));

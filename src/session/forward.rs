@@ -79,6 +79,13 @@ impl Forward<'_> {
         }
         let received_before = moved.received;
         let run = self.flow.decoder.run_remaining();
+        if run == 0
+            && self.held() == 0
+            && let Some(pipe) = self.flow.pipe.take()
+        {
+            // Framing comes next, which must be looked at.
+            self.pipes.give(pipe);
+        }
         let idle = self.from.received().is_empty() && self.to.pending() == 0;
         let worthwhile = run.saturating_add(self.held()) >= SPLICE_BYTES_MIN || self.held() > 0;
         if self.splice && idle && worthwhile && self.flow.pipe.is_none() && self.from.readable {
@@ -103,7 +110,9 @@ impl Forward<'_> {
     /// Passes on what was received, by copy while something is queued before it, straight otherwise.
     fn pass(&mut self, moved: &mut Moved) -> Result<(), Trouble> {
         while !self.flow.decoder.is_done() && !self.from.received().is_empty() && self.held() == 0 {
-            let room = self.to.output.as_ref().map_or(usize::MAX, |output| output.room().saturating_sub(2));
+            let room = self.to.output.as_ref().map_or(self.buffers.size(), |output| output.room());
+            // Two octets are kept for a line end that the scan may want to insert.
+            let room = room.saturating_sub(2);
             let input = self.from.received();
             let input = &input[..input.len().min(room)];
             if input.is_empty() {
@@ -128,7 +137,9 @@ impl Forward<'_> {
     fn pass_run(&mut self, bytes: usize, moved: &mut Moved) -> Result<usize, Trouble> {
         let scan = self.flow.decoder.scan(&self.from.received()[..bytes]).map_err(Trouble::Invalid)?;
         moved.passed += send_or_queue(self.to, &self.from.received()[..scan.forward], self.buffers, &mut moved.sent);
-        moved.passed += self.to.queue(scan.insert, self.buffers) as u64;
+        let inserted = self.to.queue(scan.insert, self.buffers);
+        debug_assert_eq!(inserted, scan.insert.len());
+        moved.passed += inserted as u64;
         if scan.trailers > 0 {
             let at = scan.forward + scan.dropped;
             let mut trailers = Head::default();

@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, capture, reply, statistics};
+use super::{After, Phase, Step, Turn, capture, finish, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
+use crate::h1::framing;
 use crate::http::Head;
 use crate::proxy::AddressHeader;
 use crate::rules::{Reply, Rules, Verdict};
@@ -70,6 +71,7 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     let mut scratch = std::mem::take(&mut turn.services.scratch);
     let context = turn.services.context(turn.session, turn.exchange);
     let verdict = rules.on_request(&context, &mut head, &mut scratch);
+    framing::restore(&mut head, turn.exchange.request_body);
     turn.exchange.request = head;
     turn.services.scratch = scratch;
     match verdict {
@@ -102,6 +104,7 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     let mut scratch = std::mem::take(&mut turn.services.scratch);
     let context = turn.services.context(turn.session, turn.exchange);
     let verdict = rules.on_response(&context, &mut head, &mut scratch);
+    framing::restore(&mut head, turn.exchange.response_body);
     turn.exchange.response = head;
     turn.services.scratch = scratch;
     if !matches!(verdict, Verdict::Continue) {
@@ -122,12 +125,10 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
 fn drop_answer(turn: &mut Turn<'_>) {
     turn.exchange.facts.response_received = None;
     let Some(key) = turn.exchange.upstream else { return };
-    if turn.exchange.whole_answer_here && turn.exchange.upload.complete && turn.exchange.server_keeps {
-        turn.exchange.upstream = None;
+    if let Some(bytes) = turn.exchange.whole_answer_bytes.filter(|_| turn.exchange.upload.complete) {
         let connection = &mut turn.services.upstreams.get_mut(key).connection;
-        let bytes = connection.received().len();
         connection.consume(bytes, &mut turn.services.buffers);
-        turn.services.keep_upstream(key);
+        finish::return_upstream(turn, true, After::KeepAlive);
     }
 }
 

@@ -77,8 +77,8 @@ pub struct Session {
     pub exchange: Option<usize>,
     /// The connection to a server that only this session may use again (`http-reuse never`).
     pub private: Option<usize>,
-    /// When an idle session is given up.
-    pub idle_deadline: Tick,
+    /// It stopped for the sake of others and has its next turn already.
+    pub runs_again: bool,
     /// The earliest tick that a timer is armed for.
     pub armed: Tick,
 }
@@ -130,7 +130,7 @@ impl Session {
             requests: 0,
             exchange: None,
             private: None,
-            idle_deadline: Tick::NEVER,
+            runs_again: false,
             armed: Tick::NEVER,
         }
     }

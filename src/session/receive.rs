@@ -102,6 +102,7 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     exchange.client_keeps = asked.keeps(exchange.request.version())
         && !framing.must_close
         && turn.services.config[turn.session.frontend].connection_mode != ConnectionMode::Close;
+    exchange.request_body = framing.body;
     exchange.upload.begin(framing.body);
     exchange.request_has_no_body = exchange.upload.complete;
     turn.services.count_request(turn.session.frontend);

@@ -58,6 +58,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         refresh(turn, &up, &down);
         if turn.exchange.download.complete && turn.exchange.answered && turn.session.client.pending() == 0 {
             // An early answer does not end the request: its body still has a reader.
+            if !turn.exchange.upload.complete && server_is_gone(turn) {
+                return turn.abandon(Cause::ServerAbort, Doing::Data);
+            }
             if turn.exchange.upload.complete || !turn.exchange.client_keeps {
                 return Step::Over(if turn.exchange.client_keeps { After::KeepAlive } else { After::Close });
             }
@@ -67,6 +70,15 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         }
     }
     expired(turn)
+}
+
+/// Whether nobody reads the rest of the request any more.
+fn server_is_gone(turn: &mut Turn<'_>) -> bool {
+    let Some(key) = turn.exchange.upstream else { return true };
+    let server = &mut turn.services.upstreams.get_mut(key).connection;
+    server.receive(&mut turn.services.buffers);
+    // One that only ended its own direction may still read.
+    server.broken.is_some() || server.unwritable.is_some()
 }
 
 /// The request's direction.
@@ -92,7 +104,15 @@ fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
 fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
     let mut received = 0;
     while !turn.exchange.answered {
+        if turn.session.client.pending() > 0 {
+            // An interim answer goes out before the next one is looked at: a server may send any number.
+            turn.session.client.flush(&mut turn.services.buffers);
+            if turn.session.client.pending() > 0 || turn.services.budget == 0 {
+                return Ok(Moved { received, ..Moved::default() });
+            }
+        }
         match answer::receive(turn)? {
+            answer::Progress::Interim => {}
             answer::Progress::Head => received += 1,
             answer::Progress::Nothing => {
                 let sent = turn.session.client.flush(&mut turn.services.buffers) as u64;

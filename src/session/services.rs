@@ -165,9 +165,12 @@ impl Services {
         let first = self.config[backend].servers.start;
         let (counters, queues, config) = (&self.counters, &self.queues, self.config);
         let live = &self.live;
+        // Nobody overtakes those who wait for any server; a hash leads to one server only.
+        let overtakes = config[backend].algorithm != Algorithm::Source && queues.backend_len(backend) > 0;
         let has_room = |index: u32| {
             let server = ServerId(first + index);
-            has_place(live[server.0 as usize].maxconn, counters, server) && queues.server_len(server) == 0
+            let place = has_place(live[server.0 as usize].maxconn, counters, server);
+            place && !overtakes && queues.server_len(server) == 0
         };
         let hash = match config[backend].algorithm {
             Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),
@@ -214,13 +217,14 @@ impl Services {
     pub fn serve_queues(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
         let state = &self.servers[server.0 as usize];
-        let is_usable = state.is_usable();
         if !state.is_up() {
             return;
         }
+        let index = server.0 - self.config[backend].servers.start;
+        let in_charge = self.balancers[backend.0 as usize].is_in_charge(index);
         while has_place(self.server_maxconn(server), &self.counters, server) {
-            // A server that drains still serves those who wait for it.
-            let next = if is_usable { self.queues.next_for(backend, server) } else { self.queues.next_own(server) };
+            // One that drains, has no weight or is an unneeded backup still serves those who wait for it alone.
+            let next = if in_charge { self.queues.next_for(backend, server) } else { self.queues.next_own(server) };
             let Some((waiting, own)) = next else { return };
             self.count_dequeued(backend, own.then_some(server));
             self.occupy(server);
@@ -279,6 +283,11 @@ impl Services {
         if let Some(key) = key {
             self.upstreams.close(key, &self.counters, &mut self.buffers);
         }
+    }
+
+    /// Whether another message may be sent on a connection to a server.
+    pub fn is_reusable(&mut self, key: usize) -> bool {
+        self.upstreams.get_mut(key).connection.is_reusable(&mut self.buffers)
     }
 
     /// Keeps a connection to a server for other exchanges.

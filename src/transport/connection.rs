@@ -50,6 +50,16 @@ impl Connection {
         }
     }
 
+    /// Whether another message may be sent on it: both directions are open, and nothing came that nobody asked
+    /// for. Asks the kernel where the last message was taken to its end and no further.
+    pub fn is_reusable(&mut self, pool: &mut Pool) -> bool {
+        if self.readable {
+            self.receive(pool);
+        }
+        let sound = !self.is_over() && !self.shut && self.unwritable.is_none();
+        sound && self.received().is_empty() && self.pending() == 0 && !self.readable
+    }
+
     /// Takes note of a readiness event.
     pub fn ready(&mut self, readable: bool, writable: bool, hangup: bool) {
         self.readable |= readable | hangup;

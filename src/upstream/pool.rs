@@ -191,20 +191,14 @@ impl Upstreams {
     /// something that nobody asked for.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
         let upstream = &mut self.slab[key];
-        if upstream.connection.readable {
-            // A body that was taken to its last byte and no further: whether more follows was never asked.
-            upstream.connection.receive(buffers);
-        }
-        let connection = &upstream.connection;
+        let reusable = upstream.connection.is_reusable(buffers);
         let settings = &config[upstream.server];
         let share = &mut self.shares[upstream.server.0 as usize];
-        let sound = !connection.is_over() && !connection.shut && connection.unwritable.is_none();
-        let silent = connection.received().is_empty() && connection.pending() == 0 && !connection.readable;
         let (used, idle) = (share.used - 1, share.idle());
         let needed = used + idle < used.max(share.needed) + settings.pool_low_conn as usize;
         let allowed =
             settings.pool_purge_delay > Millis(0) && settings.pool_max_conn.is_none_or(|max| idle < max as usize);
-        if !sound || !silent || !needed || !allowed {
+        if !reusable || !needed || !allowed {
             return self.close(key, counters, buffers);
         }
         share.used = used;
