@@ -3,6 +3,7 @@
 mod answers;
 mod codes;
 mod hostile;
+mod limits;
 mod random;
 mod stale;
 mod timeouts;
