@@ -10,6 +10,7 @@ mod refused;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;
+mod taken;
 
 use std::sync::{Mutex, MutexGuard};
 use std::thread;

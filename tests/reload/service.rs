@@ -21,7 +21,8 @@ pub enum Program {
 }
 
 impl Program {
-    fn path(self) -> PathBuf {
+    /// Where it is.
+    pub fn path(self) -> PathBuf {
         match self {
             Program::Epoxy => env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into(),
             Program::Haproxy => "/usr/sbin/haproxy".into(),
