@@ -13,11 +13,14 @@ use std::process::ExitCode;
 pub struct Pidfile {
     path: PathBuf,
     file: File,
+    /// What it said before: the processes that are to be replaced, perhaps.
+    former: Option<Vec<u8>>,
 }
 
 impl Pidfile {
     /// Replaces the file at `path` by an empty one. On failure the alert is printed.
     pub fn create(program: &str, path: &Path) -> Result<Pidfile, Stop> {
+        let former = std::fs::read(path).ok();
         // An old one is removed first, so that ours has our rights and a link is not followed.
         let _ = std::fs::remove_file(path);
         let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(path);
@@ -25,7 +28,7 @@ impl Pidfile {
             notice::alert(format!("[{program}.main()] Cannot create pidfile {}", path.display()));
             Stop
         })?;
-        Ok(Pidfile { path: path.to_owned(), file })
+        Ok(Pidfile { path: path.to_owned(), file, former })
     }
 
     /// Adds a line with `pid`.
@@ -33,9 +36,13 @@ impl Pidfile {
         self.file.write_all(format!("{pid}\n").as_bytes())
     }
 
-    /// Removes the file: the process it names did not come up.
-    fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+    /// Puts the file back as it was: the process it names did not come up.
+    fn restore(self) {
+        // Nobody is left who could do more about it.
+        let _ = match &self.former {
+            Some(former) => std::fs::write(&self.path, former),
+            None => std::fs::remove_file(&self.path),
+        };
     }
 }
 
@@ -91,7 +98,7 @@ fn await_daemon(child: i32, mut pidfile: Option<Pidfile>, mut reader: PipeReader
         Err(_) => {
             // The daemon ended before it was up, and has said why.
             if let Some(pidfile) = pidfile {
-                pidfile.remove();
+                pidfile.restore();
             }
             ExitCode::FAILURE
         }

@@ -1,8 +1,9 @@
 //! The order of a start (management manual, section 4): limits, listeners while still root, pidfile, word to
 //! the old processes, background, jail and user, and then the worker.
 //!
-//! Whatever can fail fails before the old processes are told to leave, privileges excepted: those can only
-//! be tried on the process that loses them.
+//! Whatever can fail fails before the old processes are told to leave. Privileges are the exception, for they
+//! can only be tried on the process that loses them; but the parent of a daemon waits until the daemon is up
+//! and the pidfile names it, so that old processes always have a successor when they go.
 
 use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
@@ -74,11 +75,19 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
         _ => None,
     };
     limits::warn_if_too_few(&plan.program, &limits);
-    old::dismiss(&plan.old_pids, plan.old_processes);
+    let dismiss_old = || old::dismiss(&plan.old_pids, plan.old_processes);
     let ready = match plan.daemon {
-        false => None,
+        false => {
+            dismiss_old();
+            None
+        }
         true => match daemon::go_to_background(&plan.program, pidfile)? {
-            Background::Foreground(code) => return Ok(Side::Foreground(code)),
+            Background::Foreground(code) => {
+                if code == ExitCode::SUCCESS {
+                    dismiss_old();
+                }
+                return Ok(Side::Foreground(code));
+            }
             Background::Daemon(ready) => Some(ready),
         },
     };

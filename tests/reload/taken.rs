@@ -128,3 +128,25 @@ fn a_daemon_in_its_jail_is_replaced() {
     assert_eq!((listening_on(address), before.len()), (before, 1));
     assert!(ask_tcp(address).starts_with("HTTP/1.1 200 "));
 }
+
+/// A daemon that does not come up, here because its jail is missing: the old one serves on, and is still the one
+/// that the pidfile names.
+#[test]
+fn a_daemon_that_fails_replaces_nothing() {
+    let _turn = turn();
+    let dir = TempDir::new("fails").expect("directory");
+    let address = SocketAddrV4::new(loopback_address(), 8001);
+    let pidfile = dir.path().join("pid");
+    let global = format!("    pidfile {}", pidfile.display());
+    let bind = format!("    bind {address}");
+    fs::write(dir.path().join("a.cfg"), standalone(&global, &bind)).expect("file");
+    fs::write(dir.path().join("b.cfg"), standalone(&(global + "\n    chroot /nonexistent"), &bind)).expect("file");
+    let first = Daemon::start(dir.path(), &["-D", "-f", "a.cfg"]);
+    let mut second = epoxy(dir.path(), &["-D", "-f", "b.cfg", "-sf", &first.0.to_string()]);
+    let status = second.wait(PATIENCE);
+    second.kill();
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{}", second.stderr());
+    assert!(second.stderr().contains("Cannot chroot(/nonexistent)"), "{}", second.stderr());
+    assert!(first.is_running() && ask_tcp(address).starts_with("HTTP/1.1 200 "));
+    assert_eq!(fs::read_to_string(&pidfile).expect("pidfile").trim(), first.0.to_string());
+}
