@@ -141,7 +141,9 @@ impl Checks {
                 self.arm(at, services);
             }
             Err(error) => {
-                if let Next::End(outcome) = probe.failed(error_text(&error), now) {
+                let text = error_text(&error);
+                let next = if is_ours(&error) { probe.impossible(text, now) } else { probe.failed(text, now) };
+                if let Next::End(outcome) = next {
                     self.end(at, outcome, services);
                 }
             }
@@ -237,6 +239,12 @@ fn target(address: &ServerAddress, settings: &CheckSettings) -> std::io::Result<
             _ => Target::new(other, None),
         },
     }
+}
+
+/// Whether an attempt failed for want of something on our side, which says nothing about the server.
+fn is_ours(error: &std::io::Error) -> bool {
+    const OURS: [i32; 6] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL, libc::EAGAIN];
+    error.raw_os_error().is_some_and(|code| OURS.contains(&code))
 }
 
 #[cfg(test)]

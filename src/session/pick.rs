@@ -74,6 +74,9 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
     }
     let now = services.now.tick();
     let ticket = services.queues.join(backend, server, turn.slot, now);
+    if let Some(server) = server {
+        services.tell_load(server);
+    }
     let timeouts = &services.config[backend].timeouts;
     let timeout = timeouts.queue.or(timeouts.connect);
     turn.exchange.phase_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);

@@ -236,7 +236,10 @@ impl Services {
     pub fn count_dequeued(&mut self, backend: BackendId, server: Option<ServerId>) {
         // As in HAProxy, a backend's figure leaves out those who wait for one of its servers.
         match server {
-            Some(server) => self.counters.server(server).sub(Count::QueueCurrent, 1),
+            Some(server) => {
+                self.counters.server(server).sub(Count::QueueCurrent, 1);
+                self.tell_load(server);
+            }
             None => self.counters.backend(backend).sub(Count::QueueCurrent, 1),
         }
     }

@@ -1,6 +1,6 @@
 //! One socket. In tests it may be a simulated one, so that whole sessions run on virtual time.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::socket;
@@ -31,18 +31,6 @@ impl Stream {
             Stream::Socket(fd) => socket::send(fd, bytes, more),
             #[cfg(test)]
             Stream::Sim(end) => end.send(bytes),
-        }
-    }
-
-    /// Sends from several slices in one call.
-    pub fn send_vectored(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
-        match self {
-            Stream::Socket(fd) => socket::send_vectored(fd, slices, more),
-            #[cfg(test)]
-            Stream::Sim(end) => {
-                let joined: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
-                end.send(&joined)
-            }
         }
     }
 
