@@ -114,11 +114,9 @@ pub fn log_at(turn: &mut Turn<'_>, moment: Moment) {
     if settings.targets.is_empty() || settings.moment() > moment || turn.exchange.logged {
         return;
     }
-    turn.exchange.facts.logged_early = settings.logasap;
     turn.exchange.facts.ended = Some(turn.services.now);
     note_concurrency(turn);
     log(turn);
-    turn.exchange.facts.logged_early = false;
 }
 
 fn log(turn: &mut Turn<'_>) {
@@ -126,6 +124,8 @@ fn log(turn: &mut Turn<'_>) {
         return;
     }
     capture::fill(turn);
+    // Errors, too, show that more may follow.
+    turn.exchange.facts.logged_early = turn.frontend().log.logasap;
     turn.services.log_exchange(turn.session, turn.exchange);
 }
 

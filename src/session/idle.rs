@@ -28,10 +28,15 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
         return Idle::Request;
     }
     let first = session.requests == 0;
-    if session.client.is_over() {
-        return Idle::Close(first.then_some(Cause::ClientAbort));
-    }
     let frontend = &services.config[session.frontend];
+    if session.client.is_over() {
+        return match (first && !frontend.ignore_probes, session.client.broken) {
+            // Who only ended its own direction still gets the answer.
+            (true, None) => Idle::Refuse,
+            (true, Some(_)) => Idle::Close(Some(Cause::ClientAbort)),
+            (false, _) => Idle::Close(None),
+        };
+    }
     let stop = services.idle_end(session);
     if services.now.tick() >= stop {
         return Idle::Close(None);
@@ -45,11 +50,7 @@ pub fn wait(session: &mut Session, services: &mut Services) -> Idle {
     if services.now.tick() < deadline {
         return Idle::Wait(deadline.min(stop));
     }
-    match (first, frontend.ignore_probes) {
-        (true, false) => Idle::Refuse,
-        (true, true) => Idle::Close(Some(Cause::ClientTimeout)),
-        (false, _) => Idle::Close(None),
-    }
+    if first && !frontend.ignore_probes { Idle::Refuse } else { Idle::Close(None) }
 }
 
 /// Counts and logs a connection that ended without a request.
