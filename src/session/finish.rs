@@ -16,9 +16,8 @@ pub fn run(turn: &mut Turn<'_>, after: After) -> After {
     return_upstream(turn, clean, after);
     turn.release_server();
     release(turn);
-    // The line shows the connections that remain, as HAProxy's does.
-    note_concurrency(turn);
     count(turn);
+    // The line shows the connections that remain, as HAProxy's does.
     log(turn);
     after
 }
@@ -115,14 +114,14 @@ pub fn log_at(turn: &mut Turn<'_>, moment: Moment) {
         return;
     }
     turn.exchange.facts.ended = Some(turn.services.now);
-    note_concurrency(turn);
     log(turn);
 }
 
 fn log(turn: &mut Turn<'_>) {
-    if std::mem::replace(&mut turn.exchange.logged, true) {
+    if std::mem::replace(&mut turn.exchange.logged, true) || turn.frontend().log.targets.is_empty() {
         return;
     }
+    note_concurrency(turn);
     capture::fill(turn);
     // Errors, too, show that more may follow.
     turn.exchange.facts.logged_early = turn.frontend().log.logasap;
@@ -135,6 +134,5 @@ pub fn log_nothing(turn: &mut Turn<'_>, cause: Cause) {
     turn.exchange.facts.status = Some(400);
     turn.exchange.facts.termination = Termination { cause, phase: Doing::Request, ..Termination::default() };
     turn.exchange.facts.ended = Some(turn.services.now);
-    note_concurrency(turn);
     log(turn);
 }
