@@ -5,7 +5,7 @@
 const FETCH_FAMILIES: &[&str] = &["ssl_", "sc_", "sc0_", "sc1_", "sc2_", "src_", "internal.", "table_"];
 
 const FETCHES: &str = "base32+src bc_err bc_err_str \
-    cpu_calls cpu_ns_avg cpu_ns_tot \
+    cpu_calls cpu_ns_avg cpu_ns_tot cur_server_timeout cur_tunnel_timeout \
     distcc_body distcc_param dst_conn dst_is_local fc_dst_is_local fc_err fc_err_str fc_fackets fc_lost \
     fc_pp_authority fc_pp_unique_id fc_rcvd_proxy fc_reordering fc_retrans fc_rtt fc_rttvar fc_sacked \
     fc_src_is_local fc_unacked fcgi.docroot fcgi.index http_auth http_auth_bearer http_auth_group \
