@@ -87,6 +87,17 @@ fn haproxy_and_epoxy_hand_over_to_each_other() {
     assert_nothing_lost(&reload_often(&[Program::Haproxy, Program::Epoxy, Program::Epoxy], Form::Exposed, &habits()));
 }
 
+/// `-st` cuts what is under way, and nothing else: every connection finds somebody.
+#[test]
+fn a_termination_refuses_no_connection() {
+    let _turn = turn();
+    let habits = [Habit { path: "/", requests: 5, pause: Duration::from_millis(10) }; 32];
+    let count = reload_often(&[Program::Epoxy], Form::Terminate, &habits);
+    eprintln!("{count:?}");
+    assert_eq!(count.failed_connects, 0, "{:?}", count.reasons);
+    assert!(count.failed_requests <= u64::from(RELOADS) * 32 && count.answered > 1000, "{count:?}");
+}
+
 /// The last resort: sockets beside the old ones. What waits in the old process's queues it serves.
 #[test]
 fn a_reload_beside_an_opaque_process_goes_on() {

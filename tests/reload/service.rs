@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub enum Form {
     Plain,
     /// `-x SOCKET -sf PID`.
     Exposed,
+    /// `-st PID`: the old process ends at once.
+    Terminate,
 }
 
 /// The configuration, its nodes and the process that serves at the moment.
@@ -128,12 +131,17 @@ backend slow
         let socket = self.dir.path().join("cli.sock").display().to_string();
         let args = match form {
             Form::Plain => vec!["-sf", &pid],
+            Form::Terminate => vec!["-st", &pid],
             Form::Exposed => vec!["-x", &socket, "-sf", &pid],
         };
         let new = self.beside(program, &args);
         let mut old = std::mem::replace(&mut self.current, new);
         let status = old.wait(PATIENCE);
         match std::mem::replace(&mut self.serving, program) {
+            _ if form == Form::Terminate => {
+                let signal = status.and_then(|status| status.signal());
+                assert_eq!(signal, Some(nix::libc::SIGTERM), "{}", old.stderr());
+            }
             // It crashes at times, which is for the figures to show.
             Program::Haproxy => assert!(status.is_some(), "{}", old.stderr()),
             _ => assert!(
