@@ -189,6 +189,12 @@ impl Sim {
         self.settle();
     }
 
+    /// A soft stop begins.
+    pub fn soft_stop(&mut self) {
+        self.core.soft_stop();
+        self.settle();
+    }
+
     /// Time passes, and what is due happens when it is due.
     pub fn pass(&mut self, ms: u64) {
         let until = Tick(self.now.tick().0 + ms);

@@ -5,6 +5,7 @@ mod codes;
 mod hostile;
 mod limits;
 mod random;
+mod soft_stop;
 mod stale;
 mod timeouts;
 mod tunnels;
