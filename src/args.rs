@@ -25,7 +25,14 @@ pub enum Command {
     /// `-dMhelp`: print [`memory_page`], exit 0.
     MemoryHelp,
     /// `-cc <condition>`: exit 0 if it is true, 1 if false, 2 if it cannot be evaluated.
-    Condition(String),
+    Condition {
+        /// The condition.
+        text: String,
+        /// `-q` stands beside it.
+        quiet: bool,
+        /// `-V` or `-d` stands beside it.
+        verbose: bool,
+    },
     /// Read the configuration, then check it or run it.
     Start(Box<Args>),
 }
@@ -103,6 +110,10 @@ pub struct Args {
     pub old_pids: Vec<i32>,
     /// `-x`: socket of the old process that sends its listening sockets.
     pub sockets_from: Option<PathBuf>,
+    /// `-x` was given again: the last one counts, and a warning says so.
+    pub sockets_from_twice: bool,
+    /// `-cc`: the condition to evaluate instead of a start.
+    pub condition: Option<String>,
     /// `-dM`: memory debugging.
     pub memory: MemoryDebug,
     /// `-dK`: classes of keywords to list once the configuration is read, as typed.
@@ -147,6 +158,9 @@ pub fn parse(argv: &[OsString]) -> Result<Command, Refusal> {
             return Ok(command);
         }
     }
+    if let Some(text) = args.condition {
+        return Ok(Command::Condition { text, quiet: args.quiet, verbose: args.verbose || args.debug });
+    }
     if args.files.is_empty() {
         return Err(Refusal::Usage);
     }
@@ -161,7 +175,7 @@ fn option(args: &mut Args, letter: u8, tail: &[u8], words: &mut Words) -> Result
         (b'v', _) => return Ok(Some(Command::Version)),
         (b'c', b"c") => {
             let condition = words.next().ok_or(Refusal::Usage)?;
-            return Ok(Some(Command::Condition(condition.to_string_lossy().into_owned())));
+            args.condition = Some(condition.to_string_lossy().into_owned());
         }
         (b'c', _) => args.check = true,
         (b'D', _) => args.daemon = true,
@@ -172,14 +186,14 @@ fn option(args: &mut Args, letter: u8, tail: &[u8], words: &mut Words) -> Result
         (b's', [how @ (b'f' | b't'), ..]) => {
             args.old_processes = if *how == b'f' { OldProcesses::Finish } else { OldProcesses::Terminate };
             while let Some(word) = words.next_value() {
-                args.old_pids.push(old_pid(word.as_bytes())?);
+                args.old_pids.push(old_pid(*how as char, word.as_bytes())?);
             }
         }
         (b'x', _) => match words.next() {
-            Some(path) => args.sockets_from = Some(path.into()),
+            Some(path) => args.sockets_from_twice = args.sockets_from.replace(path.into()).is_some(),
             None => return Err(Refusal::AlertAndUsage("Unix socket path expected with the -x flag\n".to_owned())),
         },
-        (b'-', _) => args.files.extend(words.drain().iter().map(PathBuf::from)),
+        (b'-', b"") => args.files.extend(words.drain().iter().map(PathBuf::from)),
         (b'C' | b'n' | b'N' | b'm' | b'L' | b'p' | b'f' | b'S', _) => {
             let missing = || Refusal::Alert(format!("-{} expects a value.", letter as char));
             value_option(args, letter, words.next().ok_or_else(missing)?);
@@ -229,14 +243,14 @@ fn debug_option(args: &mut Args, tail: &[u8]) -> Result<Option<Command>, Refusal
     Ok(None)
 }
 
-/// One word of a `-sf` list: a positive number with blanks around it at most.
-fn old_pid(word: &[u8]) -> Result<i32, Refusal> {
+/// One word of a list of `-sf` or `-st` (`how` is its second letter): a positive number with blanks around it at most.
+fn old_pid(how: char, word: &[u8]) -> Result<i32, Refusal> {
     let (number, rest) = c_integer(word);
     let rest = rest.trim_ascii_start();
     match i32::try_from(number) {
         _ if !rest.is_empty() && number != 0 || word.iter().any(u8::is_ascii_alphabetic) => {
             let rest = String::from_utf8_lossy(rest);
-            Err(Refusal::Alert(format!("-sf option: some bytes unconsumed in PID list {{{rest}}}")))
+            Err(Refusal::Alert(format!("-s{how} option: some bytes unconsumed in PID list {{{rest}}}")))
         }
         Ok(pid) if pid > 0 => Ok(pid),
         // Beyond what a pid can be: nobody has it, as HAProxy finds out by signalling it.

@@ -48,12 +48,30 @@ fn lines_that_end_at_once() {
     assert_eq!(run("-c -f x -vx"), Ok(Command::Version));
     assert_eq!(run("-vvv -f nope"), Ok(Command::BuildOptions));
     assert_eq!(run("-dMhelp"), Ok(Command::MemoryHelp));
-    assert_eq!(run("-cc version_atleast(2.4)"), Ok(Command::Condition("version_atleast(2.4)".to_owned())));
+    let condition = |quiet| Command::Condition { text: "version_atleast(2.4)".to_owned(), quiet, verbose: false };
+    assert_eq!(run("-cc version_atleast(2.4)"), Ok(condition(false)));
+    assert_eq!(run("-cc version_atleast(2.4) -q"), Ok(condition(true)));
 }
 
 #[test]
 fn lines_that_get_the_usage_page() {
-    for line in ["", "-c", "-h", "-z", "-W", "-s", "-sx", "-st", "-cc", "x.cfg", "-c x.cfg", "--", "-", "-sf 0 -f x"] {
+    for line in [
+        "",
+        "-c",
+        "-h",
+        "-z",
+        "-W",
+        "-s",
+        "-sx",
+        "-st",
+        "-cc",
+        "x.cfg",
+        "-c x.cfg",
+        "--",
+        "-",
+        "-sf 0 -f x",
+        "-f x --help",
+    ] {
         assert_eq!(run(line), Err(Refusal::Usage), "{line}");
     }
     let empty = ["epoxy", "-sf", "", "-f", "x"].map(OsString::from);
@@ -63,10 +81,12 @@ fn lines_that_get_the_usage_page() {
 
 #[test]
 fn lines_that_get_an_alert() {
-    let pids = |rest: &str| Err(Refusal::Alert(format!("-sf option: some bytes unconsumed in PID list {{{rest}}}")));
-    assert_eq!(run("-sf abc -f x"), pids("abc"));
-    assert_eq!(run("-sf 12ab -f x"), pids("ab"));
-    assert_eq!(run("-sf 12,34 -f x"), pids(",34"));
+    let pids = |how: &str, rest: &str| {
+        Err(Refusal::Alert(format!("{how} option: some bytes unconsumed in PID list {{{rest}}}")))
+    };
+    assert_eq!(run("-sf abc -f x"), pids("-sf", "abc"));
+    assert_eq!(run("-st 12ab -f x"), pids("-st", "ab"));
+    assert_eq!(run("-sf 12,34 -f x"), pids("-sf", ",34"));
     for line in ["-f", "-C", "-n", "-p", "-S", "-dMzz -f x", "-W -f x", "-Ws -f x", "-de -f x", "-dG -f x"] {
         assert!(matches!(run(line), Err(Refusal::Alert(_))), "{line}");
     }

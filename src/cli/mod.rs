@@ -100,7 +100,9 @@ impl Call<'_> {
 
     /// The server that `backend/server` names.
     pub fn server(&self, word: &str) -> Result<ServerId, Cow<'static, str>> {
-        let Some((backend, server)) = word.split_once('/') else { return Err("Require 'backend/server'.\n".into()) };
+        let Some((backend, server)) = word.split_once('/').filter(|(_, server)| !server.is_empty()) else {
+            return Err("Require 'backend/server'.\n".into());
+        };
         let id = find_backend(self.config(), backend).ok_or("No such backend.\n")?;
         let config = self.config();
         let found = config.servers_of(id).find(|(_, known)| is_named(server, &known.name, known.uuid));

@@ -128,8 +128,9 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let check = server.check.as_ref();
     let check_port = check.and_then(|check| check.port).unwrap_or(0);
     let check_address = check.and_then(|check| check.addr).map_or("-".to_owned(), |address| address.to_string());
+    // `addr` and `port` of a server hold for an agent as well, so HAProxy shows them twice.
     format!(
-        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} - 0\n",
+        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} {check_address} {check_port}\n",
         backend.uuid,
         backend.name,
         server.uuid,

@@ -153,7 +153,7 @@ fn uid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 fn gid(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     if is_set(scope.global().gid) {
-        return already(scope, "group/gid was already specified. Continuing.");
+        return already(scope, "group/gid already specified. Continuing.");
     }
     let id = numeric_id(scope, words, "group")?;
     put(&mut scope.global().gid, id)

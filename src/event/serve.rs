@@ -38,7 +38,7 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     )?;
     let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?), program);
     services.adopt_limits(&start.limits);
-    services.log.complain_to(|text| notice::alert(text));
+    services.log.complain_to(|text| notice::running(true, text));
     let mut core = Core::new(services);
     core.start_checks();
     let mut worker = Worker::new(poll, clock, core, start.signals);

@@ -36,6 +36,9 @@ pub fn invoke(argv: &[OsString]) -> Result<Invocation, ExitCode> {
         Err(refusal) => return Err(refuse(&refusal, argv)),
     };
     notice::set_modes(args.quiet, args.verbose || args.debug);
+    if args.sockets_from_twice {
+        notice::warning("-x option already set, overwriting the value");
+    }
     let alert = |text: String| {
         notice::alert(text);
         ExitCode::FAILURE
@@ -93,7 +96,10 @@ fn carry_out(command: &Command) -> ExitCode {
         Command::Version => write_out(&args::version_page()),
         Command::BuildOptions => write_out(&args::build_options_page()),
         Command::MemoryHelp => write_out(&args::memory_page()),
-        Command::Condition(text) => return evaluate(text),
+        Command::Condition { text, quiet, verbose } => {
+            notice::set_modes(*quiet, *verbose);
+            return evaluate(text);
+        }
         Command::Start(_) => {}
     }
     ExitCode::SUCCESS

@@ -101,6 +101,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
 fn established(turn: &mut Turn<'_>) -> Step {
     turn.exchange.phase_deadline = Tick::NEVER;
     turn.exchange.facts.connected = Some(turn.services.now);
+    if turn.frontend().log.format.shows_upstream_source() {
+        let connection = turn.exchange.upstream.map(|key| &turn.services.upstreams.get(key).connection);
+        turn.exchange.facts.upstream_local = connection.and_then(|connection| connection.stream.local_address());
+    }
     if !turn.is_http() {
         super::tunnel::begin(turn);
         super::finish::log_at(turn, crate::log::format::Moment::Answer);

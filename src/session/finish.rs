@@ -121,11 +121,21 @@ fn log(turn: &mut Turn<'_>) {
     if std::mem::replace(&mut turn.exchange.logged, true) || turn.frontend().log.targets.is_empty() {
         return;
     }
+    let settings = &turn.frontend().log;
+    // The default format tells of requests, and HAProxy writes nothing of one that never was.
+    if turn.exchange.facts.bad_request && settings.format.is_default() {
+        return;
+    }
+    // Errors, too, show that more may follow.
+    let logged_early = settings.logasap;
     note_concurrency(turn);
     capture::fill(turn);
-    // Errors, too, show that more may follow.
-    turn.exchange.facts.logged_early = turn.frontend().log.logasap;
+    let lines = turn.services.counters.frontend(turn.session.frontend);
+    turn.exchange.facts.log_counter = lines.get(Count::LogLines);
+    lines.add(Count::LogLines, 1);
+    turn.exchange.facts.logged_early = logged_early;
     turn.services.log_exchange(turn.session, turn.exchange);
+    turn.exchange.facts.logged_early = false;
 }
 
 /// A connection that ended without a request: closed, reset or timed out by the client.

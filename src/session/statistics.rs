@@ -45,10 +45,10 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     let response = &mut turn.exchange.response;
     response.clear();
     response.start_response(Version::Http11, 200, reason(200).as_bytes());
-    response.add(b"Cache-Control", b"no-cache");
-    response.add(b"Content-Type", kind);
+    response.add(b"cache-control", b"no-cache");
+    response.add(b"content-type", kind);
     if let Some(refresh) = page.refresh.filter(|_| !wish.no_refresh) {
-        response.add(b"Refresh", (refresh.0 / 1000).to_string().as_bytes());
+        response.add(b"refresh", (refresh.0 / 1000).to_string().as_bytes());
     }
     Some(reply::chunked(turn, &body))
 }
@@ -98,8 +98,8 @@ fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
     let refused_bytes = response.counted_bytes() + refused.len() as u64;
     response.clear();
     let body = status::answer(401, response).unwrap_or_default();
-    response.remove(b"WWW-Authenticate");
-    response.add(b"WWW-Authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
+    response.remove(b"www-authenticate");
+    response.add(b"www-authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
     let step = reply::message(turn, body);
     turn.exchange.facts.bytes_out += refused_bytes;
     turn.exchange.facts.status = Some(400);
@@ -112,10 +112,10 @@ fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
     response.start_response(Version::Http11, 303, reason(303).as_bytes());
-    response.add(b"Cache-Control", b"no-cache");
-    response.add(b"Content-Type", b"text/plain");
-    response.add(b"Content-Length", b"0");
-    response.add(b"Location", &[&page.uri, &b";st=DENY"[..]].concat());
+    response.add(b"cache-control", b"no-cache");
+    response.add(b"content-type", b"text/plain");
+    response.add(b"content-length", b"0");
+    response.add(b"location", &[&page.uri, &b";st=DENY"[..]].concat());
     reply::message(turn, b"")
 }
 

@@ -52,6 +52,8 @@ pub enum Count {
     HttpOther,
     /// Wall-clock second of the last session; 0 when there was none.
     LastSession,
+    /// Log lines of a frontend (%lc).
+    LogLines,
     /// Sliding sums over the last 1,024 samples (divide by that for the average), milliseconds.
     QueueTimeSum,
     ConnectTimeSum,
@@ -110,6 +112,7 @@ const COUNTED: &[Count] = &[
     Count::Chosen,
     Count::CheckFailures,
     Count::CheckDowns,
+    Count::LastSession,
     Count::ClientAborts,
     Count::ServerAborts,
     Count::Intercepted,
@@ -194,7 +197,10 @@ impl Counters {
         for object in 0..listeners.max(objects) {
             let row = self.row(object);
             let columns = if all { COUNTED } else { &[][..] };
-            columns.iter().chain(MAXIMA).for_each(|&column| row.clear(column));
+            // HAProxy counts how often a backend was without servers beside what it clears.
+            let backend = (1 + self.frontends..1 + self.frontends + self.backends).contains(&object);
+            let cleared = columns.iter().chain(MAXIMA).filter(|&&column| !(backend && column == Count::CheckDowns));
+            cleared.for_each(|&column| row.clear(column));
         }
     }
 

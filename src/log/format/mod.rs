@@ -62,6 +62,7 @@ pub enum Moment {
 pub struct Format {
     nodes: Box<[Node]>,
     moment: Moment,
+    upstream_source: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +111,16 @@ impl Format {
     pub fn moment(&self) -> Moment {
         self.moment
     }
+
+    /// True for the format of a proxy that sets none.
+    pub fn is_default(&self) -> bool {
+        matches!(self.nodes.first(), Some(Node::Var(Var::ConnectFrom, _)))
+    }
+
+    /// True if the line names the proxy's own address towards the server, which costs a system call to learn.
+    pub fn shows_upstream_source(&self) -> bool {
+        self.upstream_source
+    }
 }
 
 /// The format of a proxy that sets none: `Connect from 10.0.1.2:33312 to 10.0.3.31:8012 (www/HTTP)`
@@ -132,6 +143,7 @@ impl Default for Format {
                 text(")"),
             ]),
             moment: Moment::Request,
+            upstream_source: false,
         }
     }
 }

@@ -23,7 +23,9 @@ pub(super) fn parse(text: &str, purpose: Purpose, mode: Mode, scope: &mut Scope)
         }
     }
     parser.flush();
-    Ok(Format { nodes: parser.nodes.into(), moment: parser.moment })
+    let local = |node: &Node| matches!(node, Node::Var(Var::UpstreamSourceIp | Var::UpstreamSourcePort, _));
+    let upstream_source = parser.nodes.iter().any(local);
+    Ok(Format { nodes: parser.nodes.into(), moment: parser.moment, upstream_source })
 }
 
 struct Parser<'a> {
