@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
-use crate::proxy::{Backend, BackendId, ConnectionMode, ServerId};
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, ServerId};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -130,13 +130,13 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     }
     turn.exchange.retries_left -= 1;
     turn.exchange.facts.retries += 1;
-    let redispatch = may_redispatch(turn, backend);
-    let column = if redispatch { Count::Redispatches } else { Count::Retries };
+    let next = next_attempt(turn, backend);
+    let column = if next == Attempt::Elsewhere { Count::Redispatches } else { Count::Retries };
     turn.services.counters.server(server).add(column, 1);
     turn.services.counters.backend(backend).add(column, 1);
-    if redispatch {
+    if next != Attempt::Same {
         turn.release_server();
-        turn.exchange.avoid = Some(server);
+        turn.exchange.avoid = (next == Attempt::Elsewhere).then_some(server);
         return Step::Go(Phase::Pick);
     }
     if cause == Cause::ServerTimeout {
@@ -148,14 +148,35 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     Step::Go(Phase::TurnAround { until })
 }
 
-/// Whether the retry just counted may go to another server.
-fn may_redispatch(turn: &Turn<'_>, backend: BackendId) -> bool {
+/// Where the retry just counted goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// To the same server, after a pause.
+    Same,
+    /// To whom the algorithm names at once, the same server if its choice has a meaning.
+    Again,
+    /// To another server, at once.
+    Elsewhere,
+}
+
+/// What `option redispatch` makes of the retry. Where the algorithm has no preference and several active
+/// servers are usable, HAProxy never waits for one that failed: every retry goes elsewhere.
+fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
+    let settings = &turn.services.config[backend];
+    let (active, backup) = turn.services.balancers[backend.0 as usize].usable_counts();
     let left = turn.exchange.retries_left;
-    match turn.services.config[backend].redispatch {
-        Redispatch::Never => false,
+    let due = match settings.redispatch {
+        Redispatch::Never => return Attempt::Same,
         Redispatch::Last => left == 0,
         Redispatch::Every(n) => n > 0 && turn.exchange.facts.retries.is_multiple_of(n),
         Redispatch::BeforeLast(n) => left + 1 == n,
+    };
+    match settings.algorithm {
+        Algorithm::Source if due && active > 1 => Attempt::Again,
+        Algorithm::Source => Attempt::Same,
+        _ if active > 1 => Attempt::Elsewhere,
+        _ if due && active == 0 && backup > 1 && settings.all_backups => Attempt::Elsewhere,
+        _ => Attempt::Same,
     }
 }
 
