@@ -47,10 +47,11 @@ fn read_signals() -> Vec<Signal> {
 }
 
 /// Makes signals wait from now on, before there is a [`Signals`] to read them: none that arrives during the
-/// start may end the process or be lost. SIGPIPE and SIGUSR2 are ignored.
+/// start may end the process or be lost. SIGPIPE, SIGUSR2 and SIGALRM are ignored.
 pub fn hold() -> io::Result<()> {
     signal::ignore(Signal::SIGPIPE)?;
     signal::ignore(Signal::SIGUSR2)?;
+    signal::ignore(Signal::SIGALRM)?;
     let read = read_signals();
     signal::block(&read)?;
     read.into_iter().try_for_each(signal::restore)
@@ -108,7 +109,7 @@ mod tests {
         let code = in_child(|| {
             signal::ignore(Signal::SIGUSR1).expect("a parent that ignores it");
             hold().expect("hold");
-            for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGTTOU] {
+            for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGPIPE, Signal::SIGTTOU] {
                 raise(signal).expect("raise");
             }
             let signals = Signals::open().expect("open");
