@@ -140,6 +140,7 @@ impl Services {
     /// Takes over what the start found out about descriptors.
     pub fn adopt_limits(&mut self, limits: &crate::process::Limits) {
         self.maxconn = limits.maxconn;
+        self.upstreams.limit_to(limits.maxsock);
         self.limits_at_start = Some(*limits);
         let tune = &self.config.global.tune;
         self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));

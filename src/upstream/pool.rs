@@ -96,13 +96,21 @@ pub struct Upstreams {
     shares: Vec<Share>,
     generation: u32,
     next_purge: Tick,
+    /// While the process has this many connections, clients' included, none is kept idle.
+    connections_high: u64,
 }
 
 impl Upstreams {
     /// None yet, for so many servers.
     pub fn new(servers: usize) -> Upstreams {
         let shares = std::iter::repeat_with(Share::default).take(servers).collect();
-        Upstreams { slab: Slab::new(), shares, generation: 0, next_purge: Tick::NEVER }
+        Upstreams { slab: Slab::new(), shares, generation: 0, next_purge: Tick::NEVER, connections_high: u64::MAX }
+    }
+
+    /// Keeps no idle connection while more than a quarter of `descriptors` are in use: the figure of
+    /// `tune.pool-high-fd-ratio` (manual 3.2). A burst must not leave clients without descriptors.
+    pub fn limit_to(&mut self, descriptors: u64) {
+        self.connections_high = (descriptors / 4).max(1);
     }
 
     /// Connections open or being made.
@@ -190,6 +198,7 @@ impl Upstreams {
     /// need (`pool-low-conn` more, `pool-max-conn` at most), or when the peer has ended it or has sent
     /// something that nobody asked for.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
+        let scarce = self.slab.len() as u64 + counters.process().get(Count::SessionsCurrent) > self.connections_high;
         let upstream = &mut self.slab[key];
         let reusable = upstream.connection.is_reusable(buffers);
         let settings = &config[upstream.server];
@@ -198,7 +207,7 @@ impl Upstreams {
         let needed = used + idle < used.max(share.needed) + settings.pool_low_conn as usize;
         let allowed =
             settings.pool_purge_delay > Millis(0) && settings.pool_max_conn.is_none_or(|max| idle < max as usize);
-        if !reusable || !needed || !allowed {
+        if scarce || !reusable || !needed || !allowed {
             return self.close(key, counters, buffers);
         }
         share.used = used;
