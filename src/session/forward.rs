@@ -111,9 +111,10 @@ impl Forward<'_> {
     fn pass(&mut self, moved: &mut Moved) -> Result<(), Trouble> {
         while !self.flow.decoder.is_done() && !self.from.received().is_empty() && self.held() == 0 {
             let room = self.to.output.as_ref().map_or(self.buffers.size(), |output| output.room());
-            // Two octets are kept for a line end that the scan may want to insert.
-            let room = room.saturating_sub(2);
             let input = self.from.received();
+            // Between chunks, two octets are kept for a line end that the scan may want to insert.
+            let is_plain = self.flow.decoder.run_remaining() >= input.len() as u64;
+            let room = if is_plain { room } else { room.saturating_sub(2) };
             let input = &input[..input.len().min(room)];
             if input.is_empty() {
                 break;

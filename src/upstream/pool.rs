@@ -230,6 +230,11 @@ impl Upstreams {
         }
         let mut upstream = self.slab.remove(key);
         upstream.connection.release(buffers);
+        if !upstream.connection.ended {
+            // We are the first to close: an ordinary close would leave a TIME_WAIT behind, and with many of
+            // them the local ports towards this server run out.
+            upstream.connection.stream.reset_on_close();
+        }
     }
 
     /// Closes all idle connections of a server (it went down, or the worker stops).
