@@ -98,7 +98,7 @@ fn bind(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err("'bind' expects {<path>|[addr1]:port1[-end1]}{,[addr]:port[-end]}... as arguments.".into());
     };
     scope.point_at(addresses);
-    let mut draft = new_bind(scope.at.clone(), &addresses.text, "'bind'")?;
+    let mut draft = new_bind(scope.at.clone(), &scope.draft.env.expand(&addresses.text), "'bind'")?;
     let kind = scope.proxy().kind.keyword();
     let place = format!("'bind {}' in section '{kind}'", addresses.text);
     parameters(scope, &mut draft, &words[2..], |separator, text| format!("{place}{separator}{text}"))?;
@@ -117,7 +117,7 @@ fn bind(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 pub fn section_addresses(scope: &mut Scope<'_>, addresses: &Word) -> Result<(), String> {
     scope.point_at(addresses);
     let keyword = format!("'{}'", scope.proxy().kind.keyword());
-    let draft = new_bind(scope.at.clone(), &addresses.text, &keyword)?;
+    let draft = new_bind(scope.at.clone(), &scope.draft.env.expand(&addresses.text), &keyword)?;
     scope.proxy().binds.push(draft);
     Ok(())
 }
@@ -129,7 +129,8 @@ fn stats_socket(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     scope.point_at(addresses);
     // HAProxy names the place twice here.
     let keyword = format!("parsing [{}] : 'stats socket'", scope.at);
-    let mut draft = new_bind(scope.at.clone(), &addresses.text, &keyword).map_err(|text| text + "\n")?;
+    let mut draft =
+        new_bind(scope.at.clone(), &scope.draft.env.expand(&addresses.text), &keyword).map_err(|text| text + "\n")?;
     parameters(scope, &mut draft, &words[3..], |separator, text| {
         let text = text.replace("; did you mean", ". Did you mean");
         if separator == " : " { format!("'stats socket' : '{text}'") } else { format!("'stats socket' : {text}") }

@@ -23,7 +23,11 @@ const ANY: Sections = Sections::all();
 
 fn log(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let global = scope.sections() == Sections::GLOBAL;
-    let args: Vec<&str> = words[1..].iter().map(|word| word.text.as_str()).collect();
+    let mut args: Vec<&str> = words[1..].iter().map(|word| word.text.as_str()).collect();
+    let address = args.first().map(|text| scope.draft.env.expand(text)).unwrap_or_default();
+    if let Some(first) = args.first_mut() {
+        *first = &address;
+    }
     let line = crate::log::line::parse(&args, scope.prefix == Prefix::No, global)?;
     let lines = if global { &mut scope.draft.global_extra.logs } else { &mut scope.settings().logs };
     match line {

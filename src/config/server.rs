@@ -147,6 +147,7 @@ fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     let place = format!("'server {}/{name}' : ", scope.proxy().name);
     scope.point_at(&words[2]);
+    let text = &scope.draft.env.expand(text);
     let parsed = address::parse(text, address::SERVER).map_err(|e| format!("{place}{e}"))?;
     let mut draft = scope.settings().default_server.clone();
     draft.name = name.to_owned();

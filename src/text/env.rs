@@ -47,6 +47,23 @@ impl Env {
         self.variables.retain(|name, _| names.contains(&&name[..]));
     }
 
+    /// Replaces `$NAME` and `${NAME}` in an address, where they count outside of quotes, too (manual 11); a
+    /// variable that is not set leaves nothing.
+    pub fn expand(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let (name, behind) = variable(after);
+            if let Some(value) = self.get(name.as_bytes()) {
+                out.push_str(&String::from_utf8_lossy(&value));
+            }
+            rest = behind;
+        }
+        out.push_str(rest);
+        out
+    }
+
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
@@ -59,5 +76,29 @@ impl Env {
             .iter()
             .filter(|(name, _)| name.first() != Some(&b'.'))
             .map(|(name, value)| (&name[..], &value[..]))
+    }
+}
+
+/// The name behind a `$`, with or without braces, and what follows it.
+fn variable(text: &str) -> (&str, &str) {
+    let braced = text.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+    braced.unwrap_or_else(|| {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        text.split_at(end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_variables_without_quotes() {
+        let mut env = Env::empty();
+        env.set("PORT", b"8080");
+        assert_eq!(env.expand("fd@${PORT}"), "fd@8080");
+        assert_eq!(env.expand(":$PORT,[::]:${PORT}"), ":8080,[::]:8080");
+        assert_eq!(env.expand("a${NONE}b"), "ab");
+        assert_eq!(env.expand("127.0.0.1:80"), "127.0.0.1:80");
     }
 }
