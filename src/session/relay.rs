@@ -102,20 +102,20 @@ fn upload(turn: &mut Turn<'_>) -> Result<Moved, Step> {
 
 /// The response's direction.
 fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
-    let mut received = 0;
+    let (mut received, mut sent) = (0, 0);
     while !turn.exchange.answered {
         if turn.session.client.pending() > 0 {
             // An interim answer goes out before the next one is looked at: a server may send any number.
-            turn.session.client.flush(&mut turn.services.buffers);
-            if turn.session.client.pending() > 0 || turn.services.budget == 0 {
-                return Ok(Moved { received, ..Moved::default() });
-            }
+            sent += turn.session.client.flush(&mut turn.services.buffers) as u64;
+        }
+        if turn.session.client.pending() > 0 || turn.services.budget == 0 {
+            return Ok(Moved { sent, received, ..Moved::default() });
         }
         match answer::receive(turn)? {
             answer::Progress::Interim => {}
             answer::Progress::Head => received += 1,
             answer::Progress::Nothing => {
-                let sent = turn.session.client.flush(&mut turn.services.buffers) as u64;
+                sent += turn.session.client.flush(&mut turn.services.buffers) as u64;
                 return Ok(Moved { sent, received, ..Moved::default() });
             }
         }

@@ -52,6 +52,8 @@ pub struct Sim {
     ends: Vec<FarEnd>,
     log_pipe: io::PipeReader,
     lines: Vec<String>,
+    /// How often a session stopped for the sake of others.
+    pub pauses: usize,
 }
 
 impl Sim {
@@ -88,7 +90,7 @@ impl Sim {
         let net = SimNet::default();
         let services = Services::new(config, Counters::private(config), now, Net::Sim(net.clone()), "epoxy");
         let core = Core::new(services);
-        Sim { core, net, now, ends: Vec::new(), log_pipe, lines: Vec::new() }
+        Sim { core, net, now, ends: Vec::new(), log_pipe, lines: Vec::new(), pauses: 0 }
     }
 
     // What happens.
@@ -318,6 +320,7 @@ impl Sim {
                 continue;
             }
             let again = self.core.run_again();
+            self.pauses += usize::from(again);
             if !self.move_bytes() && !again && self.net.events.borrow().is_empty() {
                 return self.read_log();
             }

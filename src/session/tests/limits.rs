@@ -132,6 +132,19 @@ fn any_number_of_interim_answers_costs_no_memory() {
 }
 
 #[test]
+fn interim_answers_that_nobody_sees_take_turns_too() {
+    let mut sim = Sim::simple("");
+    sim.capacity(4 << 20);
+    let client = sim.client_sends("GET / HTTP/1.0\r\n\r\n");
+    let server = sim.server();
+    // A client of HTTP/1.0 gets none of them, so none of them waits for it.
+    sim.send(server, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".repeat(20_000));
+    assert!(sim.pauses > 0, "others have their turn in between");
+    sim.send(server, OK);
+    assert!(sim.got(client).ends_with("ok"));
+}
+
+#[test]
 fn a_server_that_leaves_after_an_early_answer_ends_the_exchange() {
     let mut sim = Sim::simple("timeout server 60s\n timeout client 60s");
     let client = sim.client_sends("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\nabc");
