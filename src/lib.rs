@@ -78,7 +78,7 @@ fn start(invocation: &Invocation) -> ExitCode {
     }
     // The configuration lives as long as the process: everything refers to it.
     let config: &'static proxy::Config = Box::leak(Box::new(config));
-    let counters = match shared_counters(config) {
+    let counters = match shared_counters(config, args.memory_max_mb) {
         Ok(counters) => counters,
         Err(reason) => {
             notice::alert(format!("[{}.main()] Cannot map shared memory: {reason}.", invocation.program));
@@ -101,11 +101,12 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
     }
 }
 
-/// Maps the counters of all workers before any of them is forked.
-fn shared_counters(config: &proxy::Config) -> Result<stats::Counters, String> {
+/// Maps what all workers share before any of them is forked.
+fn shared_counters(config: &proxy::Config, memory_max_mb: u32) -> Result<stats::Counters, String> {
     const WORKERS: usize = 1;
-    let words = stats::Counters::words_needed(config, WORKERS);
-    let mut arena = shm::Arena::with_capacity(words * size_of::<u64>()).map_err(|error| notice::reason(&error))?;
-    let row = arena.row(words).map_err(|_| "not enough of it".to_owned())?;
-    Ok(stats::Counters::new(config, row, WORKERS, 0))
+    let full = |shm::Full| "no shared memory left".to_owned();
+    let cap_bytes = (memory_max_mb > 0).then_some((memory_max_mb as usize) << 20);
+    let segment = stats::segment::create(config, WORKERS, cap_bytes)?;
+    let slot = segment.slots().take(segment.begin_generation(), 1).ok_or(shm::Full).map_err(full)?;
+    stats::Counters::new(config, segment, slot, vec![slot]).map_err(full)
 }

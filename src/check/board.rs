@@ -4,11 +4,10 @@
 use super::health::Health;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Operation, ServerState};
-use crate::shm::Board;
+use crate::shm::{Board, NUMBERS_MAX};
 use crate::time::Millis;
 
-/// Numbers that a server's board needs.
-pub const NUMBERS: usize = Number::End as usize;
+const _: () = assert!(Number::End as usize <= NUMBERS_MAX);
 
 #[repr(usize)]
 enum Number {
@@ -36,7 +35,7 @@ pub struct ServerBoard {
 }
 
 impl ServerBoard {
-    /// A view of a board with [`NUMBERS`] numbers.
+    /// A server's view of the board on its shared words.
     pub fn new(board: Board) -> ServerBoard {
         ServerBoard { board }
     }
@@ -96,12 +95,13 @@ impl ServerBoard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shm::Arena;
+    use crate::shm::Segment;
 
     #[test]
     fn what_is_published_is_read() {
-        let board = Arena::with_capacity(4096).unwrap().board(NUMBERS).unwrap();
-        let board = ServerBoard::new(board);
+        let segment = Segment::private(1, 1).expect("segment");
+        let found = segment.directory(segment.begin_generation()).object("server", b"b/s").expect("room");
+        let board = ServerBoard::new(Board::new(segment.shared(found.object)));
         let mut state = ServerState::new(Some((2, 3)), 7, false, 1_000);
         let before = board.generation();
         let info = "Connection refused".to_string();

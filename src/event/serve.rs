@@ -11,6 +11,7 @@ use crate::notice;
 use crate::process::{ListenOwner, WorkerStart};
 use crate::proxy::{Config, FrontendId};
 use crate::session::Services;
+use crate::shm::SlotState;
 use crate::stats::Counters;
 use crate::token::{Kind, Token};
 use crate::transport::Net;
@@ -28,7 +29,9 @@ pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart, pr
 
 fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, program: &str) -> std::io::Result<Worker> {
     let poll = Poll::new()?;
-    let clock = Clock::new();
+    let clock = Clock;
+    let (segment, slot) = (counters.segment(), counters.slot());
+    segment.settle(slot, clock.now());
     let registry = poll.registry().try_clone()?;
     let signals = Token::new(Kind::Worker, 0, 0);
     registry.register(
@@ -52,5 +55,6 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
             ListenOwner::Cli(bind) => worker.cli.add(&registry, listener.socket, bind)?,
         }
     }
+    segment.set_state(slot, SlotState::Serving);
     Ok(worker)
 }

@@ -108,6 +108,7 @@ impl Worker {
     /// Stops listening and lets what is under way finish.
     fn soft_stop(&mut self) {
         let services = &self.core.services;
+        services.counters.segment().set_state(services.counters.slot(), crate::shm::SlotState::Finishing);
         let after = services.config.global.hard_stop_after;
         self.stop = Stop::Soft(after.map_or(Tick::NEVER, |after| services.now.tick() + after));
         self.listeners.drain(&mut self.core);

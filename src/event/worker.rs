@@ -2,10 +2,11 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::{Events, Poll};
+use nix::time::{ClockId, clock_gettime};
 
 use super::accept::Listeners;
 use super::core::{Core, Readiness};
@@ -19,27 +20,17 @@ use crate::token::{Kind, Token};
 const EVENTS_MAX: usize = 256;
 
 /// The clocks of a worker: read once a turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    origin: Instant,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock;
 
 impl Clock {
-    /// A clock whose monotonic origin lies before `now`, so that no tick is zero.
-    pub fn new() -> Clock {
-        Clock { origin: Instant::now() - Duration::from_secs(1) }
-    }
-
-    /// Reads both clocks.
-    pub fn now(&self) -> Now {
+    /// Reads both clocks. The monotonic one counts from the start of the machine, so that the readings of
+    /// all processes can be compared.
+    pub fn now(self) -> Now {
+        // It cannot fail for this clock (clock_gettime(2)).
+        let mono = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_us: self.origin.elapsed().as_micros() as u64, wall_us: wall.as_micros() as u64 }
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Clock {
-        Clock::new()
+        Now { mono_us: mono.as_micros() as u64, wall_us: wall.as_micros() as u64 }
     }
 }
 

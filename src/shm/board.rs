@@ -1,9 +1,15 @@
-//! A board: numbers and a short text that one writer publishes and any worker reads (a server's state).
+//! A board: numbers and a short text that one writer at a time publishes and any worker reads (a server's
+//! state). It is a view of an object's shared words.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use super::SHARED_WORDS;
+
 /// Octets of text a board holds.
 pub const TEXT_BYTES_MAX: usize = 64;
+
+/// Numbers a board holds.
+pub const NUMBERS_MAX: usize = SHARED_WORDS - NUMBERS;
 
 const TEXT_WORDS: usize = TEXT_BYTES_MAX / size_of::<u64>();
 /// Words before the numbers: generation, sequence and length of the text, then the text.
@@ -25,12 +31,9 @@ pub struct Board {
 }
 
 impl Board {
-    pub(super) fn words_needed(numbers: usize) -> usize {
-        numbers.saturating_add(NUMBERS)
-    }
-
-    pub(super) fn new(words: &'static [AtomicU64], numbers: usize) -> Board {
-        debug_assert_eq!(words.len(), Self::words_needed(numbers));
+    /// The board on an object's shared words. Before anything was published all is zero.
+    pub fn new(words: &'static [AtomicU64]) -> Board {
+        debug_assert_eq!(words.len(), SHARED_WORDS);
         Board { words }
     }
 
@@ -99,16 +102,17 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Arena;
     use super::*;
 
-    fn board(numbers: usize) -> Board {
-        Arena::with_capacity(4096).expect("arena").board(numbers).expect("room")
+    fn board() -> Board {
+        let segment = super::super::Segment::private(1, 1).expect("segment");
+        let found = segment.directory(segment.begin_generation()).object("server", b"b/s");
+        Board::new(segment.shared(found.expect("room").object))
     }
 
     #[test]
     fn numbers_and_text_are_published() {
-        let board = board(2);
+        let board = board();
         let before = board.generation();
         board.set(1, 77);
         board.write_text(b"L7OK");
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn readers_never_see_a_torn_text() {
-        let board = board(1);
+        let board = board();
         board.write_text(&[b'a'; 64]);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_died_half_way_is_survived() {
-        let board = board(1);
+        let board = board();
         board.words[SEQUENCE].store(5, Ordering::Relaxed);
         assert_eq!(board.read_text(), None);
         board.write_text(b"next");

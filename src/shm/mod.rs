@@ -1,16 +1,36 @@
-//! What workers share: one arena of memory, mapped before the first fork.
+//! What workers share: one segment of memory, mapped before the first fork and handed on over reloads.
 //!
-//! The arena hands out rows of atomic words that live as long as the process. On them stand the counters
-//! of `stats` (a row per worker, written by its owner only) and the boards (one writer, any reader).
+//! A segment knows objects (a frontend, a backend, a server, a listening address) by their names, and slots,
+//! one a worker. Each object has one block of words that all workers see (a [`Board`], say) and a row a slot
+//! that only the slot's worker writes (the counters of `stats`).
 
-mod arena;
 mod board;
+mod directory;
+mod lock;
+mod segment;
+mod slots;
 
-pub use arena::{Arena, ArenaFull};
-pub use board::{Board, TEXT_BYTES_MAX};
+pub use board::{Board, NUMBERS_MAX, TEXT_BYTES_MAX};
+pub use directory::{Directory, Found, Full, fnv};
+pub use lock::{Guard, Lock};
+pub use segment::{Mismatch, Object, Segment};
+pub use slots::{Generation, Slot, SlotState, SlotWord, Slots, WAITS_ACCEPT};
+
+use std::sync::atomic::AtomicU64;
 
 /// Octets of a cache line: rows start on one, so that no two writers share it.
 pub const CACHE_LINE_BYTES: usize = 64;
 
 /// Words of a cache line.
 pub const CACHE_LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<u64>();
+
+/// Words of an object that all workers share.
+pub const SHARED_WORDS: usize = 64;
+
+/// Words of an object's row in each slot.
+pub const ROW_WORDS: usize = 64;
+
+/// A row: written by one worker only, read by any.
+pub type Cells = [AtomicU64; ROW_WORDS];
+
+const _: () = assert!(SHARED_WORDS % CACHE_LINE_WORDS == 0 && ROW_WORDS % CACHE_LINE_WORDS == 0);

@@ -2,13 +2,18 @@
 //! which they are shown.
 
 pub mod column;
+pub mod count;
 pub mod counters;
 pub mod errors;
 pub mod info;
 pub mod page;
 pub mod record;
+pub mod row;
+pub mod segment;
 pub mod snapshot;
 mod tips;
 pub mod view;
 
-pub use counters::{Count, Counters, Row};
+pub use count::Count;
+pub use counters::Counters;
+pub use row::Row;

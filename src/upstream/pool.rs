@@ -198,7 +198,7 @@ impl Upstreams {
     /// need (`pool-low-conn` more, `pool-max-conn` at most), or when the peer has ended it or has sent
     /// something that nobody asked for.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
-        let scarce = self.slab.len() as u64 + counters.process().get(Count::SessionsCurrent) > self.connections_high;
+        let scarce = self.slab.len() as u64 + counters.process().here(Count::SessionsCurrent) > self.connections_high;
         let upstream = &mut self.slab[key];
         let reusable = upstream.connection.is_reusable(buffers);
         let settings = &config[upstream.server];

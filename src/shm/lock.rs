@@ -1,0 +1,64 @@
+//! Locks between the processes of a segment, for what is changed rarely.
+//!
+//! They are record locks of the segment's file: the kernel gives one back when its owner dies, however that
+//! happens and whoever has the pid then. So what a lock guards must be in order after every single store.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::Segment;
+
+/// What is locked. Who needs both takes `State` first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Slots, and which object has which name.
+    Directory,
+    /// What is shared of servers, frontends and backends.
+    State,
+}
+
+/// Holds a lock until it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    file: Option<BorrowedFd<'static>>,
+    lock: Lock,
+}
+
+impl Segment {
+    /// Waits for a lock. No process may take one that it holds, nor close a copy of the segment's file
+    /// while it holds one: both would give it back early (fcntl(2), record locking).
+    pub fn lock(self, lock: Lock) -> Guard {
+        if let Some(file) = self.fd() {
+            let taken = set(file, lock, libc::F_WRLCK);
+            // ENOLCK: the kernel has no memory for it. To go on is better than to stop serving.
+            debug_assert!(taken.is_ok(), "{lock:?}: {taken:?}");
+        }
+        Guard { file: self.fd(), lock }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(file) = self.file {
+            let _ = set(file, self.lock, libc::F_UNLCK);
+        }
+    }
+}
+
+fn set(file: BorrowedFd<'_>, lock: Lock, kind: libc::c_int) -> Result<(), Errno> {
+    let range = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: lock as libc::off_t,
+        l_len: 1,
+        l_pid: 0,
+    };
+    loop {
+        match fcntl(file, FcntlArg::F_SETLKW(&range)) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}

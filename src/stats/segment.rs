@@ -1,0 +1,113 @@
+//! The segment of a configuration: how large it is made, and whether a found one will do.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::Counters;
+use crate::proxy::Config;
+use crate::shm::{Mismatch, Segment, Slot};
+
+/// Objects and slots that there are at least, so that later configurations find room.
+const OBJECTS_MIN: usize = 4096;
+const SLOTS_MIN: usize = 64;
+/// Times more than needed, likewise.
+const OBJECTS_SPARE: usize = 4;
+const SLOTS_SPARE: usize = 8;
+/// Share of a limit on the address space (`-m`) that the segment may take.
+const CAP_SHARE: usize = 4;
+
+/// Makes the segment for `config` with so many workers: a generous one, or a smaller one where the address
+/// space is limited (to `cap_bytes` from later on, if there is one).
+///
+/// # Errors
+/// The text says that there is not even room for what is needed; nothing is left behind.
+pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Result<Segment, String> {
+    let mut refused = None;
+    for (objects, slots) in sizes(Counters::objects_needed(config), workers) {
+        let bytes = Segment::bytes_needed(objects, slots);
+        if cap_bytes.is_some_and(|cap| bytes.is_none_or(|bytes| bytes > cap / CAP_SHARE)) {
+            continue;
+        }
+        match Segment::create(objects, slots, Counters::layout()) {
+            Ok(segment) => return Ok(segment),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.map_or_else(nothing_left, reason))
+}
+
+/// The segment of another process, if it can be that of `config`, too.
+///
+/// # Errors
+/// Why not; then [`create`] a new one.
+pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
+    Segment::attach(file, Counters::layout(), Counters::objects_needed(config))
+}
+
+/// Buries workers of all generations that died without anybody noticing, and frees their slots; gives those
+/// slots. The caller's own workers are not among them if it calls this between their ends and its `wait`.
+pub fn bury_departed(segment: Segment) -> Vec<Slot> {
+    let departed: Vec<Slot> = segment.slots().departed().collect();
+    for slot in &departed {
+        Counters::bury(segment, *slot);
+        segment.slots().free(*slot);
+    }
+    departed
+}
+
+/// Objects and slots to try, the most generous first.
+fn sizes(objects: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
+    let generous = (objects * OBJECTS_SPARE).next_power_of_two().max(OBJECTS_MIN);
+    let slots = (workers * SLOTS_SPARE).max(SLOTS_MIN);
+    // Old workers finish beside new ones: two slots a worker are the least.
+    let fewer = [slots, slots / 4, 2 * workers].into_iter().filter(move |slots| *slots >= 2 * workers);
+    let less = [generous / 2, generous / 4, objects].into_iter().filter(move |less| *less >= objects);
+    fewer.map(move |slots| (generous, slots)).chain(less.map(move |less| (less, 2 * workers)))
+}
+
+fn reason(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge => nothing_left(),
+        _ => crate::notice::reason(&error),
+    }
+}
+
+fn nothing_left() -> String {
+    "no shared memory left".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_segment_shrinks_to_what_is_needed() {
+        let sizes: Vec<_> = sizes(2000, 4).collect();
+        assert_eq!(sizes, [(8192, 64), (8192, 16), (8192, 8), (4096, 8), (2048, 8), (2000, 8)]);
+        let config = Config::default();
+        let size = |cap| create(&config, 1, cap).map(|segment| (segment.objects_max(), segment.slots_max()));
+        assert_eq!(size(None), Ok((4096, 64)));
+        assert_eq!(size(Some(100 << 20)), Ok((4096, 2)));
+        assert_eq!(size(Some(1 << 20)), Ok((1, 2)));
+        assert_eq!(size(Some(4000)), Err("no shared memory left".to_owned()));
+    }
+
+    #[test]
+    fn a_limited_address_space_is_no_crash() {
+        use nix::sys::resource::{Resource, setrlimit};
+        let limited = |bytes_left: u64| {
+            crate::sys::process::in_child(|| {
+                let statm = std::fs::read_to_string("/proc/self/statm").expect("proc");
+                let pages: u64 = statm.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number");
+                let limit = pages * 4096 + bytes_left;
+                setrlimit(Resource::RLIMIT_AS, limit, limit).expect("limit");
+                match create(&Config::default(), 1, None) {
+                    Ok(segment) => segment.slots_max() as u8,
+                    Err(text) => u8::from(text != "no shared memory left"),
+                }
+            })
+        };
+        assert_eq!(limited(40 << 20), 16);
+        assert_eq!(limited(0), 0);
+    }
+}
