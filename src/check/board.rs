@@ -4,7 +4,7 @@
 use super::health::Health;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Operation, ServerState};
-use crate::shm::{Board, NUMBERS_MAX};
+use crate::shm::{Board, NUMBERS_MAX, Page};
 use crate::time::Millis;
 
 const _: () = assert!(Number::End as usize <= NUMBERS_MAX);
@@ -55,40 +55,44 @@ impl ServerBoard {
             (Number::ChangedAt, state.changed_at),
             (Number::Downtime, state.downtime),
         ];
-        for (number, value) in numbers {
-            self.board.set(number as usize, value);
-        }
-        self.board.write_text(state.last.info.as_bytes());
-        self.board.publish();
+        self.board.change(|page| {
+            for (number, value) in numbers {
+                page.set(number as usize, value);
+            }
+            page.set_text(state.last.info.as_bytes());
+        });
     }
 
-    /// What was published last. `health` gives the server's `rise` and `fall`. A text that its writer did
-    /// not finish is empty.
+    /// What was published last. `health` gives the server's `rise` and `fall`.
     pub fn read(&self, health: Health) -> ServerState {
-        let number = |number: Number| self.board.get(number as usize);
-        let flags = number(Number::Flags);
-        ServerState {
-            admin: Admin::from_bits_truncate(number(Number::Admin) as u8),
-            operation: Operation::from_number(number(Number::Operation) as u8),
-            health: health.at(number(Number::Health) as u32),
-            weight: number(Number::Weight) as u32,
-            last: Outcome {
-                status: Status::from_number(number(Number::Status) as u8),
-                code: number(Number::Code) as u16,
-                info: String::from_utf8_lossy(&self.board.read_text().unwrap_or_default()).into_owned(),
-                duration: Millis(number(Number::Duration)),
-            },
-            is_checked: flags & CHECKED != 0,
-            checks_enabled: flags & ENABLED != 0,
-            in_progress: flags & IN_PROGRESS != 0,
-            changed_at: number(Number::ChangedAt),
-            downtime: number(Number::Downtime),
-        }
+        self.board.read(|page| state_on(page, health))
     }
 
     /// Differs from an earlier one if something was published since.
     pub fn generation(&self) -> u64 {
         self.board.generation()
+    }
+}
+
+fn state_on(page: Page, health: Health) -> ServerState {
+    let number = |number: Number| page.get(number as usize);
+    let flags = number(Number::Flags);
+    ServerState {
+        admin: Admin::from_bits_truncate(number(Number::Admin) as u8),
+        operation: Operation::from_number(number(Number::Operation) as u8),
+        health: health.at(number(Number::Health) as u32),
+        weight: number(Number::Weight) as u32,
+        last: Outcome {
+            status: Status::from_number(number(Number::Status) as u8),
+            code: number(Number::Code) as u16,
+            info: String::from_utf8_lossy(&page.text()).into_owned(),
+            duration: Millis(number(Number::Duration)),
+        },
+        is_checked: flags & CHECKED != 0,
+        checks_enabled: flags & ENABLED != 0,
+        in_progress: flags & IN_PROGRESS != 0,
+        changed_at: number(Number::ChangedAt),
+        downtime: number(Number::Downtime),
     }
 }
 

@@ -1,32 +1,39 @@
 //! A board: numbers and a short text that one writer at a time publishes and any worker reads (a server's
 //! state). It is a view of an object's shared words.
+//!
+//! It has two pages. Readers look at one while the writer fills the other; then one store turns it over. So a
+//! writer that is killed in between has changed nothing, and no reader sees the half of a change.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
-use super::SHARED_WORDS;
+use super::{CACHE_LINE_WORDS, SHARED_WORDS};
 
 /// Octets of text a board holds.
 pub const TEXT_BYTES_MAX: usize = 64;
-
 /// Numbers a board holds.
-pub const NUMBERS_MAX: usize = SHARED_WORDS - NUMBERS;
+pub const NUMBERS_MAX: usize = PAGE_WORDS - NUMBERS;
+/// Words beside the pages, for what several workers change without a lock.
+pub const LOOSE_MAX: usize = CACHE_LINE_WORDS - 1;
 
-const TEXT_WORDS: usize = TEXT_BYTES_MAX / size_of::<u64>();
-/// Words before the numbers: generation, sequence and length of the text, then the text.
+/// The word of a board that counts what was published; its lowest bit says which page is up. The loose words
+/// follow it.
 const GENERATION: usize = 0;
-const SEQUENCE: usize = 1;
-const TEXT_LEN: usize = 2;
-const TEXT: usize = 3;
-const NUMBERS: usize = TEXT + TEXT_WORDS;
-/// Tries before a reader gives up on a text whose writer died half-way.
-const READ_TRIES: u32 = 1000;
+const PAGE_WORDS: usize = (SHARED_WORDS - CACHE_LINE_WORDS) / 2;
+/// Words of a page: the length of the text, the text, the numbers.
+const TEXT_LEN: usize = 0;
+const TEXT: usize = 1;
+const NUMBERS: usize = TEXT + TEXT_BYTES_MAX / size_of::<u64>();
 
 /// Numbers and a text in shared memory. A copy is a view of the same memory.
-///
-/// Numbers are single words: a reader sees the old or the new value of each. After changing any, the writer
-/// calls [`Board::publish`]; a reader that sees the generation change then sees all that was written before.
 #[derive(Clone, Copy, Debug)]
 pub struct Board {
+    words: &'static [AtomicU64],
+}
+
+/// One side of a board.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
     words: &'static [AtomicU64],
 }
 
@@ -37,66 +44,83 @@ impl Board {
         Board { words }
     }
 
-    /// Sets number `index`.
-    pub fn set(&self, index: usize, value: u64) {
-        self.words[NUMBERS + index].store(value, Ordering::Relaxed);
+    /// Publishes what `fill` writes on a page; what it leaves stays as it was. To be called under
+    /// [`super::Lock::State`].
+    pub fn change(&self, fill: impl FnOnce(Page)) {
+        let generation = self.words[GENERATION].load(Relaxed);
+        let (old, new) = (self.page(generation), self.page(generation.wrapping_add(1)));
+        // Who still reads this page sees by the generation that it is not up any more.
+        fence(Release);
+        for (to, from) in new.words.iter().zip(old.words) {
+            to.store(from.load(Relaxed), Relaxed);
+        }
+        fill(new);
+        self.words[GENERATION].store(generation.wrapping_add(1), Release);
+    }
+
+    /// What `read` makes of the page that is up, as it was at one moment.
+    pub fn read<T>(&self, read: impl Fn(Page) -> T) -> T {
+        loop {
+            let generation = self.words[GENERATION].load(Acquire);
+            let value = read(self.page(generation));
+            fence(Acquire);
+            // Nobody writes to a page that is up: it fails only if two changes were made meanwhile.
+            if self.words[GENERATION].load(Relaxed) == generation {
+                return value;
+            }
+            std::hint::spin_loop();
+        }
     }
 
     /// Number `index`.
     pub fn get(&self, index: usize) -> u64 {
-        self.words[NUMBERS + index].load(Ordering::Relaxed)
+        self.read(|page| page.get(index))
     }
 
-    /// Number `index` as an atomic, for those that several workers change (a connection count).
-    pub fn shared(&self, index: usize) -> &'static AtomicU64 {
-        &self.words[NUMBERS + index]
-    }
-
-    /// Makes everything written before visible to who sees the new generation.
-    pub fn publish(&self) {
-        self.words[GENERATION].fetch_add(1, Ordering::Release);
-    }
-
-    /// The generation: differs from an earlier one if something was published since.
+    /// Differs from an earlier value if something was published since; 0 before the first time.
     pub fn generation(&self) -> u64 {
-        self.words[GENERATION].load(Ordering::Acquire)
+        self.words[GENERATION].load(Acquire)
     }
 
-    /// Replaces the text; what is beyond [`TEXT_BYTES_MAX`] is cut. One writer at a time.
-    pub fn write_text(&self, text: &[u8]) {
-        let len = text.len().min(TEXT_BYTES_MAX);
-        let sequence = &self.words[SEQUENCE];
-        // Odd while the text changes. A writer that died half-way left it odd: its successor goes on from there.
-        let odd = sequence.load(Ordering::Relaxed) | 1;
-        sequence.store(odd, Ordering::Relaxed);
-        fence(Ordering::Release);
-        self.words[TEXT_LEN].store(len as u64, Ordering::Relaxed);
-        for (word, bytes) in self.words[TEXT..NUMBERS].iter().zip(text[..len].chunks(8)) {
-            let mut padded = [0; 8];
+    /// A word beside the pages, which any worker changes at any time.
+    pub fn loose(&self, index: usize) -> &'static AtomicU64 {
+        &self.words[GENERATION + 1..][..LOOSE_MAX][index]
+    }
+
+    fn page(&self, generation: u64) -> Page {
+        let at = CACHE_LINE_WORDS + (generation & 1) as usize * PAGE_WORDS;
+        Page { words: &self.words[at..at + PAGE_WORDS] }
+    }
+}
+
+impl Page {
+    /// Number `index`.
+    pub fn get(&self, index: usize) -> u64 {
+        self.words[NUMBERS + index].load(Relaxed)
+    }
+
+    /// Sets number `index`.
+    pub fn set(&self, index: usize, value: u64) {
+        self.words[NUMBERS + index].store(value, Relaxed);
+    }
+
+    /// The text.
+    pub fn text(&self) -> Vec<u8> {
+        let words = self.words[TEXT..NUMBERS].iter();
+        let mut text: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        text.truncate(self.words[TEXT_LEN].load(Relaxed) as usize);
+        text
+    }
+
+    /// Replaces the text; what is beyond [`TEXT_BYTES_MAX`] is cut.
+    pub fn set_text(&self, text: &[u8]) {
+        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
+        self.words[TEXT_LEN].store(text.len() as u64, Relaxed);
+        for (word, bytes) in self.words[TEXT..NUMBERS].iter().zip(text.chunks(size_of::<u64>())) {
+            let mut padded = [0; size_of::<u64>()];
             padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
+            word.store(u64::from_ne_bytes(padded), Relaxed);
         }
-        sequence.store(odd.wrapping_add(1), Ordering::Release);
-    }
-
-    /// The text as it was at one moment; `None` if its writer stopped half-way.
-    pub fn read_text(&self) -> Option<Vec<u8>> {
-        let sequence = &self.words[SEQUENCE];
-        for _ in 0..READ_TRIES {
-            let before = sequence.load(Ordering::Acquire);
-            if before & 1 == 0 {
-                let len = self.words[TEXT_LEN].load(Ordering::Relaxed) as usize;
-                let words = self.words[TEXT..NUMBERS].iter();
-                let mut text: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
-                fence(Ordering::Acquire);
-                if sequence.load(Ordering::Relaxed) == before {
-                    text.truncate(len);
-                    return Some(text);
-                }
-            }
-            std::hint::spin_loop();
-        }
-        None
     }
 }
 
@@ -113,44 +137,52 @@ mod tests {
     #[test]
     fn numbers_and_text_are_published() {
         let board = board();
-        let before = board.generation();
-        board.set(1, 77);
-        board.write_text(b"L7OK");
-        board.publish();
-        assert_ne!(board.generation(), before);
-        assert_eq!((board.get(0), board.get(1)), (0, 77));
-        assert_eq!(board.read_text().as_deref(), Some(&b"L7OK"[..]));
-        board.write_text(&[b'x'; 100]);
-        assert_eq!(board.read_text().map(|text| text.len()), Some(TEXT_BYTES_MAX));
-        board.write_text(b"");
-        assert_eq!(board.read_text().as_deref(), Some(&b""[..]));
+        assert_eq!((board.generation(), board.get(1), board.read(|page| page.text())), (0, 0, Vec::new()));
+        board.change(|page| {
+            page.set(1, 77);
+            page.set_text(b"L7OK");
+            assert_eq!(board.get(1), 0, "not yet");
+        });
+        assert_eq!((board.generation(), board.get(0), board.get(1)), (1, 0, 77));
+        assert_eq!(board.read(|page| page.text()), b"L7OK");
+        board.change(|page| page.set(NUMBERS_MAX - 1, 5));
+        assert_eq!((board.get(1), board.get(NUMBERS_MAX - 1)), (77, 5));
+        board.change(|page| page.set_text(&[b'x'; 100]));
+        assert_eq!(board.read(|page| page.text()), [b'x'; TEXT_BYTES_MAX]);
+        board.change(|page| page.set_text(b""));
+        assert_eq!(board.read(|page| page.text()), b"");
+        board.loose(LOOSE_MAX - 1).store(9, Relaxed);
+        assert_eq!((board.generation(), board.get(0)), (4, 0));
     }
 
     #[test]
-    fn readers_never_see_a_torn_text() {
+    fn readers_never_see_half_of_a_change() {
         let board = board();
-        board.write_text(&[b'a'; 64]);
+        let fill = |page: Page, value: u64| {
+            (0..NUMBERS_MAX).for_each(|index| page.set(index, value));
+            page.set_text(&[value as u8; TEXT_BYTES_MAX]);
+        };
+        board.change(|page| fill(page, 1));
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for turn in 0..20_000u32 {
-                    board.write_text(&[b'a' + (turn % 26) as u8; 64]);
-                }
-            });
+            scope.spawn(|| (0..20_000).for_each(|turn| board.change(|page| fill(page, turn % 200))));
             for _ in 0..20_000 {
-                if let Some(text) = board.read_text() {
-                    assert_eq!(text.len(), 64);
-                    assert!(text.iter().all(|byte| *byte == text[0]));
-                }
+                let (first, last, text) = board.read(|page| (page.get(0), page.get(NUMBERS_MAX - 1), page.text()));
+                assert_eq!((first, text), (last, vec![last as u8; TEXT_BYTES_MAX]));
             }
         });
     }
 
     #[test]
-    fn a_writer_that_died_half_way_is_survived() {
+    fn a_writer_that_dies_half_way_has_changed_nothing() {
         let board = board();
-        board.words[SEQUENCE].store(5, Ordering::Relaxed);
-        assert_eq!(board.read_text(), None);
-        board.write_text(b"next");
-        assert_eq!(board.read_text().as_deref(), Some(&b"next"[..]));
+        board.change(|page| page.set(0, 3));
+        let died = std::panic::catch_unwind(|| {
+            board.change(|page| {
+                page.set(0, 4);
+                std::panic::resume_unwind(Box::new(()));
+            })
+        });
+        assert!(died.is_err());
+        assert_eq!((board.get(0), board.generation()), (3, 1));
     }
 }

@@ -10,7 +10,7 @@ mod lock;
 mod segment;
 mod slots;
 
-pub use board::{Board, NUMBERS_MAX, TEXT_BYTES_MAX};
+pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX};
 pub use directory::{Directory, Found, Full, fnv};
 pub use lock::{Guard, Lock};
 pub use segment::{Mismatch, Object, Segment};
@@ -25,7 +25,7 @@ pub const CACHE_LINE_BYTES: usize = 64;
 pub const CACHE_LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<u64>();
 
 /// Words of an object that all workers share.
-pub const SHARED_WORDS: usize = 64;
+pub const SHARED_WORDS: usize = 128;
 
 /// Words of an object's row in each slot.
 pub const ROW_WORDS: usize = 64;
@@ -33,4 +33,4 @@ pub const ROW_WORDS: usize = 64;
 /// A row: written by one worker only, read by any.
 pub type Cells = [AtomicU64; ROW_WORDS];
 
-const _: () = assert!(SHARED_WORDS % CACHE_LINE_WORDS == 0 && ROW_WORDS % CACHE_LINE_WORDS == 0);
+const _: () = assert!(SHARED_WORDS.is_multiple_of(CACHE_LINE_WORDS) && ROW_WORDS.is_multiple_of(CACHE_LINE_WORDS));

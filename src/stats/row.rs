@@ -116,7 +116,7 @@ impl<'a> Row<'a> {
         self.own(at + 1).store(events, Relaxed);
         if !self.has_others() {
             self.raise(max, self.rate_of(self.counters.slot, rate, now));
-        } else if events <= RATE_EXACT || events % RATE_STRIDE == 0 {
+        } else if events <= RATE_EXACT || events.is_multiple_of(RATE_STRIDE) {
             self.raise(max, self.rate(rate, now));
         }
     }
