@@ -1,12 +1,12 @@
 //! The connections of the runtime sockets: commands in, answers out as the client takes them.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mio::Interest;
 use mio::unix::SourceFd;
 use slab::Slab;
 
-use super::handover::Handover;
+use super::handover::{Gift, Handover};
 use super::{Call, Client, line, table};
 use crate::event::Core;
 use crate::event::accept::Listeners;
@@ -118,7 +118,7 @@ impl Cli {
         let mut connection = Connection::new(stream);
         connection.ready(true, true, false);
         let deadline = core.services.now.tick() + timeout;
-        let client = Client { level, prompt: false, timeout, quit: false, exposes_listeners, hands_over: false };
+        let client = Client { level, prompt: false, timeout, quit: false, exposes_listeners, hands_over: None };
         entry.insert(Conversation { connection, token, client, answer: Vec::new(), sent: 0, handover: None, deadline });
         self.run(slot, core, listeners);
     }
@@ -220,12 +220,20 @@ impl Cli {
 impl Conversation {
     /// Gives listening sockets away where that was asked for. True when nothing of it is left to do.
     fn hand_over(&mut self, own: &[(OwnedFd, usize)], core: &mut Core, listeners: &Listeners) -> bool {
-        if !self.client.hands_over || !self.answer.is_empty() {
-            return !self.client.hands_over;
+        let Some(gift) = self.client.hands_over else { return true };
+        if !self.answer.is_empty() {
+            return false;
         }
         if self.handover.is_none() {
-            let own = own.iter().map(|(socket, _)| (socket, ""));
-            self.handover = Handover::new(own.chain(listeners.sockets(core.services.config))).ok();
+            let own = own.iter().map(|(socket, _)| (socket.as_fd(), ""));
+            let listening = listeners.sockets(core.services.config).map(|(socket, name)| (socket.as_fd(), name));
+            self.handover = match gift {
+                Gift::Sockets => Handover::new(own.chain(listening)).ok(),
+                Gift::Segment => {
+                    let file = core.services.counters.segment().fd();
+                    Handover::new(file.into_iter().map(|file| (file, ""))).ok()
+                }
+            };
         }
         let (connection, pool) = (&mut self.connection, &mut core.services.buffers);
         self.handover.as_mut().is_none_or(|handover| handover.go_on(connection, pool))

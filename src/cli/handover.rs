@@ -1,7 +1,7 @@
-//! Listening sockets for a new process: `_getsocks` on a `stats socket` with `expose-fd listeners`
-//! (configuration manual 5.1, management manual 3, `-x`).
+//! Descriptors for a new process, on a `stats socket` with `expose-fd listeners` (configuration manual 5.1,
+//! management manual 3, `-x`): listening sockets by `_getsocks`, the memory that workers share by `_getsegment`.
 //!
-//! The answer is no text: the number of sockets, a native 32-bit integer, and then messages that carry as many
+//! The answer is no text: the number of descriptors, a native 32-bit integer, and then messages that carry as many
 //! of them as one message may. Each message describes its sockets: length and name of the namespace, length
 //! and name of the interface, an integer of options. The new process acknowledges each by an integer.
 
@@ -14,17 +14,40 @@ use crate::proxy::CliLevel;
 use crate::sys::fds::{FDS_PER_MESSAGE_MAX, send_fds};
 use crate::transport::{Connection, Stream};
 
-/// The commands of this file: one that no list shows, because it is for programs.
-pub static ROWS: &[Command] =
-    &[Command { words: &["_getsocks"], usage: "", help: "", level: CliLevel::User, run: get_sockets }];
+/// The commands of this file: no list shows them, because they are for programs.
+pub static ROWS: &[Command] = &[
+    Command {
+        words: &["_getsegment"],
+        usage: "",
+        help: "",
+        level: CliLevel::User,
+        run: |call| give(call, Gift::Segment),
+    },
+    Command {
+        words: &["_getsocks"],
+        usage: "",
+        help: "",
+        level: CliLevel::User,
+        run: |call| give(call, Gift::Sockets),
+    },
+];
+
+/// What is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gift {
+    /// The listening sockets.
+    Sockets,
+    /// The memory that workers share.
+    Segment,
+}
 
 /// Octets of an acknowledgement.
 const ACKNOWLEDGEMENT_BYTES: usize = size_of::<u32>();
 
 /// The conversation ends after it, answered or not.
-fn get_sockets(call: &mut Call<'_>) -> Outcome {
+fn give(call: &mut Call<'_>, gift: Gift) -> Outcome {
     call.client.quit = true;
-    call.client.hands_over = call.client.exposes_listeners;
+    call.client.hands_over = call.client.exposes_listeners.then_some(gift);
     Ok(())
 }
 
@@ -45,12 +68,13 @@ enum Stage {
 }
 
 impl Handover {
-    /// Copies the sockets, each with the name of the interface that it is bound to, or an empty one.
+    /// Copies the descriptors, each with the name of the interface that it is bound to, or an empty one.
     ///
     /// # Errors
     /// No descriptors are left.
-    pub fn new<'a>(sockets: impl Iterator<Item = (&'a OwnedFd, &'a str)>) -> io::Result<Handover> {
-        let copy = |(socket, interface): (&OwnedFd, &str)| Ok((socket.try_clone()?, description(interface)));
+    pub fn new<'a>(sockets: impl Iterator<Item = (BorrowedFd<'a>, &'a str)>) -> io::Result<Handover> {
+        let copy =
+            |(socket, interface): (BorrowedFd<'_>, &str)| Ok((socket.try_clone_to_owned()?, description(interface)));
         Ok(Handover { sockets: sockets.map(copy).collect::<io::Result<_>>()?, sent: 0, stage: Stage::Announce })
     }
 
@@ -121,7 +145,7 @@ mod tests {
         old.set_nonblocking(true).expect("nonblocking");
         let listener = OwnedFd::from(TcpListener::bind("127.0.0.1:0").expect("bind"));
         let count = FDS_PER_MESSAGE_MAX + 2;
-        let mut handover = Handover::new((0..count).map(|_| (&listener, "lo"))).expect("copies");
+        let mut handover = Handover::new((0..count).map(|_| (listener.as_fd(), "lo"))).expect("copies");
         let mut pool = Pool::new(1024);
         let mut connection = Connection::new(Stream::Socket(old.into()));
         connection.ready(true, true, false);
@@ -145,7 +169,7 @@ mod tests {
     fn a_peer_that_leaves_ends_it() {
         let (new, old) = UnixStream::pair().expect("pair");
         let listener = OwnedFd::from(TcpListener::bind("127.0.0.1:0").expect("bind"));
-        let mut handover = Handover::new(std::iter::once((&listener, ""))).expect("copies");
+        let mut handover = Handover::new(std::iter::once((listener.as_fd(), ""))).expect("copies");
         drop(new);
         let mut connection = Connection::new(Stream::Socket(old.into()));
         assert!(handover.go_on(&mut connection, &mut Pool::new(1024)));

@@ -52,8 +52,8 @@ pub struct Client {
     pub quit: bool,
     /// Its socket has `expose-fd listeners`.
     pub exposes_listeners: bool,
-    /// The listening sockets are the answer.
-    pub hands_over: bool,
+    /// Descriptors are the answer.
+    pub hands_over: Option<handover::Gift>,
 }
 
 /// What a command comes to: the answer is in [`Call::out`], or this is what went wrong, said as it is (most

@@ -15,6 +15,9 @@ mod signals;
 mod start;
 mod takeover;
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
 use crate::notice;
 pub use command::{Invocation, after_config, invoke};
 pub use limits::Limits;
@@ -26,3 +29,10 @@ pub use start::{WorkerStart, start};
 /// The start ends here, and the operator has been told why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stop;
+
+/// The memory that the workers of an old service share, as far as it can be had: from behind the socket of `-x`,
+/// then from each of the old pids.
+pub fn old_segments(sockets_from: Option<&Path>, old_pids: &[i32]) -> impl Iterator<Item = OwnedFd> {
+    let asked = sockets_from.and_then(takeover::segment);
+    asked.into_iter().chain(pull::segments(old_pids))
+}

@@ -114,15 +114,34 @@ fn is_proxy(name: &str) -> bool {
     PROGRAMS.iter().any(|known| name.starts_with(known)) || program("self").is_some_and(|ours| ours == name)
 }
 
+/// The memory that the workers of `pids` share, as far as the kernel gives it: the candidates, one a process.
+pub fn segments(pids: &[i32]) -> impl Iterator<Item = OwnedFd> {
+    let others = pids.iter().copied().filter(|pid| *pid != std::process::id() as i32);
+    others.filter_map(|pid| {
+        let process =
+            Process::open(pid).ok().filter(|_| program(&pid.to_string()).is_some_and(|name| is_proxy(&name)))?;
+        let number = *descriptors(pid, SEGMENT_LINK)?.first()?;
+        process.copy_descriptor(number).ok()
+    })
+}
+
+/// What the link of a segment's descriptor begins with; see `shm::Segment::create`.
+const SEGMENT_LINK: &[u8] = b"/memfd:epoxy ";
+
 /// The numbers of a process's descriptors that are sockets, lowest first: listening sockets were opened before
 /// connections. `None` if it may not be looked at.
 fn sockets(pid: i32) -> Option<Vec<RawFd>> {
+    descriptors(pid, b"socket:")
+}
+
+/// The numbers of a process's descriptors whose links begin like this, lowest first.
+fn descriptors(pid: i32, beginning: &[u8]) -> Option<Vec<RawFd>> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let is_socket = |entry: &fs::DirEntry| {
-        fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"socket:"))
+    let is_one = |entry: &fs::DirEntry| {
+        fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(beginning))
     };
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let mut numbers: Vec<RawFd> = entries.flatten().filter(is_socket).filter_map(number).collect();
+    let mut numbers: Vec<RawFd> = entries.flatten().filter(is_one).filter_map(number).collect();
     numbers.sort_unstable();
     Some(numbers)
 }

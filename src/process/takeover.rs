@@ -70,9 +70,22 @@ pub fn take(path: &Path) -> Result<Vec<Taken>, Stop> {
     })
 }
 
-fn ask(mut stream: UnixStream) -> io::Result<Vec<Taken>> {
+/// Asks the process behind the socket at `path` for the memory that its workers share. One that does not know
+/// the question has none that could be used.
+pub fn segment(path: &Path) -> Option<OwnedFd> {
+    let (mut files, _) = receive(UnixStream::connect(path).ok()?, b"_getsegment\n").ok()?;
+    files.pop().filter(|_| files.is_empty())
+}
+
+fn ask(stream: UnixStream) -> io::Result<Vec<Taken>> {
+    let (sockets, text) = receive(stream, b"_getsocks\n")?;
+    describe(sockets, &text)
+}
+
+/// Asks for descriptors; gives them and the text that came with them.
+fn receive(mut stream: UnixStream, question: &[u8]) -> io::Result<(Vec<OwnedFd>, Vec<u8>)> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"_getsocks\n")?;
+    stream.write_all(question)?;
     let mut count = [0; 4];
     stream.read_exact(&mut count)?;
     let count = u32::from_ne_bytes(count);
@@ -91,7 +104,7 @@ fn ask(mut stream: UnixStream) -> io::Result<Vec<Taken>> {
         // After the last message nobody may be there to read this.
         let _ = stream.write_all(&0u32.to_ne_bytes());
     }
-    describe(sockets, &text)
+    Ok((sockets, text))
 }
 
 /// Joins sockets and their descriptions.
