@@ -78,8 +78,8 @@ fn start(invocation: &Invocation) -> ExitCode {
     }
     // The configuration lives as long as the process: everything refers to it.
     let config: &'static proxy::Config = Box::leak(Box::new(config));
-    let counters = match shared_counters(config, args.memory_max_mb) {
-        Ok(counters) => counters,
+    let (counters, slots) = match shared_counters(config, args.memory_max_mb) {
+        Ok(shared) => shared,
         Err(reason) => {
             notice::alert(format!("[{}.main()] Cannot map shared memory: {reason}.", invocation.program));
             return ExitCode::FAILURE;
@@ -87,7 +87,16 @@ fn start(invocation: &Invocation) -> ExitCode {
     };
     let program = invocation.program.rsplit('/').next().unwrap_or_default();
     log::date::load_zone();
-    process::start(&plan, |worker| event::serve(config, counters, worker, program))
+    // Made when it is needed: by then the supervisor has its pid.
+    let mut logger = None;
+    let mut log = |level, text: &str| {
+        let logger = logger.get_or_insert_with(|| log::Logger::new(config, program));
+        logger.global(event::Clock.now(), level, format_args!("{text}"));
+    };
+    let segment = counters.segment();
+    let bury = |slot| stats::Counters::bury(segment, slot);
+    let ties = process::Ties { segment, slots, bury: &bury, log: &mut log };
+    process::start(&plan, ties, |worker| event::serve(config, counters.of_slot(worker.slot), worker, program))
 }
 
 /// The command line has precedence over the configuration (management manual, section 3).
@@ -101,12 +110,15 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
     }
 }
 
-/// Maps what all workers share before any of them is forked.
-fn shared_counters(config: &proxy::Config, memory_max_mb: u32) -> Result<stats::Counters, String> {
-    const WORKERS: usize = 1;
+/// Maps what all workers share before any of them is forked, and gives each its slot.
+fn shared_counters(config: &proxy::Config, memory_max_mb: u32) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
+    let workers = config.global.crew().count as usize;
     let full = |shm::Full| "no shared memory left".to_owned();
     let cap_bytes = (memory_max_mb > 0).then_some((memory_max_mb as usize) << 20);
-    let segment = stats::segment::create(config, WORKERS, cap_bytes)?;
-    let slot = segment.slots().take(segment.begin_generation(), 1).ok_or(shm::Full).map_err(full)?;
-    stats::Counters::new(config, segment, slot, vec![slot]).map_err(full)
+    let segment = stats::segment::create(config, workers, cap_bytes)?;
+    let generation = segment.begin_generation();
+    let slots = (1..=workers).map(|number| segment.slots().take(generation, number));
+    let slots: Vec<shm::Slot> = slots.collect::<Option<_>>().ok_or(shm::Full).map_err(full)?;
+    let counters = stats::Counters::new(config, segment, slots[0], slots.clone()).map_err(full)?;
+    Ok((counters, slots))
 }

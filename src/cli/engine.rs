@@ -33,6 +33,7 @@ const LISTENING: u32 = 0;
 #[derive(Default)]
 pub struct Cli {
     sockets: Vec<(OwnedFd, usize)>,
+    registry: Option<mio::Registry>,
     connections: Slab<Conversation>,
     /// Where connections may wait to be accepted.
     pending: bool,
@@ -56,6 +57,9 @@ impl Cli {
     /// # Errors
     /// What the kernel says when the socket cannot be registered.
     pub fn add(&mut self, registry: &mio::Registry, socket: OwnedFd, bind: usize) -> std::io::Result<()> {
+        if self.registry.is_none() {
+            self.registry = Some(registry.try_clone()?);
+        }
         let token = Token::new(Kind::Cli, self.sockets.len(), LISTENING);
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token.into(), Interest::READABLE)?;
         self.sockets.push((socket, bind));
@@ -189,7 +193,10 @@ impl Cli {
                 // The new process takes the path over by a rename.
                 Some(ListenAddress::Unix(_)) => {}
                 // A name has one socket: it is lost to the new process, as HAProxy loses it.
-                Some(ListenAddress::Abstract(_)) => continue,
+                Some(ListenAddress::Abstract(_)) => {
+                    self.forget(&socket);
+                    continue;
+                }
                 _ => {
                     let _not_listening = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Read);
                 }
@@ -208,7 +215,15 @@ impl Cli {
 
     /// Stops listening.
     pub fn stop(&mut self) {
-        self.sockets.clear();
+        for (socket, _) in std::mem::take(&mut self.sockets) {
+            self.forget(&socket);
+        }
+    }
+
+    /// Ends the events of a socket that is about to be closed: other processes may have it as well, so that the
+    /// kernel would go on to report them.
+    fn forget(&self, socket: &OwnedFd) {
+        let _ = self.registry.as_ref().map(|registry| registry.deregister(&mut SourceFd(&socket.as_raw_fd())));
     }
 
     /// Whether no conversation is under way.

@@ -11,6 +11,7 @@ use super::scope::{Scope, arg, not_yet};
 use super::suggest;
 use super::unit::{TimeUnit, atoi, time_ms};
 use super::word::Word;
+use super::workers;
 use crate::proxy::{BindOptions, CliLevel, ListenAddress};
 use crate::registry::{self, BindKeyword, Keyword, Sections};
 use crate::time::Millis;
@@ -48,10 +49,10 @@ pub static PARAMETERS: &[BindKeyword] = &[
     row("mss", 1, mss),
     row("name", 1, name),
     row("nice", 1, nice),
-    row("process", 1, process),
+    row("process", 1, workers::process),
     row("tcp-ut", 1, tcp_ut),
     row("tfo", 0, |b, _| on(&mut b.options.fast_open)),
-    row("thread", 1, thread),
+    row("thread", 1, workers::thread),
     row("transparent", 0, |b, _| on(&mut b.options.transparent)),
     row("uid", 1, |b, w| numeric(&mut b.options.uid, w)),
     row("user", 1, user),
@@ -159,6 +160,8 @@ fn new_bind(at: At, text: &str, keyword: &str) -> Result<BindDraft, String> {
         id: None,
         level: None,
         exposes_listeners: false,
+        in_thread_group: false,
+        processes_max: 1,
         options: BindOptions::default(),
         warnings: Vec::new(),
     })
@@ -192,6 +195,7 @@ fn parameters(
     words: &[Word],
     wrap: impl Fn(&str, &str) -> String,
 ) -> Result<(), String> {
+    draft.processes_max = workers::processes_max(scope);
     let mut rest = words;
     while let Some(word) = rest.first() {
         scope.point_at(word);
@@ -354,31 +358,6 @@ fn tcp_ut(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
     let ms = time_ms(text, TimeUnit::Ms).map_err(|_| "'tcp-ut' : expects a positive delay in milliseconds")?;
     draft.options.tcp_user_timeout = Some(Millis(u64::from(ms)));
     Ok(())
-}
-
-/// Which processes use this line; there is one.
-fn process(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
-    let thread = text.split_once('/').map(|(_, thread)| thread);
-    match text.split('/').next().unwrap_or_default() {
-        "all" | "odd" | "1" | "1-1" => {}
-        set if set.starts_with(|c: char| c.is_ascii_digit()) => {
-            return Err(format!("'process' : '{set}' is not a valid number/range. It supports numbers from 1 to 1."));
-        }
-        set => return Err(format!("'process' : '{set}' is not a valid number/range.")),
-    }
-    let hint = thread.map_or_else(String::new, |thread| format!(" Please use 'thread {thread}' instead."));
-    draft.warnings.push(format!("'process {text}' on 'bind' lines is deprecated and will be removed in 2.7.{hint}"));
-    Ok(())
-}
-
-/// Which threads use this line; there is one.
-fn thread(_: &mut BindDraft, words: &[Word]) -> Result<(), String> {
-    match arg(words, 1) {
-        "all" | "odd" | "1" | "1/1" | "1/all" => Ok(()),
-        text if text.starts_with(|c: char| c.is_ascii_digit()) => Err(not_yet(&format!("thread {text}"))),
-        text => Err(format!("'{text}' : '{text}' is not a valid number/range.")),
-    }
 }
 
 fn v4v6(draft: &mut BindDraft, _: &[Word]) -> Result<(), String> {

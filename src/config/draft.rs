@@ -8,7 +8,7 @@ use super::word::Word;
 use crate::proxy::backend::{Redispatch, Reuse};
 use crate::proxy::{
     AddressHeader, Algorithm, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Global, ListenAddress, Mode,
-    ServerTimeouts, StatsPage,
+    NumberSet, ServerTimeouts, StatsPage,
 };
 use crate::registry::Sections;
 
@@ -192,6 +192,8 @@ pub struct Settings {
     pub mode: Mode,
     /// `disabled`.
     pub disabled: bool,
+    /// `bind-process`; empty where it is not written.
+    pub processes: NumberSet,
     /// `maxconn`.
     pub maxconn: Option<u32>,
     /// `backlog`.
@@ -243,6 +245,7 @@ impl Default for Settings {
         Settings {
             mode: Mode::Tcp,
             disabled: false,
+            processes: NumberSet::default(),
             maxconn: None,
             backlog: None,
             fullconn: None,
@@ -323,6 +326,10 @@ pub struct BindDraft {
     pub level: Option<CliLevel>,
     /// `expose-fd listeners`.
     pub exposes_listeners: bool,
+    /// A `thread` names its group, 1.
+    pub in_thread_group: bool,
+    /// Highest number that `process` takes.
+    pub processes_max: u32,
     /// The other parameters.
     pub options: BindOptions,
     /// Warnings of parameters, for the caller to place.

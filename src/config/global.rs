@@ -22,8 +22,6 @@ pub static ROWS: &[Keyword] = &[
     row("gid", Some(1), gid, "group id to become after binding"),
     row("chroot", Some(1), chroot, "directory to confine the process to"),
     row("pidfile", Some(1), pidfile, "file for the process ids"),
-    row("nbproc", Some(1), nbproc, "worker processes"),
-    row("nbthread", Some(1), nbthread, "threads"),
     row("node", Some(1), node, "name shown by the statistics"),
     row("description", None, description, "text shown by the statistics"),
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
@@ -191,26 +189,6 @@ fn pidfile(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     match arg(words, 1) {
         "" => Err("'pidfile' expects a file name as an argument.".into()),
         path => put(&mut scope.global().pidfile, Some(path.into())),
-    }
-}
-
-fn nbproc(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    match count(words)? {
-        1 => Ok(()),
-        _ => {
-            Err(format!("'nbproc {}' is not supported by this build of epoxy yet, only 'nbproc 1' is.", arg(words, 1)))
-        }
-    }
-}
-
-fn nbthread(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
-    let n: i64 =
-        text.parse().map_err(|_| format!("'nbthread' passed a missing or unparsable integer value in '{text}'"))?;
-    match n {
-        1 => Ok(()),
-        2..=64 => Err(format!("'nbthread {n}' is not supported by this build of epoxy yet, only 'nbthread 1' is.")),
-        _ => Err(format!("'nbthread' value must be between 1 and 64 (was {n})")),
     }
 }
 

@@ -10,7 +10,6 @@ const P: Sections = Sections::ANY_PROXY;
 /// First words of lines and the sections they belong to.
 pub static NAMES: &[(&str, Sections)] = &[
     ("appsession", P),
-    ("bind-process", P),
     ("block", P),
     ("clitcpka-cnt", P),
     ("clitcpka-idle", P),
@@ -84,7 +83,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("busy-polling", G),
     ("ca-base", G),
     ("cluster-secret", G),
-    ("cpu-map", G),
     ("crt-base", G),
     ("default-path", G),
     ("external-check", G),
@@ -111,7 +109,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("nogetaddrinfo", G),
     ("nokqueue", G),
     ("nopoll", G),
-    ("noreuseport", G),
     ("numa-cpu-mapping", G),
     ("pp2-never-send-local", G),
     ("presetenv", G),

@@ -26,6 +26,7 @@ pub mod server;
 pub mod stats;
 pub mod timeouts;
 pub mod tune;
+pub mod workers;
 
 use std::path::PathBuf;
 

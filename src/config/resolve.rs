@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
-use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest};
+use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
 use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
@@ -81,6 +81,8 @@ impl<'a> Resolver<'a> {
                 "global.tune.bufsize must be at least {BUFSIZE_BYTES_MIN} bytes (current value = {bytes})."
             ));
         }
+        workers::check_counts(self);
+        let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();
     }
@@ -105,6 +107,7 @@ impl<'a> Resolver<'a> {
         for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen, first)).zip(parsers) {
             resolve_proxy::check(self, proxy);
             self.bad_format = false;
+            workers::check(self, proxy);
             let default_backend = self.default_backend(proxy);
             let rules = resolve_rules::rules(self, proxy, parser, &names);
             let log = resolve_log::settings(self, proxy, &names);
@@ -168,6 +171,8 @@ fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
         gid: draft.options.gid,
         level: draft.level.unwrap_or_default(),
         exposes_listeners: draft.exposes_listeners,
+        processes: draft.options.processes,
+        threads: draft.options.threads,
     })
 }
 

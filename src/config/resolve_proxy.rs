@@ -139,6 +139,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         mode: settings.mode,
         is_listen: proxy.kind.is_backend(),
         disabled: settings.disabled,
+        processes: settings.processes,
         binds: binds(proxy),
         maxconn: settings.maxconn,
         backlog: settings.backlog,

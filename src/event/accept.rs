@@ -41,6 +41,11 @@ pub struct Listener {
 #[derive(Debug, Default)]
 pub struct Listeners {
     list: Vec<Listener>,
+    /// Sockets of other workers, for a new process that asks this one for all.
+    kept: Vec<crate::process::Listener>,
+    registry: Option<mio::Registry>,
+    /// Other processes have the sockets, too: the supervisor, for a successor.
+    shared: bool,
     paused: bool,
 }
 
@@ -57,6 +62,9 @@ impl Listeners {
         frontend: FrontendId,
         bind: usize,
     ) -> std::io::Result<()> {
+        if self.registry.is_none() {
+            self.registry = Some(registry.try_clone()?);
+        }
         let token = Token::new(Kind::Listener, self.list.len(), 0);
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token.into(), Interest::READABLE)?;
         let settings = &core.services.config[frontend].binds[bind];
@@ -78,10 +86,16 @@ impl Listeners {
 
     /// All open sockets, each with the name of the interface that it is bound to, or an empty one.
     pub fn sockets<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a OwnedFd, &'a str)> {
-        self.list.iter().filter_map(|listener| {
+        let own = self.list.iter().filter_map(|listener| {
             let options = &config[listener.frontend].binds[listener.bind].options;
             Some((listener.socket.as_ref()?, options.interface.as_deref().unwrap_or_default()))
-        })
+        });
+        own.chain(self.kept.iter().map(|kept| (&kept.socket, kept.interface.as_deref().unwrap_or_default())))
+    }
+
+    /// Keeps the sockets of other workers without listening for their events. The supervisor has all of them, too.
+    pub fn share(&mut self, others: Vec<crate::process::Listener>) {
+        (self.kept, self.shared) = (others, true);
     }
 
     /// Accepts all that waits: closing would throw it away where nobody shares the socket.
@@ -97,7 +111,10 @@ impl Listeners {
 
     /// Closes all (soft stop); returns how many there were.
     pub fn close(&mut self) -> usize {
-        std::mem::take(&mut self.list).len()
+        self.kept.clear();
+        let registry = self.registry.as_ref();
+        let list = std::mem::take(&mut self.list).into_iter();
+        list.filter_map(|listener| release(registry, listener.socket?)).count()
     }
 
     /// Stops listening but keeps the sockets: connections go to other processes on the same addresses, or
@@ -106,7 +123,9 @@ impl Listeners {
         if std::mem::replace(&mut self.paused, true) {
             return false;
         }
-        self.list.iter_mut().for_each(|listener| listener.pause(config));
+        self.kept.retain(|kept| !matches!(kept.address, ListenAddress::Abstract(_)));
+        let registry = self.registry.as_ref();
+        self.list.iter_mut().for_each(|listener| listener.pause(config, registry));
         true
     }
 
@@ -121,7 +140,9 @@ impl Listeners {
 
     /// As [`Listeners::pause`], for one frontend (`disable frontend`).
     pub fn pause_frontend(&mut self, config: &Config, id: FrontendId) {
-        self.of(id).for_each(|listener| listener.pause(config));
+        let registry = self.registry.as_ref();
+        let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
+        list.for_each(|listener| listener.pause(config, registry));
     }
 
     /// As [`Listeners::resume`], for one frontend (`enable frontend`).
@@ -131,7 +152,15 @@ impl Listeners {
 
     /// Closes a frontend's sockets for good (`shutdown frontend`); says how many there were.
     pub fn close_frontend(&mut self, id: FrontendId) -> usize {
-        self.of(id).filter_map(|listener| listener.socket.take()).count()
+        let registry = self.registry.as_ref();
+        let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
+        let sockets = list.filter_map(|listener| listener.socket.take());
+        // Where others have the socket, too, closing it would leave clients in a queue that nobody looks at.
+        let shared = self.shared;
+        let silence = |socket: &OwnedFd| {
+            let _not_listening = shared.then(|| socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read));
+        };
+        sockets.inspect(silence).filter_map(|socket| release(registry, socket)).count()
     }
 
     fn of(&mut self, id: FrontendId) -> impl Iterator<Item = &mut Listener> {
@@ -153,13 +182,20 @@ impl Listeners {
     }
 }
 
+/// Closes a socket. Other processes may have it as well, so that the kernel would go on to report its events.
+fn release(registry: Option<&mio::Registry>, socket: OwnedFd) -> Option<()> {
+    // One that is not registered any more is what is wanted.
+    let _ = registry.map(|registry| registry.deregister(&mut SourceFd(&socket.as_raw_fd())));
+    Some(())
+}
+
 impl Listener {
-    fn pause(&mut self, config: &Config) {
+    fn pause(&mut self, config: &Config, registry: Option<&mio::Registry>) {
         match (&config[self.frontend].binds[self.bind].address, &self.socket) {
             // The new process takes the path over by a rename.
             (ListenAddress::Unix(_), _) => {}
             // A name has one socket: it is lost to the new process, as HAProxy loses it.
-            (ListenAddress::Abstract(_), _) => self.socket = None,
+            (ListenAddress::Abstract(_), _) => drop(self.socket.take().and_then(|socket| release(registry, socket))),
             (_, Some(socket)) => {
                 let _not_listening = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
             }

@@ -12,3 +12,4 @@ pub mod worker;
 
 pub use core::Core;
 pub use serve::serve;
+pub use worker::Clock;

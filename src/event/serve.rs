@@ -45,6 +45,9 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     let mut core = Core::new(services);
     core.start_checks();
     let mut worker = Worker::new(poll, clock, core, start.signals);
+    if start.supervised {
+        worker.listeners.share(start.kept);
+    }
     worker.core.services.ledger.listening = start.listeners.len() as u64;
     for listener in start.listeners {
         match listener.owner {

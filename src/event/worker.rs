@@ -2,6 +2,8 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
@@ -13,6 +15,7 @@ use super::core::{Core, Readiness};
 use super::signalled::Stop;
 use crate::cli::Cli;
 use crate::process::Signals;
+use crate::shm::SlotWord;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
 
@@ -45,6 +48,9 @@ pub struct Worker {
     /// Runtime sockets.
     pub cli: Cli,
     pub(super) signals: Signals,
+    /// Where a supervisor sees since when it is busy, and with what.
+    busy_since: &'static AtomicU64,
+    doing: &'static AtomicU64,
     pub(super) ended: Option<ExitCode>,
     pub(super) stop: Stop,
 }
@@ -52,6 +58,7 @@ pub struct Worker {
 impl Worker {
     /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
     pub fn new(poll: Poll, clock: Clock, core: Core, signals: Signals) -> Worker {
+        let (segment, slot) = (core.services.counters.segment(), core.services.counters.slot());
         Worker {
             poll,
             clock,
@@ -59,6 +66,8 @@ impl Worker {
             listeners: Listeners::default(),
             cli: Cli::default(),
             signals,
+            busy_since: segment.word(slot, SlotWord::BusySinceUs),
+            doing: segment.word(slot, SlotWord::Doing),
             ended: None,
             stop: Stop::Not,
         }
@@ -83,12 +92,14 @@ impl Worker {
             if self.stop_goes_on() {
                 return Ok(ExitCode::SUCCESS);
             }
+            self.busy_since.store(0, Relaxed);
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
             self.core.set_now(self.clock.now());
+            self.busy_since.store(self.core.services.now.mono_us, Relaxed);
             // First what servers closed: a request of this turn must not go to a connection that is gone.
             for event in &events {
                 self.drop_closed(event);
@@ -96,6 +107,7 @@ impl Worker {
             for event in &events {
                 self.dispatch(event);
             }
+            self.show(Token::new(Kind::Worker, 0, 0));
             self.core.expire();
             self.cli.expire(&mut self.core);
             self.cli.accept(&mut self.core, &mut self.listeners);
@@ -117,8 +129,14 @@ impl Worker {
         }
     }
 
+    /// Shows the supervisor what is being done.
+    fn show(&self, token: Token) {
+        self.doing.store(token.0, Relaxed);
+    }
+
     fn dispatch(&mut self, event: &Event) {
         let token = Token::from(event.token());
+        self.show(token);
         let ready = Readiness {
             readable: event.is_readable(),
             writable: event.is_writable(),

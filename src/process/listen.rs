@@ -3,8 +3,9 @@
 
 use super::plan::{ListenOwner, ListenSpec};
 use super::pull::Pulled;
-use super::takeover;
+use super::takeover::{self, Taken};
 use super::{Stop, notice, old};
+use crate::proxy::NumberSet;
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::sys::{fds, socket as sys};
 use nix::sys::signal::Signal;
@@ -27,6 +28,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// The socket.
     pub socket: OwnedFd,
+    /// The workers that accept on it.
+    pub workers: NumberSet,
+    /// The interface that it is bound to.
+    pub interface: Option<String>,
 }
 
 /// How often old processes are asked to make room, and how long they get each time: HAProxy's figures.
@@ -53,8 +58,24 @@ pub struct Common {
     pub backlog: u32,
 }
 
-/// Opens a socket for each of `specs`, or finds it among those `taken` from an old process. Addresses that old
-/// processes hold are asked of them. On failure the messages are printed, and old processes listen again.
+/// The sockets that addresses need: one a worker, so that the kernel spreads connections, where several may be
+/// bound to one address; otherwise one that all workers share.
+pub fn spread(specs: &[ListenSpec], workers: u32, reuse_port: bool) -> Vec<ListenSpec> {
+    let mut spread = Vec::with_capacity(specs.len());
+    for spec in specs {
+        if workers > 1 && reuse_port && spec.is_ip() {
+            let each = |number| ListenSpec { workers: NumberSet::only(number), ..spec.clone() };
+            spread.extend(spec.workers.iter().map(each));
+        } else {
+            spread.push(spec.clone());
+        }
+    }
+    spread
+}
+
+/// Opens a socket for each of `specs`, or finds it among those `taken` from an old process; further sockets taken
+/// for the same addresses are kept, because connections wait in their queues. Addresses that old processes hold
+/// are asked of them. On failure the messages are printed, and old processes listen again.
 pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: &[i32]) -> Result<Vec<Listener>, Stop> {
     let Pulled { sockets: mut taken, complete } = taken;
     let found = specs.iter().map(|spec| {
@@ -67,6 +88,7 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
         finish(Socket::from(socket), spec, common, Vec::new()).ok()
     });
     let sockets: Vec<Option<Opened>> = found.collect();
+    let surplus = surplus(specs, &mut taken, common);
     // Old processes that are known to have nothing in the way are not troubled: while they make room, nobody
     // is served.
     let mut missing = specs.iter().zip(&sockets).filter(|(_, socket)| socket.is_none());
@@ -79,7 +101,29 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
         std::thread::sleep(RETRY_PAUSE);
         !pids.is_empty()
     };
-    bind_or_ask(specs, common, sockets, may_ask, &mut ask)
+    let mut listeners = bind_or_ask(specs, common, sockets, may_ask, &mut ask)?;
+    listeners.extend(surplus);
+    Ok(listeners)
+}
+
+/// What old processes had for an address beyond what is needed now (there were more workers): the queues go to
+/// the workers in turn.
+fn surplus(specs: &[ListenSpec], taken: &mut Vec<Taken>, common: &Common) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for spec in specs.iter().filter(|spec| spec.is_ip()) {
+        if taken.is_empty() {
+            break;
+        }
+        // All that fit are taken at the first of the address's workers; the others find none left.
+        let mut users = specs.iter().filter(|other| other.address == spec.address).cycle();
+        while let Some(socket) = takeover::matching(taken, &spec.address, &spec.options) {
+            let Some(user) = users.next() else { break };
+            if let Ok(opened) = finish(Socket::from(socket), user, common, Vec::new()) {
+                listeners.push(opened.into_listener(user));
+            }
+        }
+    }
+    listeners
 }
 
 /// Opens the sockets that are missing; `ask` sends old processes a signal and tells whether any is left.
@@ -99,6 +143,7 @@ fn bind_or_ask(
                 Err(fault) => faults.push((spec, fault)),
             }
         }
+        faults.retain(|(spec, fault)| !fault.in_use || !share(spec, &mut sockets, specs));
         if faults.is_empty() {
             break;
         }
@@ -107,6 +152,7 @@ fn bind_or_ask(
             may_ask = ask(Signal::SIGTTOU);
             continue;
         }
+        faults.dedup_by(|(a, _), (b, _)| a.owner == b.owner);
         for (spec, fault) in &faults {
             notice::alert(spec.message(fault.phase, &fault.text));
         }
@@ -118,13 +164,23 @@ fn bind_or_ask(
     if attempt > 0 {
         listen_again(&sockets, specs, common);
     }
-    let opened = sockets.into_iter().flatten().zip(specs);
-    Ok(opened.map(|(opened, spec)| opened.into_listener(spec)).collect())
+    let opened = sockets.into_iter().zip(specs).filter_map(|(opened, spec)| Some(opened?.into_listener(spec)));
+    Ok(opened.collect())
+}
+
+/// Has a worker use another worker's socket for an address which takes no second one: it was bound without
+/// SO_REUSEPORT. False if there is none yet.
+fn share(spec: &ListenSpec, sockets: &mut [Option<Opened>], specs: &[ListenSpec]) -> bool {
+    let mut pairs = sockets.iter_mut().zip(specs).filter(|(_, other)| other.owner == spec.owner);
+    let Some((opened, other)) = pairs.find_map(|(opened, other)| Some((opened.as_mut()?, other))) else { return false };
+    let users = opened.shared_with.unwrap_or(other.workers);
+    opened.shared_with = Some(NumberSet(users.0 | spec.workers.0));
+    true
 }
 
 /// Undoes that an old process which made room stopped listening on a socket that both have.
 fn listen_again(sockets: &[Option<Opened>], specs: &[ListenSpec], common: &Common) {
-    for (opened, spec) in sockets.iter().flatten().zip(specs) {
+    for (opened, spec) in sockets.iter().zip(specs).filter_map(|(opened, spec)| Some((opened.as_ref()?, spec))) {
         // One that cannot listen any more has been closed by nobody: there is nothing to say of it.
         let _ = listen(&SockRef::from(&opened.socket), spec, common);
     }
@@ -143,6 +199,8 @@ fn listen(socket: &Socket, spec: &ListenSpec, common: &Common) -> io::Result<()>
 struct Opened {
     socket: OwnedFd,
     warnings: Vec<(&'static str, String)>,
+    /// Workers that could have no socket of their own for the address use this one, too.
+    shared_with: Option<NumberSet>,
 }
 
 impl Opened {
@@ -150,7 +208,13 @@ impl Opened {
         for (phase, text) in &self.warnings {
             notice::warning(spec.message(phase, text));
         }
-        Listener { owner: spec.owner, address: spec.address.clone(), socket: self.socket }
+        Listener {
+            owner: spec.owner,
+            address: spec.address.clone(),
+            socket: self.socket,
+            workers: self.shared_with.unwrap_or(spec.workers),
+            interface: spec.options.interface.clone(),
+        }
     }
 }
 
@@ -205,7 +269,7 @@ fn finish(
         // Only saves a packet.
         let _ = socket.set_tcp_quickack(false);
     }
-    Ok(Opened { socket: socket.into(), warnings })
+    Ok(Opened { socket: socket.into(), warnings, shared_with: None })
 }
 
 impl ListenSpec {

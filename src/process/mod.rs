@@ -13,6 +13,7 @@ mod privileges;
 mod pull;
 mod signals;
 mod start;
+pub mod supervisor;
 mod takeover;
 
 use std::os::fd::OwnedFd;
@@ -25,6 +26,7 @@ pub use listen::Listener;
 pub use plan::{ListenOwner, StartPlan};
 pub use signals::{Request, Signals, stop_now};
 pub use start::{WorkerStart, start};
+pub use supervisor::Ties;
 
 /// The start ends here, and the operator has been told why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

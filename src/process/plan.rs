@@ -3,7 +3,10 @@
 use crate::args::{Args, OldProcesses};
 use crate::proxy::Config;
 use crate::proxy::bind::{BindOptions, ListenAddress};
+use crate::proxy::global::HANG_TIMEOUT;
+use crate::proxy::workers::{self, CpuSet, Crew, NumberSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// All that [`super::start()`] needs; the command line has precedence over the configuration in it.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,14 @@ pub struct StartPlan {
     pub sockets_from: Option<PathBuf>,
     /// Listen without SO_REUSEPORT.
     pub no_reuseport: bool,
+    /// Number of workers.
+    pub workers: u32,
+    /// A supervisor looks after them; otherwise the process itself is the one worker.
+    pub supervised: bool,
+    /// Processors of each worker, from worker 1; `None` leaves it where the start was.
+    pub cpus: Vec<Option<CpuSet>>,
+    /// A worker that is stuck for so long is replaced; `None` for never.
+    pub hang_timeout: Option<Duration>,
 }
 
 /// What the limits are computed from.
@@ -98,9 +109,18 @@ pub struct ListenSpec {
     pub options: BindOptions,
     /// Length of the queue when the options name none; the process's maxconn when absent.
     pub backlog: Option<u32>,
+    /// The workers that listen there.
+    pub workers: NumberSet,
     /// Leave the acknowledgement of a request to the answer (`option tcp-smart-accept`, the default in HTTP
     /// mode).
     pub smart_accept: bool,
+}
+
+impl ListenSpec {
+    /// How many sockets this may take with so many workers.
+    fn sockets_max(&self, workers: u32) -> usize {
+        if matches!(self.address, ListenAddress::Ip(_)) && workers > 1 { self.workers.len() as usize } else { 1 }
+    }
 }
 
 /// Who accepts on a listening socket.
@@ -125,13 +145,14 @@ impl StartPlan {
     pub fn new(program: &str, args: &Args, config: &Config) -> StartPlan {
         let global = &config.global;
         let listeners = listeners(config);
+        let crew = global.crew();
         let positive = |n: u32| Some(n).filter(|n| *n > 0);
         let limits = LimitsWanted {
             maxconn: positive(args.maxconn).or(global.maxconn),
             ulimit_n: global.ulimit_n,
             splicing: !args.no_splice && !global.nosplice && uses_splice(config),
             maxpipes: global.maxpipes,
-            listeners: listeners.len(),
+            listeners: listeners.iter().map(|spec| spec.sockets_max(crew.count)).sum(),
             cli_connections: if global.cli_binds.is_empty() { 0 } else { global.cli_connections_max() as usize },
             checks: config.servers.iter().filter(|server| server.check.is_some()).count(),
             memory_max_mb: args.memory_max_mb,
@@ -154,7 +175,13 @@ impl StartPlan {
             old_processes: args.old_processes,
             old_pids: args.old_pids.clone(),
             sockets_from: args.sockets_from.clone(),
-            no_reuseport: args.no_reuseport,
+            no_reuseport: args.no_reuseport || global.no_reuseport,
+            workers: crew.count,
+            supervised: crew.count > 1,
+            cpus: (1..=crew.count).map(|number| workers::cpus_of(&global.cpu_maps, crew, number)).collect(),
+            hang_timeout: Some(global.hang_timeout.unwrap_or(HANG_TIMEOUT).0)
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
         }
     }
 }
@@ -165,8 +192,14 @@ fn uses_splice(config: &Config) -> bool {
     sides.into_iter().any(|splice| splice != Default::default())
 }
 
+/// The workers in both sets; where there are none, those of the wider one, or all.
+fn common(of_line: NumberSet, of_proxy: NumberSet, crew: Crew) -> NumberSet {
+    [of_line.and(of_proxy), of_proxy].into_iter().find(|set| !set.is_empty()).unwrap_or(crew.all())
+}
+
 /// Every address that the configuration listens on, the runtime sockets first, as HAProxy binds them.
 fn listeners(config: &Config) -> Vec<ListenSpec> {
+    let crew = config.global.crew();
     let cli = config.global.cli_binds.iter().enumerate().map(|(index, bind)| ListenSpec {
         owner: ListenOwner::Cli(index),
         label: "frontend GLOBAL".to_owned(),
@@ -174,6 +207,11 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
         address: bind.address.clone(),
         options: BindOptions { mode: bind.mode, uid: bind.uid, gid: bind.gid, ..BindOptions::default() },
         backlog: Some(CLI_BACKLOG),
+        workers: common(
+            crew.of(bind.processes, bind.threads),
+            crew.of(config.global.cli_processes, NumberSet::default()),
+            crew,
+        ),
         smart_accept: false,
     });
     let enabled = config.frontends.iter().enumerate().filter(|(_, frontend)| !frontend.disabled);
@@ -186,6 +224,11 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
             address: bind.address.clone(),
             options: bind.options.clone(),
             backlog: frontend.backlog.or(frontend.maxconn),
+            workers: common(
+                crew.of(bind.options.processes, bind.options.threads),
+                crew.of(frontend.processes, NumberSet::default()),
+                crew,
+            ),
             smart_accept: frontend.mode == crate::proxy::Mode::Http,
         })
     });

@@ -12,6 +12,7 @@ use crate::proxy::bind::ListenAddress;
 use crate::sys::pidfd::Process;
 use crate::sys::socket::netns_cookie;
 use socket2::{Domain, SockRef, Socket, Type};
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -27,7 +28,11 @@ pub struct Pulled {
     pub complete: bool,
 }
 
-/// Looks for sockets of `pids` that listen where `specs` want it. The operator is told of a pid of another
+/// So many sockets in a row that do not listen end the search when nothing is missing: what follows are
+/// connections, for listening sockets were opened before them.
+const OTHERS_MAX: usize = 256;
+
+/// Looks for sockets of `pids` that listen where `specs` want it, all of them where an address has several. The operator is told of a pid of another
 /// program.
 pub fn pull(pids: &[i32], specs: &[ListenSpec]) -> Pulled {
     let mut search = Search {
@@ -35,6 +40,7 @@ pub fn pull(pids: &[i32], specs: &[ListenSpec]) -> Pulled {
         missing: specs.iter().filter(|spec| !matches!(spec.address, ListenAddress::Fd(_))).collect(),
         namespace: Socket::new(Domain::UNIX, Type::STREAM, None).and_then(netns_cookie).ok(),
         pulled: Pulled { sockets: Vec::new(), complete: true },
+        seen: HashSet::new(),
     };
     for pid in pids.iter().copied().filter(|pid| *pid != std::process::id() as i32) {
         search.look_at(pid);
@@ -46,6 +52,8 @@ struct Search<'a> {
     missing: Vec<&'a ListenSpec>,
     namespace: Option<u64>,
     pulled: Pulled,
+    /// Sockets by their number in the system: old processes may share some.
+    seen: HashSet<u64>,
 }
 
 impl Search<'_> {
@@ -72,12 +80,13 @@ impl Search<'_> {
             self.pulled.complete = false;
             return;
         };
+        let mut others = 0;
         for number in numbers {
-            if self.missing.is_empty() {
+            if self.missing.is_empty() && others >= OTHERS_MAX {
                 return;
             }
             match process.copy_descriptor(number) {
-                Ok(socket) => self.consider(socket),
+                Ok(socket) => others = if self.consider(socket) { 0 } else { others + 1 },
                 // It was closed meanwhile, or the process has ended.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ESRCH)) => {}
                 Err(_) => self.pulled.complete = false,
@@ -85,12 +94,15 @@ impl Search<'_> {
         }
     }
 
-    /// Keeps a socket if it listens.
-    fn consider(&mut self, socket: OwnedFd) {
+    /// Keeps a socket if it listens; says whether it does.
+    fn consider(&mut self, socket: OwnedFd) -> bool {
         let reference = SockRef::from(&socket);
         let here = || netns_cookie(&socket).ok() == self.namespace;
         if !reference.is_listener().is_ok_and(|listens| listens) || !here() {
-            return;
+            return false;
+        }
+        if nix::sys::stat::fstat(&socket).is_ok_and(|status| !self.seen.insert(status.st_ino)) {
+            return true;
         }
         let interface = reference.device().ok().flatten().unwrap_or_default();
         let taken = Taken::new(socket, interface);
@@ -98,6 +110,7 @@ impl Search<'_> {
             self.missing.swap_remove(index);
         }
         self.pulled.sockets.push(taken);
+        true
     }
 }
 
@@ -163,6 +176,7 @@ mod tests {
             address: ListenAddress::Ip(address),
             options: BindOptions::default(),
             backlog: None,
+            workers: crate::proxy::NumberSet::ALL,
             smart_accept: false,
         }
     }

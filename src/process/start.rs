@@ -11,8 +11,10 @@ use super::listen::{self, Common, Listener};
 use super::plan::StartPlan;
 use super::pull::Pulled;
 use super::signals::{self, Signals};
+use super::supervisor::{Raised, Supervisor, Ties, pin};
 use super::{Stop, notice, old, privileges, pull, takeover};
 use crate::args;
+use crate::shm::{Segment, Slot};
 use std::process::ExitCode;
 
 /// What a worker starts with: everything that it could not get by itself any more.
@@ -20,22 +22,44 @@ use std::process::ExitCode;
 pub struct WorkerStart {
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
+    /// Those of the other workers, for a new process that asks this one for all.
+    pub kept: Vec<Listener>,
     /// Its signals.
     pub signals: Signals,
     /// What it may use.
     pub limits: Limits,
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub workers: u32,
+    /// A supervisor looks after it and has copies of the sockets.
+    pub supervised: bool,
+    /// The memory that they share.
+    pub segment: Segment,
+    /// Its place in there.
+    pub slot: Slot,
 }
 
 /// Carries out the plan up to the worker, runs `worker` and gives the exit code of the process. Shared
-/// memory must be mapped before; `worker` may run in a child of the calling process.
-pub fn start(plan: &StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> ExitCode {
+/// memory must be mapped before; `worker` may run in a child of the calling process, and in several.
+pub fn start<'a>(plan: &'a StartPlan, ties: Ties<'a>, worker: impl FnOnce(WorkerStart) -> ExitCode) -> ExitCode {
     notice::set_modes(plan.quiet, plan.verbose);
-    match prepare(plan) {
+    match prepare(plan, ties) {
         Ok(Side::Worker(start, ready)) => {
             if let Some(ready) = ready {
                 ready.tell();
             }
-            worker(start)
+            worker(*start)
+        }
+        Ok(Side::Supervisor(supervisor, ready)) => {
+            if let Some(ready) = ready {
+                ready.tell();
+            }
+            // A worker comes out of it wherever one is replaced.
+            match supervisor.run() {
+                Ok(start) => worker(*start),
+                Err(code) => code,
+            }
         }
         Ok(Side::Foreground(code)) => code,
         Err(Stop) => ExitCode::FAILURE,
@@ -43,14 +67,15 @@ pub fn start(plan: &StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> 
 }
 
 /// Which process came out of the start.
-enum Side {
-    Worker(WorkerStart, Option<Ready>),
+enum Side<'a> {
+    Worker(Box<WorkerStart>, Option<Ready>),
+    Supervisor(Supervisor<'a>, Option<Ready>),
     /// The one that was started, its daemon being up or not.
     Foreground(ExitCode),
 }
 
 /// Everything before the worker. `Err` means that the start ends; the messages are printed.
-fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
+fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     let alert = |text: String| {
         notice::alert(format!("[{}.main()] {text}", plan.program));
         Stop
@@ -62,13 +87,14 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
     }
     signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;
+    let specs = listen::spread(&plan.listeners, plan.workers, !plan.no_reuseport);
     let taken = match &plan.sockets_from {
         // Whether it has all that the old pids have is not known.
         Some(path) => Pulled { sockets: takeover::take(path)?, complete: false },
-        None => pull::pull(&plan.old_pids, &plan.listeners),
+        None => pull::pull(&plan.old_pids, &specs),
     };
     let common = Common { reuse_port: !plan.no_reuseport, backlog: limits.maxconn };
-    let listeners = listen::bind_all(&plan.listeners, &common, taken, &plan.old_pids)
+    let listeners = listen::bind_all(&specs, &common, taken, &plan.old_pids)
         .map_err(|Stop| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
     let pidfile = match &plan.pidfile {
         Some(path) if plan.daemon => Some(Pidfile::create(&plan.program, path)?),
@@ -77,10 +103,7 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
     limits::warn_if_too_few(&plan.program, &limits);
     let dismiss_old = || old::dismiss(&plan.old_pids, plan.old_processes);
     let ready = match plan.daemon {
-        false => {
-            dismiss_old();
-            None
-        }
+        false => None,
         true => match daemon::go_to_background(&plan.program, pidfile)? {
             Background::Foreground(code) => {
                 if code == ExitCode::SUCCESS {
@@ -91,25 +114,87 @@ fn prepare(plan: &StartPlan) -> Result<Side, Stop> {
             Background::Daemon(ready) => Some(ready),
         },
     };
-    become_worker(plan)?;
-    let signals =
-        Signals::open().map_err(|error| alert(format!("Cannot read signals: {}.", notice::reason(&error))))?;
-    Ok(Side::Worker(WorkerStart { listeners, signals, limits }, ready))
+    if !plan.supervised {
+        if !plan.daemon {
+            dismiss_old();
+        }
+        return single(plan, listeners, limits, &ties).map(|start| Side::Worker(start, ready));
+    }
+    let supervisor = match raise(plan, listeners, limits, ties)? {
+        Raised::Worker(start) => return Ok(Side::Worker(start, None)),
+        Raised::Supervisor(supervisor) => supervisor,
+    };
+    if !plan.daemon {
+        dismiss_old();
+    }
+    Ok(Side::Supervisor(supervisor, ready))
+}
+
+/// This process becomes the only worker.
+fn single(
+    plan: &StartPlan,
+    listeners: Vec<Listener>,
+    limits: Limits,
+    ties: &Ties<'_>,
+) -> Result<Box<WorkerStart>, Stop> {
+    pin(plan, 1);
+    leave_behind(plan)?;
+    if plan.daemon {
+        let _ = nix::unistd::setsid();
+    }
+    let signals = Signals::open().map_err(|error| {
+        notice::alert(format!("[{}.main()] Cannot read signals: {}.", plan.program, notice::reason(&error)));
+        Stop
+    })?;
+    Ok(Box::new(WorkerStart {
+        listeners,
+        kept: Vec::new(),
+        signals,
+        limits,
+        number: 1,
+        workers: 1,
+        supervised: false,
+        segment: ties.segment,
+        // There is a slot a worker.
+        slot: ties.slots[0],
+    }))
+}
+
+/// This process becomes the supervisor, and forks the workers.
+fn raise<'a>(
+    plan: &'a StartPlan,
+    listeners: Vec<Listener>,
+    limits: Limits,
+    ties: Ties<'a>,
+) -> Result<Raised<'a>, Stop> {
+    if plan.daemon {
+        // The workers stay in its session.
+        let _ = nix::unistd::setsid();
+    }
+    let raised = Supervisor::raise(plan, listeners, limits, ties)?;
+    if let Raised::Supervisor(_) = raised
+        && is_silent(plan)
+        && let Ok(null) = daemon::open_null()
+    {
+        daemon::drop_stdio(&null);
+    }
+    Ok(raised)
+}
+
+/// Whether nobody reads what a running process says.
+fn is_silent(plan: &StartPlan) -> bool {
+    plan.daemon || (plan.quiet && !plan.verbose)
 }
 
 /// Leaves behind what a worker does not need: root, the terminal, the right to fork.
-fn become_worker(plan: &StartPlan) -> Result<(), Stop> {
-    let silent = plan.daemon || (plan.quiet && !plan.verbose);
-    let null = if silent { daemon::open_null().ok() } else { None };
+pub(super) fn leave_behind(plan: &StartPlan) -> Result<(), Stop> {
+    let null = if is_silent(plan) { daemon::open_null().ok() } else { None };
     // A chroot jail has no /etc/localtime.
     crate::log::date::load_zone();
     privileges::drop_privileges(plan)?;
     privileges::confine(plan);
     if let Some(null) = &null {
         daemon::drop_stdio(null);
-    }
-    if plan.daemon {
-        let _ = nix::unistd::setsid();
     }
     Ok(())
 }
@@ -142,9 +227,10 @@ mod tests {
             address: ListenAddress::Ip(address),
             options: BindOptions::default(),
             backlog: None,
+            workers: crate::proxy::NumberSet::ALL,
             smart_accept: true,
         };
-        StartPlan { program: "epoxy".to_owned(), listeners: vec![spec], ..StartPlan::default() }
+        StartPlan { workers: 1, program: "epoxy".to_owned(), listeners: vec![spec], ..StartPlan::default() }
     }
 
     fn free_address() -> SocketAddr {
@@ -155,7 +241,10 @@ mod tests {
     fn code_of(plan: StartPlan, worker: impl FnOnce(WorkerStart) -> ExitCode) -> u8 {
         in_child(|| {
             let plan = StartPlan { quiet: true, ..plan };
-            u8::from(start(&plan, worker) != ExitCode::SUCCESS)
+            let segment = Segment::private(1, 1).expect("segment");
+            let slot = segment.slots().take(segment.begin_generation(), 1).expect("slot");
+            let ties = Ties { segment, slots: vec![slot], bury: &|_| (), log: &mut |_, _| () };
+            u8::from(start(&plan, ties, worker) != ExitCode::SUCCESS)
         })
     }
 

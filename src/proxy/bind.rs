@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use super::workers::NumberSet;
 use crate::time::Millis;
 
 /// One address that a frontend listens on; a `bind` line with several addresses or ports makes several.
@@ -63,4 +64,8 @@ pub struct BindOptions {
     pub uid: Option<u32>,
     /// `group`/`gid` of a UNIX socket.
     pub gid: Option<u32>,
+    /// `process`: processes that use the line, as written; empty for all.
+    pub processes: NumberSet,
+    /// `thread`, and what `process` has behind its slash: threads that use the line; empty for all.
+    pub threads: NumberSet,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bind::Bind;
-use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, Splice};
+use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, NumberSet, Splice};
 use crate::log::LogSettings;
 use crate::rules::Rules;
 use crate::time::Millis;
@@ -23,6 +23,8 @@ pub struct Frontend {
     pub is_listen: bool,
     /// `disabled`: neither binds nor shows.
     pub disabled: bool,
+    /// `bind-process`: processes that it listens in; empty for all.
+    pub processes: NumberSet,
     /// Listening addresses.
     pub binds: Vec<Bind>,
     /// `maxconn`; the process's when absent.

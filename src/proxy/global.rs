@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::bind::ListenAddress;
+use super::workers::{CpuMap, Crew, NumberSet};
 use crate::log::LogTarget;
 use crate::time::Millis;
 
@@ -33,6 +34,18 @@ pub struct Global {
     pub insecure_fork_wanted: bool,
     /// `insecure-setuid-wanted`: what it executes may gain privileges.
     pub insecure_setuid_wanted: bool,
+    /// `nbproc`: worker processes.
+    pub nbproc: Option<u32>,
+    /// `nbthread`: workers, too, where `nbproc` asks for no more than one.
+    pub nbthread: Option<u32>,
+    /// `cpu-map` lines.
+    pub cpu_maps: Vec<CpuMap>,
+    /// `noreuseport`: listen without SO_REUSEPORT.
+    pub no_reuseport: bool,
+    /// `stats bind-process`: processes that answer on the runtime sockets; empty for all.
+    pub cli_processes: NumberSet,
+    /// `tune.worker.hang-timeout`: a worker that does nothing for so long is replaced; zero for never.
+    pub hang_timeout: Option<Millis>,
     /// `log` lines.
     pub log_targets: Vec<LogTarget>,
     /// `log-tag`; the program's name when absent.
@@ -69,7 +82,15 @@ pub struct Global {
     pub local_peer: Option<String>,
 }
 
+/// How long a worker may be stuck before it is replaced, unless `tune.worker.hang-timeout` says otherwise.
+pub const HANG_TIMEOUT: Millis = Millis::from_secs(10);
+
 impl Global {
+    /// The workers that `nbproc` and `nbthread` ask for.
+    pub fn crew(&self) -> Crew {
+        Crew::new(self.nbproc, self.nbthread)
+    }
+
     /// Connections to the runtime sockets at a time (`stats maxconn`).
     pub fn cli_connections_max(&self) -> u32 {
         self.cli_maxconn.unwrap_or(10)
@@ -133,6 +154,10 @@ impl Default for Tune {
 /// One `stats socket`.
 #[derive(Clone, Debug)]
 pub struct CliBind {
+    /// `process`: processes that answer on it; empty for all.
+    pub processes: NumberSet,
+    /// `thread`: likewise.
+    pub threads: NumberSet,
     /// File and line of the statement, `file:line`.
     pub place: String,
     /// Where it listens.

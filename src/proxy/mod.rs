@@ -10,6 +10,7 @@ pub mod check;
 pub mod frontend;
 pub mod global;
 pub mod server;
+pub mod workers;
 
 use std::ops::{Index, Range};
 
@@ -20,6 +21,7 @@ pub use check::{CheckKind, CheckSettings, HttpCheck};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};
 pub use server::{AdminAtStart, Server, ServerAddress};
+pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 
 /// Index of a frontend in [`Config::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -105,6 +105,7 @@ pub struct ProxyOption {
 pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::global::ROWS,
     crate::config::tune::ROWS,
+    crate::config::workers::ROWS,
     crate::config::proxies::ROWS,
     crate::config::timeouts::ROWS,
     crate::config::options::ROWS,

@@ -39,7 +39,7 @@ unsafe fn fork_unchecked() -> io::Result<Forked> {
 }
 
 /// Threads of this process, 1 if /proc does not tell.
-fn thread_count() -> usize {
+pub(super) fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
 }
 

@@ -26,6 +26,11 @@ impl SignalSource {
         Ok(SignalSource { fd, blocked })
     }
 
+    /// Closes the descriptor and leaves the signals blocked, for a child that opens a source of its own.
+    pub fn hand_on(mut self) {
+        self.blocked = SigSet::empty();
+    }
+
     /// The next signal that has arrived, `None` when there is none.
     pub fn next_signal(&self) -> io::Result<Option<Signal>> {
         match self.fd.read_signal()? {

@@ -16,6 +16,7 @@ fn spec(address: ListenAddress) -> ListenSpec {
         address,
         options: BindOptions::default(),
         backlog: None,
+        workers: NumberSet::ALL,
         smart_accept: true,
     }
 }

@@ -1,0 +1,406 @@
+//! The supervisor: a process that serves nothing, starts the workers and replaces those that die or hang.
+//!
+//! It keeps a copy of every listening socket, so that connections wait in their queues when a worker dies, and
+//! its successor takes them. It is the process of the pidfile: what HAProxy's signals ask of the service it asks
+//! of the workers. When it dies itself, the kernel ends the workers (SIGTERM): none serves unseen.
+//!
+//! [`Supervisor::run`] waits for signals, among them the one that tells of ended children, for the next start
+//! that is due and for the next look at the workers. A caller with more to wait for, sockets of a master say,
+//! calls [`Supervisor::turn`] in a loop of its own and gives it the descriptors; a [`Turn`] says which are
+//! readable. [`Supervisor::members`] is who works. Whatever a turn does may fork: [`Turn::Worker`] comes back
+//! in the child, which must leave the loop, drop the caller's descriptors and become that worker.
+
+mod child;
+mod roster;
+mod watch;
+
+pub use child::pin;
+pub use roster::{Life, Member};
+use watch::Busy;
+
+use super::limits::Limits;
+use super::listen::Listener;
+use super::plan::StartPlan;
+use super::start::WorkerStart;
+use super::{Stop, notice, signals};
+use crate::log::Level;
+use crate::proxy::ListenAddress;
+use crate::shm::{Segment, Slot};
+use crate::sys::process::{Forked, fork};
+use crate::sys::signal::{self, SignalSource};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// What the supervisor reads: what a worker does, and what it leaves to the kernel.
+const READ: [Signal; 8] = [
+    Signal::SIGUSR1,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGTTOU,
+    Signal::SIGTTIN,
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGCHLD,
+];
+
+/// How long workers may take to end by SIGTERM before they are killed.
+const TERMINATION_WAIT: Duration = Duration::from_secs(1);
+
+/// What the process layer needs of those above it.
+pub struct Ties<'a> {
+    /// The memory that workers share.
+    pub segment: Segment,
+    /// Each worker's place in there, from worker 1.
+    pub slots: Vec<Slot>,
+    /// Forgets what the worker of a slot had under way (its gauges).
+    pub bury: &'a dyn Fn(Slot),
+    /// Writes to the global log targets.
+    pub log: &'a mut dyn FnMut(Level, &str),
+}
+
+/// How far the service has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Workers are replaced.
+    Serving,
+    /// They finish what they have, and are not replaced.
+    Finishing,
+}
+
+/// What a turn came to.
+pub enum Turn {
+    /// This process is a new worker.
+    Worker(Box<WorkerStart>),
+    /// All is over.
+    Over(ExitCode),
+    /// The caller's descriptors at these places are readable; none if something else happened.
+    Ready(Vec<usize>),
+}
+
+/// See the head of this file.
+pub struct Supervisor<'a> {
+    plan: &'a StartPlan,
+    limits: Limits,
+    listeners: Vec<Listener>,
+    ties: Ties<'a>,
+    /// `None` in a child only.
+    signals: Option<SignalSource>,
+    /// Its own.
+    pid: Pid,
+    members: Vec<Member>,
+    phase: Phase,
+    paused: bool,
+    /// The next look at workers that may hang.
+    look: Option<Instant>,
+}
+
+/// Which process came out of a start.
+pub enum Raised<'a> {
+    /// The supervisor, its workers being up.
+    Supervisor(Supervisor<'a>),
+    /// One of them.
+    Worker(Box<WorkerStart>),
+}
+
+impl<'a> Supervisor<'a> {
+    /// Starts all workers and waits until they are up. If one fails, all end: the messages are printed.
+    pub(in crate::process) fn raise(
+        plan: &'a StartPlan,
+        listeners: Vec<Listener>,
+        limits: Limits,
+        ties: Ties<'a>,
+    ) -> Result<Raised<'a>, Stop> {
+        let cannot = |what: &str, error: &io::Error| {
+            notice::alert(format!("[{}.main()] Cannot {what}: {}.", plan.program, notice::reason(error)));
+            Stop
+        };
+        // A parent that ignores it would have the kernel reap our children.
+        let signals = signal::restore(Signal::SIGCHLD).and_then(|()| SignalSource::new(&READ));
+        let signals = signals.map_err(|error| cannot("read signals", &error))?;
+        let members = (1..=plan.workers).map(Member::new).collect();
+        let mut supervisor = Supervisor {
+            plan,
+            limits,
+            listeners,
+            ties,
+            signals: Some(signals),
+            pid: Pid::this(),
+            members,
+            phase: Phase::Serving,
+            paused: false,
+            look: plan.hang_timeout.map(|timeout| Instant::now() + watch::interval(timeout)),
+        };
+        let (mut reader, writer) = io::pipe().map_err(|error| cannot("make a pipe", &error))?;
+        for index in 0..supervisor.members.len() {
+            let ready = writer.try_clone().map_err(|error| cannot("make a pipe", &error))?;
+            match supervisor.fork_worker(index) {
+                Ok(Forked::Parent(pid)) => supervisor.members[index].started(pid),
+                Ok(Forked::Child) => {
+                    drop((reader, writer));
+                    let number = supervisor.members[index].number;
+                    return supervisor.become_worker(number, Some(ready)).map(|start| Raised::Worker(Box::new(start)));
+                }
+                Err(error) => {
+                    supervisor.end_workers();
+                    return Err(cannot("fork", &error));
+                }
+            }
+        }
+        drop(writer);
+        if reader.read_exact(&mut vec![0; supervisor.members.len()]).is_err() {
+            // Whoever ended has said why.
+            supervisor.end_workers();
+            return Err(Stop);
+        }
+        child::set_title("supervisor");
+        Ok(Raised::Supervisor(supervisor))
+    }
+
+    /// The workers.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Looks after the workers to the end of the service. In a new worker it gives what that starts with.
+    pub fn run(mut self) -> Result<Box<WorkerStart>, ExitCode> {
+        loop {
+            match self.turn(&[]) {
+                Turn::Worker(start) => return Ok(start),
+                Turn::Over(code) => return Err(code),
+                Turn::Ready(_) => {}
+            }
+        }
+    }
+
+    /// Waits for the next thing to do and does it; `others` are descriptors that the caller waits for.
+    pub fn turn(&mut self, others: &[BorrowedFd<'_>]) -> Turn {
+        let ready = self.wait(others);
+        while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
+            if let Some(code) = self.signalled(signal) {
+                return Turn::Over(code);
+            }
+        }
+        self.reap();
+        self.look_after_workers();
+        if self.phase == Phase::Finishing && self.members.iter().all(|member| member.pid().is_none()) {
+            return Turn::Over(ExitCode::SUCCESS);
+        }
+        match self.start_due() {
+            Some(end) => end,
+            None => Turn::Ready(ready),
+        }
+    }
+
+    fn wait(&self, others: &[BorrowedFd<'_>]) -> Vec<usize> {
+        let now = Instant::now();
+        let due = self.members.iter().filter_map(Member::due).chain(self.look).min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            // Rounded up, or the last millisecond would be spent in turns.
+            let ms = due.saturating_duration_since(now).as_micros().div_ceil(1000);
+            PollTimeout::try_from(ms.min(60_000) as i32).unwrap_or(PollTimeout::ZERO)
+        });
+        let all = self.signals.iter().map(SignalSource::as_fd).chain(others.iter().copied());
+        let mut poll_fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // A signal that is not blocked may interrupt it: the turn is then empty.
+        if poll(&mut poll_fds, timeout).is_err() {
+            return Vec::new();
+        }
+        let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        poll_fds[1..].iter().enumerate().filter_map(|(place, fd)| is_ready(fd).then_some(place)).collect()
+    }
+
+    /// Does what a signal asks for; gives the exit code if that is the end.
+    fn signalled(&mut self, signal: Signal) -> Option<ExitCode> {
+        match signal {
+            Signal::SIGTERM | Signal::SIGINT => {
+                self.end_workers();
+                return Some(signals::stop_now(signal));
+            }
+            Signal::SIGUSR1 => {
+                self.phase = Phase::Finishing;
+                self.tell_all(signal);
+                // What waits in a queue is accepted by its worker, which closes the socket then; nobody else may
+                // keep it open.
+                self.listeners.clear();
+                self.members.iter_mut().filter(|member| member.pid().is_none()).for_each(|m| m.life = Life::Gone);
+            }
+            Signal::SIGTTOU => {
+                self.paused = true;
+                self.tell_all(signal);
+                // A name has one socket: only when it is closed everywhere another process can bind it.
+                self.listeners.retain(|listener| !matches!(listener.address, ListenAddress::Abstract(_)));
+            }
+            Signal::SIGTTIN => {
+                self.paused = false;
+                self.tell_all(signal);
+            }
+            // One of them can tell of all.
+            Signal::SIGHUP | Signal::SIGQUIT => {
+                if let Some(member) = self.members.iter().find(|member| member.pid().is_some()) {
+                    member.tell(signal);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn tell_all(&self, signal: Signal) {
+        self.members.iter().for_each(|member| member.tell(signal));
+    }
+
+    /// Buries the dead and decides when somebody takes their place.
+    fn reap(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            let Some(status) = member.ended() else { continue };
+            let number = member.number;
+            let pid = member.pid().map_or(0, |pid| pid.as_raw());
+            let (pause, failures) = member.died(now);
+            let slot = self.slot(number);
+            (self.ties.bury)(slot);
+            // Nobody shall wait for the dead.
+            self.ties.segment.slots().restart(slot);
+            if self.phase == Phase::Finishing {
+                self.members[index].life = Life::Gone;
+                self.ties.segment.slots().free(slot);
+                if matches!(status, WaitStatus::Exited(_, 0)) {
+                    continue;
+                }
+            }
+            self.say(Level::Alert, &format!("Current worker #{number} ({pid}) exited with code {}", reason(status)));
+            if self.phase == Phase::Serving && !pause.is_zero() {
+                let ms = pause.as_millis();
+                self.say(
+                    Level::Warning,
+                    &format!("Worker #{number} died at once {failures} times in a row: the next one starts in {ms} ms"),
+                );
+            }
+        }
+    }
+
+    /// Kills workers that hang.
+    fn look_after_workers(&mut self) {
+        let now = Instant::now();
+        let Some(timeout) = self.plan.hang_timeout.filter(|_| self.look.is_some_and(|look| now >= look)) else {
+            return;
+        };
+        self.look = Some(now + watch::interval(timeout));
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            let number = member.number;
+            let Some(pid) = member.pid() else { continue };
+            let turn = Busy::of(self.ties.segment, self.ties.slots[index]);
+            let Some(text) = member.watch.look(pid, turn, now, timeout) else { continue };
+            // The log first: reading it in its last state is what the operator has.
+            self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}: killing it"));
+            self.members[index].tell(Signal::SIGKILL);
+        }
+    }
+
+    /// Starts workers whose time has come.
+    fn start_due(&mut self) -> Option<Turn> {
+        for index in 0..self.members.len() {
+            let now = Instant::now();
+            let number = self.members[index].number;
+            if !self.members[index].is_due(now) {
+                continue;
+            }
+            match self.fork_worker(index) {
+                Ok(Forked::Parent(pid)) => {
+                    self.members[index].started(pid);
+                    if self.paused {
+                        self.members[index].tell(Signal::SIGTTOU);
+                    }
+                    self.say(Level::Notice, &format!("New worker #{number} ({pid}) forked"));
+                }
+                Ok(Forked::Child) => {
+                    return Some(match self.become_worker(number, None) {
+                        Ok(start) => Turn::Worker(Box::new(start)),
+                        Err(Stop) => Turn::Over(ExitCode::FAILURE),
+                    });
+                }
+                Err(error) => {
+                    let ms = self.members[index].refused(now).as_millis();
+                    let reason = notice::reason(&error);
+                    self.say(
+                        Level::Alert,
+                        &format!("Cannot fork worker #{number} ({reason}): the next attempt is in {ms} ms"),
+                    );
+                }
+            }
+        }
+        None
+    }
+
+    fn fork_worker(&self, index: usize) -> io::Result<Forked> {
+        self.ties.segment.slots().restart(self.ties.slots[index]);
+        fork()
+    }
+
+    /// The place of worker `number` in shared memory: there is one for each.
+    fn slot(&self, number: u32) -> Slot {
+        self.ties.slots[number as usize - 1]
+    }
+
+    /// Ends all workers at once.
+    fn end_workers(&mut self) {
+        self.tell_all(Signal::SIGTERM);
+        let late = Instant::now() + TERMINATION_WAIT;
+        let mut killed = false;
+        while self.members.iter().any(|member| member.pid().is_some()) {
+            for member in &mut self.members {
+                if member.ended().is_some() {
+                    member.life = Life::Gone;
+                }
+            }
+            if !killed && Instant::now() >= late {
+                // One that is stopped, say.
+                self.tell_all(Signal::SIGKILL);
+                killed = true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Says something on standard error and in the global log.
+    fn say(&mut self, level: Level, text: &str) {
+        match level {
+            Level::Notice => notice::notice(text),
+            _ => notice::running(level == Level::Alert, text),
+        }
+        (self.ties.log)(level, text);
+    }
+}
+
+/// The exit code and what it stands for, in HAProxy's words.
+fn reason(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, code) => format!("{code} (Exit)"),
+        WaitStatus::Signaled(_, signal, _) => format!("{} ({})", 128 + signal as i32, describe(signal)),
+        _ => "255 (Unknown)".to_owned(),
+    }
+}
+
+/// A signal in the C library's words.
+fn describe(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGKILL => "Killed",
+        Signal::SIGTERM => "Terminated",
+        Signal::SIGSEGV => "Segmentation fault",
+        Signal::SIGABRT => "Aborted",
+        Signal::SIGBUS => "Bus error",
+        Signal::SIGILL => "Illegal instruction",
+        Signal::SIGFPE => "Floating point exception",
+        Signal::SIGINT => "Interrupt",
+        Signal::SIGSYS => "Bad system call",
+        other => other.as_str(),
+    }
+}
