@@ -152,7 +152,8 @@ fn bind_or_ask(
             may_ask = ask(Signal::SIGTTOU);
             continue;
         }
-        faults.dedup_by(|(a, _), (b, _)| a.owner == b.owner);
+        // Its workers need not all say it.
+        faults.dedup_by(|(a, _), (b, _)| a.is_same_line(b));
         for (spec, fault) in &faults {
             notice::alert(spec.message(fault.phase, &fault.text));
         }
@@ -171,7 +172,7 @@ fn bind_or_ask(
 /// Has a worker use another worker's socket for an address which takes no second one: it was bound without
 /// SO_REUSEPORT. False if there is none yet.
 fn share(spec: &ListenSpec, sockets: &mut [Option<Opened>], specs: &[ListenSpec]) -> bool {
-    let mut pairs = sockets.iter_mut().zip(specs).filter(|(_, other)| other.owner == spec.owner);
+    let mut pairs = sockets.iter_mut().zip(specs).filter(|(_, other)| other.is_same_line(spec));
     let Some((opened, other)) = pairs.find_map(|(opened, other)| Some((opened.as_mut()?, other))) else { return false };
     let users = opened.shared_with.unwrap_or(other.workers);
     opened.shared_with = Some(NumberSet(users.0 | spec.workers.0));
@@ -275,6 +276,11 @@ fn finish(
 impl ListenSpec {
     fn backlog(&self, common: &Common) -> u32 {
         self.options.backlog.or(self.backlog).unwrap_or(common.backlog)
+    }
+
+    /// Whether both are of one address of one line, for different workers.
+    fn is_same_line(&self, other: &ListenSpec) -> bool {
+        self.owner == other.owner && self.address == other.address
     }
 
     fn is_ip(&self) -> bool {
