@@ -100,6 +100,8 @@ impl Worker {
                 let text = format!("Scheduling a soft-stop in {} ms.", grace.0);
                 notice::notice(&text);
                 self.log_globally(Level::Warning, &text);
+                // Whoever asks whether this process may get work learns it now, so that it can leave in time.
+                self.core.services.asked_to_stop = true;
                 self.stop = Stop::Grace(self.core.services.now.tick() + grace);
             }
         }

@@ -48,7 +48,7 @@ impl Services {
             idle_pct: idle_pct(uptime_ms),
             node: global.node.clone().unwrap_or_else(|| crate::log::host_name().to_owned()),
             description: global.description.clone(),
-            stopping: self.stopping,
+            stopping: self.asked_to_stop,
             listeners: self.ledger.listening,
             dropped_logs: self.log.dropped(),
             bytes_out,

@@ -60,6 +60,8 @@ pub struct Services {
     pub captures: Captures,
     /// Requests received since the start, this worker's.
     pub requests: u64,
+    /// The process was asked to stop: `stopping` and `show info` say so, also while `grace` delays it.
+    pub asked_to_stop: bool,
     /// A soft stop is under way.
     pub stopping: bool,
     /// Since when.
@@ -127,6 +129,7 @@ impl Services {
             scratch: Vec::new(),
             captures: Captures::default(),
             requests: 0,
+            asked_to_stop: false,
             stopping: false,
             stopping_since: Tick::NEVER,
             no_splice: config.global.nosplice,
@@ -302,13 +305,13 @@ impl Services {
 
     /// The context in which expressions are evaluated for an exchange.
     pub fn context<'a>(&'a self, session: &Session, exchange: &'a Exchange) -> Ctx<'a> {
-        context(self.config, &self.counters, self.now, session, exchange, &self.live, self.stopping)
+        context(self.config, &self.counters, self.now, session, exchange, &self.live, self.asked_to_stop)
     }
 
     /// Writes an exchange's log line.
     pub fn log_exchange(&mut self, session: &Session, exchange: &Exchange) {
         let settings = &self.config[session.frontend].log;
-        let ctx = context(self.config, &self.counters, self.now, session, exchange, &self.live, self.stopping);
+        let ctx = context(self.config, &self.counters, self.now, session, exchange, &self.live, self.asked_to_stop);
         self.log.exchange(&ctx, settings);
     }
 

@@ -16,6 +16,7 @@ const LIKELY_NEXT: Millis = Millis(250);
 impl Services {
     /// Begins a soft stop.
     pub fn begin_soft_stop(&mut self) {
+        self.asked_to_stop = true;
         self.stopping = true;
         self.stopping_since = self.now.tick();
     }
