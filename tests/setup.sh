@@ -6,7 +6,7 @@ set -uo pipefail
 # What a test runs, and the package that has it; `dpkg` where no program tells.
 needs=(
     haproxy:haproxy dpkg:haproxy-doc
-    nginx:nginx-light apache2:apache2 wrk:wrk socat:socat rsyslogd:rsyslog ip:iproute2
+    nginx:nginx-light apache2:apache2 wrk:wrk socat:socat rsyslogd:rsyslog ip:iproute2 keepalived:keepalived bird:bird2
     curl:curl ps:procps strace:strace chromium:chromium chromedriver:chromium-driver
     gcc:gcc make:make taskset:util-linux
 )

@@ -1,18 +1,22 @@
 //! The machines of the document: two Apache nodes, the load balancer with rsyslog, and a client.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
 use crate::host::{Host, Switch};
+use crate::load::Target;
 use crate::support::place::{TempDir, wait_until};
 
 /// Patience with programs that start or end; a machine under load may need it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The load balancer's address.
 pub const LB: Ipv4Addr = Ipv4Addr::new(192, 168, 90, 203);
+/// Where the load balancer serves. Patience is longer than anything that the proxy's timeouts in the lab allow a
+/// failing request to take.
+pub const WEB: Target = Target { address: SocketAddrV4::new(LB, 80), patience: Duration::from_secs(20) };
 /// The client's address.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 90, 1);
 const NODE1: Ipv4Addr = Ipv4Addr::new(192, 168, 90, 201);
@@ -160,7 +164,7 @@ impl Lab {
 }
 
 /// The program under test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let path = env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into());
     fs::canonicalize(&path).unwrap_or(path.into())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Lab;
+use crate::cluster::{Lab, WEB};
 use crate::load::{End, Load, Record, request_alone};
 use crate::{expect, expect_in};
 
@@ -16,7 +16,7 @@ const CLIENTS: usize = 6;
 pub fn in_flight(lab: &Lab) -> Result<(), String> {
     lab.node1.freeze()?;
     let seen = lab.log().len();
-    let requests: Vec<_> = (0..6).map(|_| lab.client.thread(request_alone)).collect();
+    let requests: Vec<_> = (0..6).map(|_| lab.client.thread(|| request_alone(WEB))).collect();
     lab.wait_for("node 2's half of the answers", |lab| {
         let log = lab.log();
         log.iter().skip(seen).filter(|line| line.contains("_backend/web-node2 ")).count() == 3
@@ -35,7 +35,7 @@ pub fn in_flight(lab: &Lab) -> Result<(), String> {
 
 /// Node 1 is killed under load, is found DOWN, and comes back.
 pub fn death_and_return(lab: &Lab) -> Result<(), String> {
-    let load = Load::start(&lab.client, CLIENTS);
+    let load = Load::start(&lab.client, WEB, CLIENTS);
     let hammer = wrk(lab, 4);
     lab.wait_for_log("\"GET / HTTP/1.1\"")?;
     std::thread::sleep(Duration::from_secs(1));

@@ -2,22 +2,27 @@
 //! every request when it began and how it ended.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use crate::cluster::LB;
 use crate::host::Host;
 use crate::support::message::{Kind, Progress, header, progress, status};
 
-/// Longer than anything that the proxy's timeouts in the lab allow a failing request to take.
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after each answer: it bounds the load.
 const PAUSE: Duration = Duration::from_millis(4);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: lb-node1.com\r\n\r\n";
+
+/// Where clients go.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    pub address: SocketAddrV4,
+    /// How long they wait for bytes of an answer.
+    pub patience: Duration,
+}
 
 /// How one request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +61,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `clients` connections from `host` to the load balancer.
-    pub fn start(host: &Host, clients: usize) -> Load {
+    /// Starts `clients` connections from `host`.
+    pub fn start(host: &Host, target: Target, clients: usize) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..clients)
             .map(|_| {
                 let stop = Arc::clone(&stop);
-                host.thread(move || run(&stop))
+                host.thread(move || run(target, &stop))
             })
             .collect();
         Load { stop, threads }
@@ -82,12 +87,12 @@ impl Drop for Load {
     }
 }
 
-fn run(stop: &AtomicBool) -> Vec<Record> {
+fn run(target: Target, stop: &AtomicBool) -> Vec<Record> {
     let mut records = Vec::new();
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let end = request(&mut connection);
+        let end = request(target, &mut connection);
         if !end.is_good() {
             connection = None;
         }
@@ -98,13 +103,13 @@ fn run(stop: &AtomicBool) -> Vec<Record> {
 }
 
 /// One request on a connection of its own.
-pub fn request_alone() -> End {
-    request(&mut None)
+pub fn request_alone(target: Target) -> End {
+    request(target, &mut None)
 }
 
-fn request(connection: &mut Option<TcpStream>) -> End {
+fn request(target: Target, connection: &mut Option<TcpStream>) -> End {
     if connection.is_none() {
-        match connect(LB, 80) {
+        match connect(target) {
             Ok(stream) => *connection = Some(stream),
             Err(error) => return End::Broken(format!("connect: {error}")),
         }
@@ -143,9 +148,9 @@ fn request(connection: &mut Option<TcpStream>) -> End {
     }
 }
 
-fn connect(address: Ipv4Addr, port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((address, port))?;
-    stream.set_read_timeout(Some(READ_TIMEOUT))?;
+fn connect(target: Target) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(target.address)?;
+    stream.set_read_timeout(Some(target.patience))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -1,5 +1,6 @@
-//! The lab of the two-node document: its addresses and host names in network namespaces, two real
-//! Apache nodes, rsyslog, socat, and the document's configuration, unmodified.
+//! Labs in network namespaces. That of the two-node document: its addresses and host names, two real Apache
+//! nodes, rsyslog, socat, and the document's configuration, unmodified. And what contrib has for more than one
+//! director: the keepalived pair.
 //!
 //! Each test builds a lab of its own, so they run side by side and leave nothing behind. They need
 //! root, namespaces and a few Debian packages; where these are missing they are reported as ignored,
@@ -10,8 +11,10 @@ mod document;
 mod failure;
 mod host;
 mod load;
+mod pair;
 #[path = "../support/mod.rs"]
 mod support;
+mod web;
 
 use std::{env, fs};
 
@@ -20,47 +23,68 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use cluster::Lab;
 use host::{Host, Switch};
 
-/// Name and body of each test.
-type Scenario = (&'static str, fn(&Lab) -> Result<(), String>);
+/// Name and body of a test.
+type Scenario = (&'static str, fn() -> Result<(), String>);
 
-const SCENARIOS: &[Scenario] = &[
-    ("the_documents_transcript_step_by_step", document::transcript),
-    ("the_daemon_is_chrooted_and_unprivileged", document::daemon),
-    ("nodes_and_log_see_what_the_document_configures", document::headers_and_log),
-    ("disabling_every_server_logs_and_gives_503", document::last_server),
-    ("requests_in_flight_get_502_when_their_node_dies", failure::in_flight),
-    ("a_dead_node_fails_no_request_once_it_is_down_and_returns", failure::death_and_return),
+/// Tests, and what they need.
+struct Family {
+    /// Programs that it runs.
+    programs: &'static [&'static str],
+    scenarios: &'static [Scenario],
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        programs: &["curl", "socat", "wrk", "apache2", "rsyslogd", "haproxy"],
+        scenarios: &[
+            ("the_documents_transcript_step_by_step", || on_lab(document::transcript)),
+            ("the_daemon_is_chrooted_and_unprivileged", || on_lab(document::daemon)),
+            ("nodes_and_log_see_what_the_document_configures", || on_lab(document::headers_and_log)),
+            ("disabling_every_server_logs_and_gives_503", || on_lab(document::last_server)),
+            ("requests_in_flight_get_502_when_their_node_dies", || on_lab(failure::in_flight)),
+            ("a_dead_node_fails_no_request_once_it_is_down_and_returns", || on_lab(failure::death_and_return)),
+        ],
+    },
+    Family {
+        programs: &["socat", "haproxy", "keepalived"],
+        scenarios: &[
+            ("the_pairs_address_moves_when_epoxy_dies_and_back_when_the_other_does", pair::dies),
+            ("the_pairs_address_moves_when_epoxy_hangs_and_is_taken_back", pair::hangs_and_takes_back),
+            ("the_pairs_address_moves_when_a_director_vanishes", pair::vanishes),
+        ],
+    },
 ];
+
+fn on_lab(scenario: fn(&Lab) -> Result<(), String>) -> Result<(), String> {
+    scenario(&Lab::start()?)
+}
 
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(3));
-    let obstacle = obstacle();
-    let trials = SCENARIOS
-        .iter()
-        .map(|&(name, scenario)| {
-            let trial = Trial::test(name, move || Lab::start().and_then(|lab| scenario(&lab)).map_err(Failed::from));
-            match &obstacle {
+    let general = obstacle();
+    let mut trials = Vec::new();
+    for family in FAMILIES {
+        let obstacle = general.clone().or_else(|| missing(family.programs));
+        for &(name, scenario) in family.scenarios {
+            let trial = Trial::test(name, move || scenario().map_err(Failed::from));
+            trials.push(match &obstacle {
                 // The kind is printed before the name: it says why the test does not run.
                 Some(obstacle) => trial.with_ignored_flag(true).with_kind(format!("needs {obstacle}")),
                 None => trial,
-            }
-        })
-        .collect();
+            });
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// What keeps the lab from running on this machine, if anything does.
+/// What keeps all labs from running on this machine, if anything does.
 fn obstacle() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("root".into());
     }
-    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let programs = ["unshare", "nsenter", "ip", "curl", "socat", "wrk", "apache2", "rsyslogd", "haproxy"];
-    for program in programs {
-        if !path.split(':').any(|folder| fs::exists(format!("{folder}/{program}")).unwrap_or(false)) {
-            return Some(format!("the program {program}"));
-        }
+    if let Some(program) = missing(&["unshare", "nsenter", "ip"]) {
+        return Some(program);
     }
     // From Debian's package: the user of the configuration, and folders to mount over.
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -73,6 +97,14 @@ fn obstacle() -> Option<String> {
         host.shell("mount --bind /var/lib/haproxy /etc/haproxy").map(drop)
     });
     trial.err().map(|error| format!("namespaces ({error})"))
+}
+
+/// The first of `programs` that this machine does not have.
+fn missing(programs: &[&str]) -> Option<String> {
+    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let there =
+        |program: &str| path.split(':').any(|folder| fs::exists(format!("{folder}/{program}")).unwrap_or(false));
+    programs.iter().find(|program| !there(program)).map(|program| format!("the program {program}"))
 }
 
 /// An error that shows what was expected and what was there.

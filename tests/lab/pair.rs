@@ -1,0 +1,258 @@
+//! The keepalived pair: two directors, 192.168.122.2 and .3, that share 192.168.122.100, with the
+//! configurations and scripts of contrib/keepalived as they are, real keepalived and multicast VRRP.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use crate::cluster::{PATIENCE, binary};
+use crate::host::{Host, Switch};
+use crate::load::{End, Load, Record, Target};
+use crate::support::place::{TempDir, wait_until};
+use crate::web::Web;
+use crate::{expect, expect_in};
+
+/// The address that moves, and clients that do not wait for a hung director for ever.
+const SHARED: Target =
+    Target { address: SocketAddrV4::new(Ipv4Addr::new(192, 168, 122, 100), 80), patience: Duration::from_secs(2) };
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
+const DIRECTORS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 122, 2), Ipv4Addr::new(192, 168, 122, 3)];
+const NODES: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(192, 168, 122, 10), Ipv4Addr::new(192, 168, 122, 20), Ipv4Addr::new(192, 168, 122, 30)];
+
+/// Connections of the counting client.
+const CLIENTS: usize = 6;
+
+/// Longest time in which requests may fail after a director fails. Checks: two in a row fail, one a second,
+/// each ended after a second. VRRP: silence is noticed after three seconds and a bit. Then a second try of
+/// a connection whose first packet met nobody.
+const OUTAGE_MAX: Duration = Duration::from_secs(8);
+
+/// What mission and test add to the configuration of the document: where the check asks.
+const SOCKET: &str = "global
+    stats socket /var/lib/haproxy/haproxy.sock mode 600 level admin
+";
+
+struct Pair {
+    directors: Vec<Host>,
+    client: Host,
+    _nodes: Vec<(Web, Host)>,
+    _switch: Switch,
+    directory: TempDir,
+}
+
+impl Pair {
+    /// Starts everything and waits until director 1 has the address. `adapt` changes keepalived.conf.
+    fn start(adapt: fn(&str) -> String) -> Result<Pair, String> {
+        let switch = Switch::start()?;
+        let client = Host::start("client")?;
+        switch.plug(&client, CLIENT)?;
+        let mut nodes = Vec::new();
+        for (name, address) in ["node1", "node2", "node3"].into_iter().zip(NODES) {
+            let host = Host::start(name)?;
+            switch.plug(&host, address)?;
+            nodes.push((Web::start(&host, address, 80)?, host));
+        }
+        let directory = TempDir::new("pair").map_err(|error| format!("temporary: {error}"))?;
+        let mut pair = Pair { directors: Vec::new(), client, _nodes: nodes, _switch: switch, directory };
+        for (name, address) in ["director1", "director2"].into_iter().zip(DIRECTORS) {
+            let host = Host::start(name)?;
+            pair._switch.plug(&host, address)?;
+            furnish(&host, &pair.directory.path().join(name), adapt)?;
+            start_proxy(&host)?;
+            host.shell("setsid keepalived -n -l -D > /run/keepalived.log 2>&1 &")?;
+            pair.directors.push(host);
+        }
+        pair.wait_for_owner(0)?;
+        Ok(pair)
+    }
+
+    /// Waits until director `index` has the address, alone.
+    fn wait_for_owner(&self, index: usize) -> Result<Instant, String> {
+        let alone = || self.directors.iter().enumerate().all(|(at, host)| owns(host) == (at == index));
+        if wait_until(PATIENCE, alone) {
+            return Ok(Instant::now());
+        }
+        let log = |host: &Host| host.shell("tail -n 30 /run/keepalived.log").unwrap_or_default();
+        let logs: Vec<String> = self.directors.iter().map(log).collect();
+        Err(format!("director {} does not get the address; keepalived says:\n{}", index + 1, logs.join("\n---\n")))
+    }
+
+    fn load(&self) -> Load {
+        Load::start(&self.client, SHARED, CLIENTS)
+    }
+}
+
+/// The folders of a director, with the files where an operator puts them.
+fn furnish(host: &Host, root: &Path, adapt: fn(&str) -> String) -> Result<(), String> {
+    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/keepalived");
+    let read = |name: &str| fs::read_to_string(contrib.join(name)).map_err(|error| format!("{name}: {error}"));
+    let write = |name: &str, text: &str| fs::write(root.join(name), text).map_err(|error| format!("{name}: {error}"));
+    for folder in ["etc", "lib", "run", "keepalived"] {
+        fs::create_dir_all(root.join(folder)).map_err(|error| format!("{folder}: {error}"))?;
+    }
+    write("keepalived/keepalived.conf", &adapt(&read(&format!("{}.conf", host.name))?))?;
+    for script in ["check-epoxy.sh", "notify.sh"] {
+        write(&format!("keepalived/{script}"), &read(script)?)?;
+    }
+    // This word comes with a later version; everything else of the document is used as it stands.
+    let document = include_str!("../fixtures/mission/002-l7-and-mysql.cfg").replace("    stats admin if TRUE\n", "");
+    write("etc/haproxy.cfg", &document)?;
+    write("etc/socket.cfg", SOCKET)?;
+    let root = root.display();
+    host.shell(&format!(
+        "set -e
+        chmod 755 {root}/keepalived/*.sh
+        mount --bind {root}/etc /etc/haproxy
+        mount --bind {root}/lib /var/lib/haproxy
+        mount --bind {root}/keepalived /etc/keepalived
+        mount --bind {root}/run /run"
+    ))?;
+    Ok(())
+}
+
+/// As an init script does it; the configuration says `daemon` and names the pidfile.
+fn start_proxy(host: &Host) -> Result<(), String> {
+    let binary = binary();
+    host.shell(&format!("{} -f /etc/haproxy/haproxy.cfg -f /etc/haproxy/socket.cfg", binary.display()))?;
+    Ok(())
+}
+
+fn signal_proxy(host: &Host, signal: &str) -> Result<(), String> {
+    host.shell(&format!("kill -{signal} $(cat /run/haproxy.pid)")).map(drop)
+}
+
+fn owns(host: &Host) -> bool {
+    let shown = host.shell("ip -4 -o addr show dev eth0");
+    shown.is_ok_and(|text| text.contains(&format!(" {}/", SHARED.address.ip())))
+}
+
+/// With the configuration as it is: a dead epoxy moves the address, a living one does not take it back, and
+/// the other one's death brings it back.
+pub fn dies() -> Result<(), String> {
+    let pair = Pair::start(str::to_owned)?;
+    let load = pair.load();
+    sleep(Duration::from_millis(1500));
+
+    let mut spans = vec![Span::of(|| {
+        signal_proxy(&pair.directors[0], "KILL")?;
+        pair.wait_for_owner(1)
+    })?];
+    sleep(Duration::from_secs(1));
+    start_proxy(&pair.directors[0])?;
+    let log = "until grep -q 'Entering BACKUP STATE' /run/keepalived.log; do sleep 0.1; done
+        until [ \"$(cut -d' ' -f1 /run/epoxy-vrrp)\" = BACKUP ]; do sleep 0.1; done";
+    pair.directors[0].shell(&format!("timeout 15 sh -c '{}'", log.replace('\'', "\"")))?;
+    sleep(Duration::from_secs(2));
+    expect("director 2 keeps the address", pair.directors.iter().map(owns).collect(), vec![false, true])?;
+
+    spans.push(Span::of(|| {
+        signal_proxy(&pair.directors[1], "KILL")?;
+        pair.wait_for_owner(0)
+    })?);
+    sleep(Duration::from_secs(2));
+    judge(&load.finish(), &spans)?;
+    let state = pair.directors[0].shell("cat /run/epoxy-vrrp")?;
+    expect_in("what notify.sh wrote", &state, "MASTER since 2")
+}
+
+/// A hung epoxy moves the address, too; without `nopreempt` it comes back as soon as epoxy serves again.
+pub fn hangs_and_takes_back() -> Result<(), String> {
+    let pair = Pair::start(|text| text.replace("    nopreempt\n", ""))?;
+    let load = pair.load();
+    sleep(Duration::from_millis(1500));
+    let there = Span::of(|| {
+        signal_proxy(&pair.directors[0], "STOP")?;
+        pair.wait_for_owner(1)
+    })?;
+    sleep(Duration::from_secs(1));
+    let back = Span::of(|| {
+        signal_proxy(&pair.directors[0], "CONT")?;
+        pair.wait_for_owner(0)
+    })?;
+    sleep(Duration::from_secs(2));
+    judge(&load.finish(), &[there, back])
+}
+
+/// The whole machine of director 1 is gone without a word. With the lines for networks without multicast.
+pub fn vanishes() -> Result<(), String> {
+    let mut pair = Pair::start(|text| {
+        let lines = text.lines().map(|line| match line.strip_prefix("    ! ") {
+            Some(setting) if setting.contains("unicast") || setting.starts_with([' ', '}']) => setting,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    })?;
+    for host in &pair.directors {
+        let log = host.shell("cat /etc/keepalived/keepalived.conf")?;
+        expect_in("the peers by name", &log, "\nunicast_peer {\n    192.168.122.")?;
+    }
+    let load = pair.load();
+    sleep(Duration::from_millis(1500));
+    let gone = Span::of(|| {
+        // The cable first: the kernel of a dead machine does not refuse connections.
+        pair.directors[0].shell("ip link set eth0 down")?;
+        drop(pair.directors.remove(0));
+        pair.wait_for_owner(0)
+    })?;
+    sleep(Duration::from_secs(3));
+    judge(&load.finish(), &[gone])
+}
+
+/// From a failure until the address has moved.
+struct Span {
+    from: Instant,
+    until: Instant,
+}
+
+impl Span {
+    fn of(work: impl FnOnce() -> Result<Instant, String>) -> Result<Span, String> {
+        let from = Instant::now();
+        Ok(Span { from, until: work()? })
+    }
+}
+
+/// Requests may fail between a failure and the move, and only there: those that were under way, and those that
+/// found nobody. A connection that the old director had is over for good: that costs one request each.
+fn judge(records: &[Record], spans: &[Span]) -> Result<(), String> {
+    let shown = env::var_os("EPOXY_LAB_FIGURES").is_some();
+    // A request under way when the failure came began before it; after the move a connection that waits
+    // finds out with its next packet.
+    let (before, after) = (Duration::from_millis(500), Duration::from_secs(1));
+    for record in records.iter().filter(|record| !record.end.is_good()) {
+        let allowed = spans.iter().any(|span| record.began + before > span.from && record.began < span.until + after);
+        if !allowed {
+            return Err(format!("a request failed while nothing had: {:?}", record.end));
+        }
+    }
+    let mut last = None;
+    for span in spans {
+        let within = |record: &&Record| record.began + before > span.from && record.began < span.until + after;
+        let failed: Vec<&Record> = records.iter().filter(within).filter(|record| !record.end.is_good()).collect();
+        let end = failed.iter().map(|record| record.began.saturating_duration_since(span.from)).max();
+        let outage = end.unwrap_or_default();
+        if shown {
+            let cut = failed.iter().filter(|record| record.end == End::Closed).count();
+            let last = failed.last().map(|record| &record.end);
+            eprintln!(
+                "outage {outage:?}, moved after {:?}: {} failed ({cut} cut), the last: {:?}",
+                span.until - span.from,
+                failed.len(),
+                last
+            );
+        }
+        if outage > OUTAGE_MAX {
+            return Err(format!("requests failed for {outage:?}"));
+        }
+        last = Some(span.until);
+    }
+    let good = |from: Option<Instant>| {
+        records.iter().filter(|record| record.end.is_good() && from.is_none_or(|from| record.began > from)).count()
+    };
+    if shown {
+        eprintln!("{} requests, {} good", records.len(), good(None));
+    }
+    expect("clients went on after the last move", good(last) > 100, true)
+}
