@@ -13,6 +13,7 @@ pub mod facts;
 pub mod h1;
 pub mod http;
 pub mod log;
+pub mod mesh;
 pub mod notice;
 pub mod pattern;
 pub mod process;

@@ -19,6 +19,12 @@ pub enum Kind {
     Cli = 4,
     /// Signals, wake-ups and periodic work of the worker itself.
     Worker = 5,
+    /// Another worker rings.
+    Bell = 6,
+    /// Questions of other workers wait.
+    Door = 7,
+    /// A connection to another worker, which was asked something.
+    Asked = 8,
 }
 
 /// Kind, slot and generation in one word: 8 + 32 + 24 bits.
@@ -46,6 +52,9 @@ impl Token {
             3 => Kind::Check,
             4 => Kind::Cli,
             5 => Kind::Worker,
+            6 => Kind::Bell,
+            7 => Kind::Door,
+            8 => Kind::Asked,
             _ => return None,
         })
     }

@@ -135,6 +135,11 @@ impl Core {
         self.services.close_upstream(Some(key));
     }
 
+    /// Another worker has changed something that both share: boards, places in queues, limits.
+    pub fn rung(&mut self) {
+        self.run_promoted();
+    }
+
     /// Begins to check servers; for the one worker that does.
     pub fn start_checks(&mut self) {
         self.checks = Checks::start(self.services.config, &mut self.services);

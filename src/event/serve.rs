@@ -1,5 +1,6 @@
 //! From an opened start to a running worker.
 
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 
 use mio::unix::SourceFd;
@@ -7,6 +8,7 @@ use mio::{Interest, Poll};
 
 use super::core::Core;
 use super::worker::{Clock, Worker};
+use crate::mesh::Post;
 use crate::notice;
 use crate::process::{ListenOwner, WorkerStart};
 use crate::proxy::{Config, FrontendId};
@@ -34,11 +36,7 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     segment.settle(slot, clock.now());
     let registry = poll.registry().try_clone()?;
     let signals = Token::new(Kind::Worker, 0, 0);
-    registry.register(
-        &mut SourceFd(&std::os::fd::AsRawFd::as_raw_fd(&start.signals)),
-        signals.into(),
-        Interest::READABLE,
-    )?;
+    registry.register(&mut SourceFd(&start.signals.as_raw_fd()), signals.into(), Interest::READABLE)?;
     let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?), program);
     services.adopt_limits(&start.limits);
     services.log.complain_to(|text| notice::running(true, text));
@@ -58,6 +56,19 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
             ListenOwner::Cli(bind) => worker.cli.add(&registry, listener.socket, bind)?,
         }
     }
+    if let Some(post) = start.post {
+        listen_to_others(&mut worker, post)?;
+    }
     segment.set_state(slot, SlotState::Serving);
     Ok(worker)
+}
+
+/// Listens to other workers.
+fn listen_to_others(worker: &mut Worker, post: Post) -> std::io::Result<()> {
+    for (socket, kind) in [(post.bell(), Kind::Bell), (post.door(), Kind::Door)] {
+        let token = Token::new(kind, 0, 0);
+        worker.registry().register(&mut SourceFd(&socket.as_raw_fd()), token.into(), Interest::READABLE)?;
+    }
+    worker.post = Some(post);
+    Ok(())
 }

@@ -14,6 +14,7 @@ use super::accept::Listeners;
 use super::core::{Core, Readiness};
 use super::signalled::Stop;
 use crate::cli::Cli;
+use crate::mesh::Post;
 use crate::process::Signals;
 use crate::shm::SlotWord;
 use crate::time::{Now, Tick};
@@ -47,6 +48,8 @@ pub struct Worker {
     pub listeners: Listeners,
     /// Runtime sockets.
     pub cli: Cli,
+    /// Where other workers reach this one.
+    pub post: Option<Post>,
     pub(super) signals: Signals,
     /// Where a supervisor sees since when it is busy, and with what.
     busy_since: &'static AtomicU64,
@@ -65,6 +68,7 @@ impl Worker {
             core,
             listeners: Listeners::default(),
             cli: Cli::default(),
+            post: None,
             signals,
             busy_since: segment.word(slot, SlotWord::BusySinceUs),
             doing: segment.word(slot, SlotWord::Doing),
@@ -148,6 +152,11 @@ impl Worker {
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
             Some(Kind::Worker) => self.signalled(),
             Some(Kind::Check) => self.core.check_event(token, ready),
+            Some(Kind::Bell) => {
+                self.post.iter().for_each(Post::silence);
+                self.core.rung();
+            }
+            Some(Kind::Door | Kind::Asked) => {}
             Some(Kind::Cli) => self.cli.event(token, ready, &mut self.core, &mut self.listeners),
             None => {}
         }

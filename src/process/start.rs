@@ -14,6 +14,7 @@ use super::signals::{self, Signals};
 use super::supervisor::{Raised, Supervisor, Ties, pin};
 use super::{Stop, notice, old, privileges, pull, takeover};
 use crate::args;
+use crate::mesh::Post;
 use crate::shm::{Segment, Slot};
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ pub struct WorkerStart {
     pub segment: Segment,
     /// Its place in there.
     pub slot: Slot,
+    /// Where other workers reach it, unless that could not be opened.
+    pub post: Option<Post>,
 }
 
 /// Carries out the plan up to the worker, runs `worker` and gives the exit code of the process. Shared
@@ -138,6 +141,7 @@ fn single(
     ties: &Ties<'_>,
 ) -> Result<Box<WorkerStart>, Stop> {
     pin(plan, 1);
+    let post = open_post(plan, ties.segment, ties.slots[0]);
     leave_behind(plan)?;
     if plan.daemon {
         let _ = nix::unistd::setsid();
@@ -157,7 +161,17 @@ fn single(
         segment: ties.segment,
         // There is a slot a worker.
         slot: ties.slots[0],
+        post,
     }))
+}
+
+/// Opens the post of a slot; without it, the worker serves all the same.
+pub(super) fn open_post(plan: &StartPlan, segment: Segment, slot: Slot) -> Option<Post> {
+    let warn = |error: std::io::Error| {
+        let reason = notice::reason(&error);
+        notice::warning(format!("[{}.main()] Other workers cannot reach this one: {reason}.", plan.program));
+    };
+    Post::open(segment.id(), slot).map_err(warn).ok()
 }
 
 /// This process becomes the supervisor, and forks the workers.

@@ -9,6 +9,7 @@ use crate::buffer::Pool;
 use crate::check::ServerState;
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
+use crate::mesh::Mesh;
 use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
 use crate::sample::{Ctx, LiveServer};
 use crate::stats::errors::{Capture, Captures};
@@ -76,6 +77,8 @@ pub struct Services {
     pub states: States,
     /// When the worker began.
     pub started: Now,
+    /// The other workers.
+    pub mesh: Mesh,
     /// Counts for `show info`.
     pub ledger: super::about::Ledger,
 }
@@ -110,6 +113,7 @@ impl Services {
             (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
         Services {
             config,
+            mesh: Mesh::new(counters.segment(), counters.slot()),
             counters,
             now,
             net,

@@ -36,6 +36,7 @@ impl Supervisor<'_> {
         })?;
         let listeners = std::mem::take(&mut self.listeners);
         let (listeners, kept) = listeners.into_iter().partition(|listener| listener.workers.contains(number));
+        let mut posts = std::mem::take(&mut self.posts);
         if let Some(mut ready) = ready {
             // A supervisor that is gone needs no word.
             let _ = ready.write_all(b"1");
@@ -50,6 +51,7 @@ impl Supervisor<'_> {
             supervised: true,
             segment: self.ties.segment,
             slot: self.slot(number),
+            post: posts.get_mut(number as usize - 1).and_then(Option::take),
         })
     }
 }

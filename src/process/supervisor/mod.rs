@@ -21,9 +21,10 @@ use watch::Busy;
 use super::limits::Limits;
 use super::listen::Listener;
 use super::plan::StartPlan;
-use super::start::WorkerStart;
+use super::start::{WorkerStart, open_post};
 use super::{Stop, notice, signals};
 use crate::log::Level;
+use crate::mesh::Post;
 use crate::proxy::ListenAddress;
 use crate::shm::{Segment, Slot};
 use crate::sys::process::{Forked, fork};
@@ -94,6 +95,8 @@ pub struct Supervisor<'a> {
     /// Its own.
     pid: Pid,
     members: Vec<Member>,
+    /// Where each of them is reached: kept, so that questions wait for a replacement.
+    posts: Vec<Option<Post>>,
     phase: Phase,
     paused: bool,
     /// The next look at workers that may hang.
@@ -124,6 +127,7 @@ impl<'a> Supervisor<'a> {
         let signals = signal::restore(Signal::SIGCHLD).and_then(|()| SignalSource::new(&READ));
         let signals = signals.map_err(|error| cannot("read signals", &error))?;
         let members = (1..=plan.workers).map(Member::new).collect();
+        let posts = ties.slots.iter().map(|slot| open_post(plan, ties.segment, *slot)).collect();
         let mut supervisor = Supervisor {
             plan,
             limits,
@@ -132,6 +136,7 @@ impl<'a> Supervisor<'a> {
             signals: Some(signals),
             pid: Pid::this(),
             members,
+            posts,
             phase: Phase::Serving,
             paused: false,
             look: plan.hang_timeout.map(|timeout| Instant::now() + watch::interval(timeout)),
@@ -270,6 +275,7 @@ impl<'a> Supervisor<'a> {
             self.ties.segment.slots().restart(slot);
             if self.phase == Phase::Finishing {
                 self.members[index].life = Life::Gone;
+                self.posts[index] = None;
                 self.ties.segment.slots().free(slot);
                 if matches!(status, WaitStatus::Exited(_, 0)) {
                     continue;

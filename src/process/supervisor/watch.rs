@@ -86,6 +86,9 @@ fn task(token: Token) -> String {
         Some(Kind::Upstream) => format!("server connection {slot}"),
         Some(Kind::Check) => format!("health check {slot}"),
         Some(Kind::Cli) => format!("runtime connection {slot}"),
+        Some(Kind::Bell) => "changes of other workers".to_owned(),
+        Some(Kind::Door) => "questions of other workers".to_owned(),
+        Some(Kind::Asked) => format!("question {slot} to another worker"),
         Some(Kind::Worker) => "signals and timers".to_owned(),
         None => "something unknown".to_owned(),
     }
