@@ -1,19 +1,23 @@
 //! Labs in network namespaces. That of the two-node document: its addresses and host names, two real Apache
 //! nodes, rsyslog, socat, and the document's configuration, unmodified. And what contrib has for more than one
-//! director: the keepalived pair.
+//! director: the keepalived pair, anycast by BGP, directors behind IPVS.
 //!
 //! Each test builds a lab of its own, so they run side by side and leave nothing behind. They need
 //! root, namespaces and a few Debian packages; where these are missing they are reported as ignored,
 //! with the reason. `EPOXY_BIN` names another program to test, such as Debian's haproxy.
 
 mod cluster;
+mod director;
 mod document;
+mod ecmp;
 mod failure;
 mod host;
+mod ipvs;
 mod load;
 mod pair;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdict;
 mod web;
 
 use std::{env, fs};
@@ -52,6 +56,17 @@ const FAMILIES: &[Family] = &[
             ("the_pairs_address_moves_when_epoxy_hangs_and_is_taken_back", pair::hangs_and_takes_back),
             ("the_pairs_address_moves_when_a_director_vanishes", pair::vanishes),
         ],
+    },
+    Family {
+        programs: &["socat", "bird", "birdc"],
+        scenarios: &[
+            ("the_route_to_a_director_goes_when_it_is_drained_or_dead", ecmp::drains_and_dies),
+            ("the_route_to_a_director_goes_when_nobody_watches_it_or_it_vanishes", ecmp::vanishes),
+        ],
+    },
+    Family {
+        programs: &["curl", "keepalived", "sysctl"],
+        scenarios: &[("directors_behind_ipvs_are_silent_and_serve", ipvs::directors)],
     },
 ];
 
