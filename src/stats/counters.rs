@@ -189,3 +189,104 @@ fn names(config: &Config) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     });
     [("process", Vec::new())].into_iter().chain(frontends).chain(backends).chain(servers).chain(listeners)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shm::SlotState;
+
+    const FRONTEND: FrontendId = FrontendId(0);
+
+    fn config() -> Config {
+        let text = "defaults\n mode http\n timeout client 1s\n timeout server 1s\n timeout connect 1s\nfrontend x\n \
+             bind :1234\n bind :1235\n default_backend x\nbackend x\n server s 127.0.0.1:1\n server t 127.0.0.1:2\n";
+        crate::config::load_text("c.cfg", text).config.expect("valid")
+    }
+
+    fn start(config: &Config, segment: Segment, workers: usize) -> Vec<Counters> {
+        let generation = segment.begin_generation();
+        let slots: Vec<Slot> = (1..=workers).filter_map(|n| segment.slots().take(generation, n)).collect();
+        let first = Counters::new(config, segment, slots[0], slots.clone()).expect("room");
+        slots.iter().map(|slot| first.of_slot(*slot)).collect()
+    }
+
+    #[test]
+    fn every_object_has_a_row_of_its_own() {
+        let mut config = config();
+        config.servers[1].name = config.servers[0].name.clone();
+        let counters = Counters::private(&config);
+        let rows = [counters.process(), counters.frontend(FRONTEND), counters.backend(BackendId(0))];
+        let more = [ServerId(0), ServerId(1)].map(|id| counters.server(id));
+        let listeners = [0, 1].map(|bind| counters.listener(FRONTEND, bind));
+        let objects: HashSet<Object> = rows.into_iter().chain(more).chain(listeners).map(Row::object).collect();
+        assert_eq!(objects.len(), Counters::objects_needed(&config));
+    }
+
+    #[test]
+    fn workers_count_together() {
+        let config = config();
+        let segment = Segment::private(64, 4).expect("segment");
+        let workers = start(&config, segment, 2);
+        for (worker, n) in workers.iter().zip([3, 4]) {
+            let row = worker.frontend(FRONTEND);
+            row.add(Count::RequestsTotal, n);
+            (0..n).for_each(|_| row.enter(Count::SessionsCurrent, Count::SessionsMax));
+            row.sub(Count::SessionsCurrent, 1);
+        }
+        let row = workers[0].frontend(FRONTEND);
+        assert_eq!((row.here(Count::RequestsTotal), row.get(Count::RequestsTotal)), (3, 7));
+        assert_eq!((row.get(Count::SessionsCurrent), row.max(Count::SessionsMax)), (5, 6));
+        let second = workers[0].only(workers[1].slot());
+        assert_eq!(second.frontend(FRONTEND).get(Count::RequestsTotal), 4);
+    }
+
+    #[test]
+    fn a_new_generation_goes_on_where_the_old_one_is() {
+        let config = config();
+        let segment = Segment::private(64, 4).expect("segment");
+        let old = start(&config, segment, 1);
+        let enter =
+            |counters: &Counters| counters.server(ServerId(1)).enter(Count::SessionsCurrent, Count::SessionsMax);
+        old[0].server(ServerId(1)).add(Count::RequestsTotal, 5);
+        enter(&old[0]);
+        let mut reordered = config;
+        reordered.servers.swap(0, 1);
+        let new = start(&reordered, segment, 2);
+        enter(&old[0]);
+        new.iter().for_each(|counters| counters.server(ServerId(0)).enter(Count::SessionsCurrent, Count::SessionsMax));
+        let row = new[1].server(ServerId(0));
+        assert_eq!((row.get(Count::RequestsTotal), row.get(Count::SessionsCurrent)), (5, 4));
+        assert_eq!(row.get_of_generation(Count::SessionsCurrent), 2);
+        assert_eq!(new[0].server(ServerId(1)).get(Count::RequestsTotal), 0);
+        Counters::bury(segment, old[0].slot());
+        segment.slots().free(old[0].slot());
+        assert_eq!((row.get(Count::RequestsTotal), row.get(Count::SessionsCurrent)), (5, 2));
+        let third = start(&reordered, segment, 1);
+        assert_eq!(third[0].slot(), old[0].slot());
+        third[0].server(ServerId(0)).add(Count::RequestsTotal, 1);
+        assert_eq!(row.get(Count::RequestsTotal), 6);
+    }
+
+    #[test]
+    fn each_worker_clears_its_own_and_that_of_the_gone() {
+        let config = config();
+        let segment = Segment::private(64, 4).expect("segment");
+        let workers = start(&config, segment, 3);
+        for worker in &workers {
+            worker.backend(BackendId(0)).add(Count::CheckDowns, 1);
+            worker.process().add(Count::BytesIn, 10);
+            worker.process().enter(Count::SessionsCurrent, Count::SessionsMax);
+        }
+        Counters::bury(segment, workers[2].slot());
+        segment.set_state(workers[2].slot(), SlotState::Free);
+        let row = workers[0].process();
+        workers[0].clear_everything(false);
+        assert_eq!((row.get(Count::BytesIn), row.max(Count::SessionsMax)), (30, 2));
+        workers[0].clear_everything(true);
+        assert_eq!(row.get(Count::BytesIn), 10);
+        workers[1].clear_everything(true);
+        assert_eq!((row.get(Count::BytesIn), row.max(Count::SessionsMax)), (0, 0));
+        assert_eq!(row.get(Count::SessionsCurrent), 2);
+        assert_eq!(workers[0].backend(BackendId(0)).get(Count::CheckDowns), 3);
+    }
+}

@@ -6,6 +6,8 @@ pub mod count;
 pub mod counters;
 pub mod errors;
 pub mod info;
+#[cfg(test)]
+mod kills;
 pub mod page;
 pub mod record;
 pub mod row;

@@ -53,21 +53,36 @@ pub fn exit_now(code: u8) -> ! {
 /// chroot and setuid.
 #[cfg(test)]
 pub fn in_child(child: impl FnOnce() -> u8) -> u8 {
+    exit_code(start_child(None, child))
+}
+
+/// Starts `child` in a forked process, which has no descriptors but the standard streams and `kept`.
+#[cfg(test)]
+pub fn start_child(kept: Option<std::os::fd::BorrowedFd<'_>>, child: impl FnOnce() -> u8) -> Pid {
     // SAFETY: the test harness has other threads. glibc's fork leaves its allocator usable in the child,
     // the closure takes no lock of the harness's, and it leaves by exit_now.
     match unsafe { fork_unchecked() }.expect("fork") {
         Forked::Child => {
             // Copies of the other tests' sockets would keep their addresses in use.
-            // SAFETY: this process leaves by exit_now, so no owner of a descriptor closed here is dropped.
-            unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+            let kept = kept.map_or(2, |fd| fd.as_raw_fd() as libc::c_uint);
+            for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, libc::c_uint::MAX)] {
+                // SAFETY: this process leaves by exit_now, so no owner of a descriptor closed here is dropped.
+                unsafe { libc::close_range(first, last, 0) };
+            }
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
             exit_now(code)
         }
-        Forked::Parent(pid) => match nix::sys::wait::waitpid(pid, None).expect("wait") {
-            nix::sys::wait::WaitStatus::Exited(_, code) => code as u8,
-            nix::sys::wait::WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
-            other => panic!("unexpected {other:?}"),
-        },
+        Forked::Parent(pid) => pid,
+    }
+}
+
+/// Waits for the end of a child: its exit code, or 128 and the number of the signal that killed it.
+#[cfg(test)]
+pub fn exit_code(child: Pid) -> u8 {
+    match nix::sys::wait::waitpid(child, None).expect("wait") {
+        nix::sys::wait::WaitStatus::Exited(_, code) => code as u8,
+        nix::sys::wait::WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
+        other => panic!("unexpected {other:?}"),
     }
 }
 
