@@ -69,6 +69,8 @@ pub fn start_child(kept: Option<std::os::fd::BorrowedFd<'_>>, child: impl FnOnce
                 // SAFETY: this process leaves by exit_now, so no owner of a descriptor closed here is dropped.
                 unsafe { libc::close_range(first, last, 0) };
             }
+            // A test that fails leaves nobody behind: its children end with its thread.
+            let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
             exit_now(code)
         }
