@@ -1,6 +1,7 @@
 //! A server's state where all workers see it: one of them runs the checks and publishes, the others see
 //! the generation change and read.
 
+use super::carry::{Carried, Configured};
 use super::health::Health;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Operation, ServerState};
@@ -14,6 +15,8 @@ enum Number {
     Admin,
     Operation,
     Health,
+    Rise,
+    Fall,
     Weight,
     Status,
     Code,
@@ -21,6 +24,10 @@ enum Number {
     Flags,
     ChangedAt,
     Downtime,
+    Maxconn,
+    ConfiguredWeight,
+    ConfiguredMaxconn,
+    ConfiguredAddress,
     End,
 }
 
@@ -40,32 +47,34 @@ impl ServerBoard {
         ServerBoard { board }
     }
 
-    /// Makes `state` what everyone sees.
-    pub fn publish(&self, state: &ServerState) {
-        let flags = [(state.is_checked, CHECKED), (state.checks_enabled, ENABLED), (state.in_progress, IN_PROGRESS)];
-        let numbers = [
-            (Number::Admin, u64::from(state.admin.bits())),
-            (Number::Operation, state.operation as u64),
-            (Number::Health, u64::from(state.health.value())),
-            (Number::Weight, u64::from(state.weight)),
-            (Number::Status, state.last.status as u64),
-            (Number::Code, u64::from(state.last.code)),
-            (Number::Duration, state.last.duration.0),
-            (Number::Flags, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()),
-            (Number::ChangedAt, state.changed_at),
-            (Number::Downtime, state.downtime),
-        ];
+    /// Makes a server's state and its limit of connections what everyone sees.
+    pub fn publish(&self, state: &ServerState, maxconn: Option<u32>) {
+        self.board.change(|page| write(page, state, maxconn));
+    }
+
+    /// The same under a new configuration, which is noted for [`super::carry`] under the next one.
+    pub fn publish_configured(&self, carried: &Carried, configured: &Configured) {
         self.board.change(|page| {
-            for (number, value) in numbers {
-                page.set(number as usize, value);
-            }
-            page.set_text(state.last.info.as_bytes());
+            write(page, &carried.state, carried.maxconn);
+            page.set(Number::ConfiguredWeight as usize, u64::from(configured.weight));
+            page.set(Number::ConfiguredMaxconn as usize, limit_word(configured.maxconn));
+            page.set(Number::ConfiguredAddress as usize, configured.address);
         });
     }
 
-    /// What was published last. `health` gives the server's `rise` and `fall`.
-    pub fn read(&self, health: Health) -> ServerState {
-        self.board.read(|page| state_on(page, health))
+    /// The configuration that was noted last.
+    pub fn configured(&self) -> Configured {
+        self.board.read(|page| Configured {
+            weight: page.get(Number::ConfiguredWeight as usize) as u32,
+            maxconn: limit(page.get(Number::ConfiguredMaxconn as usize)),
+            address: page.get(Number::ConfiguredAddress as usize),
+        })
+    }
+
+    /// What was published last, its health on the scale of `health` (the reader's `rise` and `fall`).
+    pub fn read(&self, health: Health) -> Carried {
+        self.board
+            .read(|page| Carried { state: state_on(page, health), maxconn: limit(page.get(Number::Maxconn as usize)) })
     }
 
     /// Differs from an earlier one if something was published since.
@@ -74,13 +83,46 @@ impl ServerBoard {
     }
 }
 
+fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
+    let flags = [(state.is_checked, CHECKED), (state.checks_enabled, ENABLED), (state.in_progress, IN_PROGRESS)];
+    let numbers = [
+        (Number::Admin, u64::from(state.admin.bits())),
+        (Number::Operation, state.operation as u64),
+        (Number::Health, u64::from(state.health.value())),
+        (Number::Rise, u64::from(state.health.rise())),
+        (Number::Fall, u64::from(state.health.fall())),
+        (Number::Weight, u64::from(state.weight)),
+        (Number::Status, state.last.status as u64),
+        (Number::Code, u64::from(state.last.code)),
+        (Number::Duration, state.last.duration.0),
+        (Number::Flags, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()),
+        (Number::ChangedAt, state.changed_at),
+        (Number::Downtime, state.downtime),
+        (Number::Maxconn, limit_word(maxconn)),
+    ];
+    for (number, value) in numbers {
+        page.set(number as usize, value);
+    }
+    page.set_text(state.last.info.as_bytes());
+}
+
+/// A limit as a word: zero stands for none.
+fn limit_word(limit: Option<u32>) -> u64 {
+    limit.map_or(0, u64::from)
+}
+
+fn limit(word: u64) -> Option<u32> {
+    u32::try_from(word).ok().filter(|limit| *limit > 0)
+}
+
 fn state_on(page: Page, health: Health) -> ServerState {
     let number = |number: Number| page.get(number as usize);
     let flags = number(Number::Flags);
+    let written = Health::new(number(Number::Rise) as u32, number(Number::Fall) as u32);
     ServerState {
         admin: Admin::from_bits_truncate(number(Number::Admin) as u8),
         operation: Operation::from_number(number(Number::Operation) as u8),
-        health: health.at(number(Number::Health) as u32),
+        health: written.at(number(Number::Health) as u32).within(health),
         weight: number(Number::Weight) as u32,
         last: Outcome {
             status: Status::from_number(number(Number::Status) as u8),
@@ -110,8 +152,12 @@ mod tests {
         let before = board.generation();
         let info = "Connection refused".to_string();
         state.checked(Outcome { status: Status::L4Failed, code: 0, info, duration: Millis(3) }, 1_009);
-        board.publish(&state);
+        board.publish(&state, Some(9));
         assert_ne!(board.generation(), before);
-        assert_eq!(board.read(Health::new(2, 3)), state);
+        let carried = Carried { state, maxconn: Some(9) };
+        assert_eq!(board.read(Health::new(2, 3)), carried);
+        let configured = Configured { weight: 7, maxconn: None, address: u64::MAX };
+        board.publish_configured(&carried, &configured);
+        assert_eq!((board.configured(), board.read(Health::new(2, 3))), (configured, carried));
     }
 }

@@ -43,6 +43,16 @@ impl Health {
         Health { value: value.min(self.full()), ..self }
     }
 
+    /// The same distance from the worst, or the best, on the scale of `other`, on the same side of the line.
+    pub fn within(self, other: Health) -> Health {
+        let value = if self.is_up() {
+            other.full().saturating_sub(self.full() - self.value).max(other.rise)
+        } else {
+            self.value.min(other.rise - 1)
+        };
+        Health { value, ..other }
+    }
+
     /// A check passed.
     pub fn passed(&mut self) -> Step {
         if self.value >= self.full() {

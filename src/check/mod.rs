@@ -3,9 +3,10 @@
 //!
 //! Everything here is given time and bytes. [`probe::Probe`] is one check under way, [`server::ServerState`]
 //! one server's state with its health and what the operator ordered, [`notice`] the words for what changes,
-//! [`board`] the state where all workers see it.
+//! [`board`] the state where all workers see it, [`carry`] what a new configuration makes of it.
 
 pub mod board;
+pub mod carry;
 pub mod health;
 pub mod http;
 pub mod notice;

@@ -23,6 +23,10 @@ const TIMEOUT: Millis = Millis::from_secs(10);
 /// No further command is run before the client has taken most of the answers so far.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// How long an answer waits for workers that do not follow what a command changed, and how often it looks.
+const FOLLOWED_WITHIN: Millis = Millis::from_secs(1);
+const FOLLOWED_EVERY: Millis = Millis(1);
+
 /// Length of the queue of a socket that was paused.
 const RESUME_BACKLOG: i32 = 10;
 
@@ -49,6 +53,16 @@ struct Conversation {
     sent: usize,
     handover: Option<Handover>,
     deadline: Tick,
+    /// The answer waits until all workers have followed what a command changed.
+    awaited: Option<Awaited>,
+}
+
+/// A change of a state that all workers share.
+#[derive(Clone, Copy)]
+struct Awaited {
+    change: u64,
+    /// Longer than that nobody is waited for.
+    until: Tick,
 }
 
 impl Cli {
@@ -123,7 +137,16 @@ impl Cli {
         connection.ready(true, true, false);
         let deadline = core.services.now.tick() + timeout;
         let client = Client { level, prompt: false, timeout, quit: false, exposes_listeners, hands_over: None };
-        entry.insert(Conversation { connection, token, client, answer: Vec::new(), sent: 0, handover: None, deadline });
+        entry.insert(Conversation {
+            connection,
+            token,
+            client,
+            answer: Vec::new(),
+            sent: 0,
+            handover: None,
+            deadline,
+            awaited: None,
+        });
         self.run(slot, core, listeners);
     }
 
@@ -131,6 +154,9 @@ impl Cli {
     fn run(&mut self, slot: usize, core: &mut Core, listeners: &mut Listeners) {
         let now = core.services.now.tick();
         let Some(one) = self.connections.get_mut(slot) else { return };
+        if one.is_waiting(core) {
+            return;
+        }
         let received = one.connection.receive(&mut core.services.buffers);
         let mut sent = one.flush();
         while !one.client.quit && one.answer.len() - one.sent < ANSWER_BYTES_MAX {
@@ -142,15 +168,20 @@ impl Cli {
             let words = line::words(&one.connection.received()[..end]);
             one.connection.consume(end + 1, &mut core.services.buffers);
             core.services.ledger.cli_commands += 1;
+            let before = core.services.boards.posted();
             let (client, out) = (&mut one.client, &mut one.answer);
             table::run(Call { core, listeners, words: &words, client, out });
             // A command may have made room for requests that wait.
             core.run_promoted();
+            one.await_others(core, before);
             if one.connection.received().is_empty() {
                 one.connection.receive(&mut core.services.buffers);
                 if !one.client.prompt && one.connection.received().is_empty() {
                     one.client.quit = true;
                 }
+            }
+            if one.is_waiting(core) {
+                return;
             }
             sent += one.flush();
         }
@@ -170,10 +201,15 @@ impl Cli {
         self.pending = true;
     }
 
-    /// Closes what has been silent for too long.
-    pub fn expire(&mut self, core: &mut Core) {
+    /// Goes on where all workers have followed, and closes what has been silent for too long.
+    pub fn expire(&mut self, core: &mut Core, listeners: &mut Listeners) {
+        let waiting = |(slot, one): (usize, &Conversation)| one.awaited.map(|_| slot);
+        let slots: Vec<usize> = self.connections.iter().filter_map(waiting).collect();
+        for slot in slots {
+            self.run(slot, core, listeners);
+        }
         let now = core.services.now.tick();
-        let late = |(slot, one): (usize, &Conversation)| (now >= one.deadline).then_some(slot);
+        let late = |(slot, one): (usize, &Conversation)| (one.awaited.is_none() && now >= one.deadline).then_some(slot);
         let slots: Vec<usize> = self.connections.iter().filter_map(late).collect();
         for slot in slots {
             self.close(slot, core);
@@ -181,8 +217,9 @@ impl Cli {
     }
 
     /// When [`Cli::expire`] has something to do.
-    pub fn next_deadline(&self) -> Tick {
-        self.connections.iter().map(|(_, one)| one.deadline).min().unwrap_or(Tick::NEVER)
+    pub fn next_deadline(&self, now: Tick) -> Tick {
+        let of = |one: &Conversation| if one.awaited.is_some() { now + FOLLOWED_EVERY } else { one.deadline };
+        self.connections.iter().map(|(_, one)| of(one)).min().unwrap_or(Tick::NEVER)
     }
 
     /// Stops listening where that lets another process listen on the same address, until [`Cli::resume`].
@@ -233,6 +270,23 @@ impl Cli {
 }
 
 impl Conversation {
+    /// Notes what a command changed for all workers, if it did: `before` is the change before it.
+    fn await_others(&mut self, core: &mut Core, before: u64) {
+        let change = core.services.boards.posted();
+        if change != before {
+            core.services.boards.hurry();
+            self.awaited = Some(Awaited { change, until: core.services.now.tick() + FOLLOWED_WITHIN });
+        }
+    }
+
+    /// Whether the answer is for later, because some worker does not know yet what was changed.
+    fn is_waiting(&mut self, core: &Core) -> bool {
+        let services = &core.services;
+        self.awaited =
+            self.awaited.filter(|it| services.now.tick() < it.until && services.boards.is_awaited(it.change));
+        self.awaited.is_some()
+    }
+
     /// Gives listening sockets away where that was asked for. True when nothing of it is left to do.
     fn hand_over(&mut self, own: &[(OwnedFd, usize)], core: &mut Core, listeners: &Listeners) -> bool {
         let Some(gift) = self.client.hands_over else { return true };

@@ -6,6 +6,7 @@ use super::{Call, Command, Outcome, is_named};
 use crate::log::Level;
 use crate::notice;
 use crate::proxy::{CliLevel, FrontendId};
+use crate::session::states::FrontendState;
 use crate::stats::Count;
 use crate::text::unit::atoi;
 
@@ -69,44 +70,52 @@ fn kind(call: &Call<'_>, id: FrontendId) -> &'static str {
     if call.config()[id].is_listen { "proxy" } else { "frontend" }
 }
 
+/// Changes whether a frontend listens, in all workers; its sockets here follow at once.
+fn order(call: &mut Call<'_>, id: FrontendId, change: impl FnOnce(&mut FrontendState) -> Outcome) -> Outcome {
+    let services = &mut call.core.services;
+    services.change_frontend(id, change)?;
+    call.listeners.follow_frontend(services, id);
+    Ok(())
+}
+
 fn disable(call: &mut Call<'_>) -> Outcome {
     let id = frontend(call, call.word(2))?;
-    let state = call.core.services.states.frontends[id.0 as usize];
-    if state.stopped {
-        return Err("Frontend was previously shut down, cannot disable.\n".into());
-    }
-    if state.paused {
-        return Err("All sockets are already disabled.\n".into());
-    }
-    call.listeners.pause_frontend(call.core.services.config, id);
-    call.core.services.states.frontends[id.0 as usize].paused = true;
+    order(call, id, |state| match state {
+        FrontendState { stopped: true, .. } => Err("Frontend was previously shut down, cannot disable.\n".into()),
+        FrontendState { paused: true, .. } => Err("All sockets are already disabled.\n".into()),
+        _ => {
+            state.paused = true;
+            Ok(())
+        }
+    })?;
     tell(call, id, format!("Paused {} {}.", kind(call, id), call.config()[id].name));
     Ok(())
 }
 
 fn enable(call: &mut Call<'_>) -> Outcome {
     let id = frontend(call, call.word(2))?;
-    let state = call.core.services.states.frontends[id.0 as usize];
-    if state.stopped {
-        return Err("Frontend was previously shut down, cannot enable.\n".into());
-    }
-    if !state.paused {
-        return Err("All sockets are already enabled.\n".into());
-    }
-    call.listeners.resume_frontend(id);
-    call.core.services.states.frontends[id.0 as usize].paused = false;
+    order(call, id, |state| match state {
+        FrontendState { stopped: true, .. } => Err("Frontend was previously shut down, cannot enable.\n".into()),
+        FrontendState { paused: false, .. } => Err("All sockets are already enabled.\n".into()),
+        _ => {
+            state.paused = false;
+            Ok(())
+        }
+    })?;
     tell(call, id, format!("Resumed {} {}.", kind(call, id), call.config()[id].name));
     Ok(())
 }
 
 fn shutdown(call: &mut Call<'_>) -> Outcome {
     let id = frontend(call, call.word(2))?;
-    let services = &mut call.core.services;
-    if std::mem::replace(&mut services.states.frontends[id.0 as usize].stopped, true) {
-        return Err("Frontend was already shut down.\n".into());
-    }
-    let closed = call.listeners.close_frontend(id);
-    services.ledger.listening = services.ledger.listening.saturating_sub(closed as u64);
+    order(call, id, |state| {
+        if std::mem::replace(&mut state.stopped, true) {
+            Err("Frontend was already shut down.\n".into())
+        } else {
+            Ok(())
+        }
+    })?;
+    let services = &call.core.services;
     let (front, name) = (services.counters.frontend(id).get(Count::ConnectionsTotal), &services.config[id].name);
     tell(call, id, format!("Proxy {name} stopped (cumulated conns: FE: {front}, BE: 0)."));
     Ok(())
@@ -118,8 +127,10 @@ fn set_maxconn(call: &mut Call<'_>) -> Outcome {
         return Err("Integer value expected.\n".into());
     }
     let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
-    call.core.services.states.frontends[id.0 as usize].maxconn = Some(value);
-    Ok(())
+    call.core.services.change_frontend(id, |state| {
+        state.maxconn = Some(value);
+        Ok(())
+    })
 }
 
 /// Zero goes back to what the start computed.
@@ -131,8 +142,8 @@ fn set_maxconn_global(call: &mut Call<'_>) -> Outcome {
     let services = &mut call.core.services;
     let most = services.limits_at_start.as_ref().map_or(services.maxconn, |limits| limits.maxconn);
     match wanted {
-        Ok(0) => services.maxconn = most,
-        Ok(value) if value <= most => services.maxconn = value,
+        Ok(0) => services.set_maxconn(None),
+        Ok(value) if value <= most => services.set_maxconn(Some(value)),
         _ => return Err("Value out of range.\n".into()),
     }
     Ok(())

@@ -82,9 +82,11 @@ fn change(call: &mut Call<'_>, event: impl FnOnce(&mut ServerState, u64) -> Chec
 
 fn health_checks(call: &mut Call<'_>, enabled: bool) -> Outcome {
     let id = call.server(call.word(2))?;
-    let state = &mut call.core.services.servers[id.0 as usize];
-    match (state.is_checked, enabled) {
-        (true, _) => state.checks_enabled = enabled,
+    match (call.core.services.servers[id.0 as usize].is_checked, enabled) {
+        (true, _) => call.core.services.change_server(id, |state, _| {
+            state.checks_enabled = enabled;
+            CheckEffect::default()
+        }),
         (false, true) => return Err("Health check was not configured on this server, cannot enable.\n".into()),
         (false, false) => {}
     }
@@ -186,9 +188,7 @@ fn set_maxconn(call: &mut Call<'_>) -> Outcome {
     if !rest.is_empty() {
         return Err("Trailing garbage in maxconn string".into());
     }
-    let services = &mut call.core.services;
-    services.live[id.0 as usize].maxconn = u32::try_from(number).ok().filter(|&max| max > 0);
-    services.serve_queues(id);
+    call.core.services.set_server_maxconn(id, u32::try_from(number).ok().filter(|&max| max > 0));
     Ok(())
 }
 

@@ -51,7 +51,7 @@ impl Draft {
     #[must_use]
     pub fn new(env: Env) -> Draft {
         Draft {
-            global: Global::default(),
+            global: Global { carry_over: true, ..Global::default() },
             global_extra: GlobalExtra::default(),
             ignore_unresolved: false,
             env,

@@ -49,6 +49,7 @@ pub static ROWS: &[Keyword] = &[
         "allow set-uid programs below",
     ),
     row("quiet", Some(0), |s, _| switch(s, |g| &mut g.quiet), "print no messages at start"),
+    row("carry-over", Some(0), carry_over, "counters and states of servers outlive a reload"),
     row("strict-limits", Some(0), strict_limits, "limits that cannot be had are fatal"),
     row("master-worker", None, |_, _| Err(not_yet("master-worker")), "supervise workers from a master"),
 ];
@@ -77,6 +78,12 @@ fn switch(scope: &mut Scope<'_>, field: fn(&mut Global) -> &mut bool) -> Result<
 fn strict_limits(scope: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
     let lenient = scope.prefix == Prefix::No;
     put(&mut scope.global().lenient_limits, lenient)
+}
+
+/// On unless `no` stands before it. Not in HAProxy, where nothing outlives a reload without a state file.
+fn carry_over(scope: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
+    let on = scope.prefix != Prefix::No;
+    put(&mut scope.global().carry_over, on)
 }
 
 /// The argument of a keyword that counts something.

@@ -15,8 +15,16 @@ const NESTING_MAX: usize = 1000;
 /// Said of a conditional block that does not end.
 const OPEN_BLOCK: &str = "non-terminated '.if' block.";
 /// Keywords that `no` and `default` may precede.
-const NEGATABLE: &[&str] =
-    &["option", "log", "busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping"];
+const NEGATABLE: &[&str] = &[
+    "option",
+    "log",
+    "busy-polling",
+    "carry-over",
+    "set-dumpable",
+    "strict-limits",
+    "insecure-fork-wanted",
+    "numa-cpu-mapping",
+];
 
 /// Rows of options that `no option` and `default option` may name; plain options are all such.
 const NEGATABLE_OPTIONS: &[&str] =

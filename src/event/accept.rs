@@ -8,6 +8,7 @@ use mio::unix::SourceFd;
 
 use super::core::{Core, Peer};
 use crate::proxy::{Config, FrontendId, ListenAddress};
+use crate::session::Services;
 use crate::stats::Count;
 use crate::sys::socket;
 use crate::token::{Kind, Token};
@@ -138,20 +139,24 @@ impl Listeners {
         true
     }
 
-    /// As [`Listeners::pause`], for one frontend (`disable frontend`).
-    pub fn pause_frontend(&mut self, config: &Config, id: FrontendId) {
-        let registry = self.registry.as_ref();
-        let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
-        list.for_each(|listener| listener.pause(config, registry));
-    }
-
-    /// As [`Listeners::resume`], for one frontend (`enable frontend`).
-    pub fn resume_frontend(&mut self, id: FrontendId) {
-        self.of(id).for_each(Listener::resume);
+    /// Lets a frontend's sockets follow its state, which has just changed: as [`Listeners::pause`] (`disable
+    /// frontend`), as [`Listeners::resume`] (`enable frontend`), or closed for good (`shutdown frontend`).
+    pub fn follow_frontend(&mut self, services: &mut Services, id: FrontendId) {
+        let state = services.states.frontends[id.0 as usize];
+        if state.stopped {
+            let closed = self.close_frontend(id);
+            services.ledger.listening = services.ledger.listening.saturating_sub(closed as u64);
+        } else if state.paused {
+            let registry = self.registry.as_ref();
+            let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
+            list.for_each(|listener| listener.pause(services.config, registry));
+        } else {
+            self.of(id).for_each(Listener::resume);
+        }
     }
 
     /// Closes a frontend's sockets for good (`shutdown frontend`); says how many there were.
-    pub fn close_frontend(&mut self, id: FrontendId) -> usize {
+    fn close_frontend(&mut self, id: FrontendId) -> usize {
         let registry = self.registry.as_ref();
         let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
         let sockets = list.filter_map(|listener| listener.socket.take());

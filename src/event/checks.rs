@@ -1,6 +1,7 @@
 //! Runs the health checks: connects, moves bytes and tells the time for [`crate::check::Probe`].
 
 use crate::check::probe::error_text;
+use crate::check::server::CheckEffect;
 use crate::check::{Next, Outcome, Probe, schedule};
 use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
 use crate::session::Services;
@@ -18,6 +19,9 @@ const RECEIVE_BYTES: usize = 4096;
 #[derive(Default)]
 pub struct Checks {
     slots: Vec<Slot>,
+    is_on: bool,
+    /// No slot has used this number or one above it, so that timers and events of earlier slots are known.
+    generation: u32,
     /// State of the generator for `spread-checks`.
     random: u32,
 }
@@ -53,8 +57,10 @@ impl Slot {
 }
 
 impl Checks {
-    /// Plans the first check of every server.
-    pub fn start(config: &'static Config, services: &mut Services) -> Checks {
+    /// Plans the first check of every server. Their states are those of the worker that ran the checks before.
+    pub fn start(&mut self, services: &mut Services) {
+        services.forget_checks();
+        let config: &'static Config = services.config;
         let now = services.now.tick();
         let all = (0..).zip(&config.servers);
         let checked: Vec<_> = all
@@ -66,13 +72,24 @@ impl Checks {
         };
         let intervals: Vec<Millis> = checked.iter().map(first).collect();
         let delays = schedule::first_delays(&intervals, None);
-        let mut checks = Checks { slots: Vec::new(), random: now.0 as u32 | 1 };
+        (self.is_on, self.random) = (true, now.0 as u32 | 1);
         for ((server, settings), delay) in checked.into_iter().zip(delays) {
             let run = Run::Resting { until: now + delay };
-            checks.slots.push(Slot { server, settings, generation: 0, run });
-            checks.arm(checks.slots.len() - 1, services);
+            self.slots.push(Slot { server, settings, generation: self.generation, run });
+            self.arm(self.slots.len() - 1, services);
         }
-        checks
+    }
+
+    /// Stops at once: another worker runs the checks from now on.
+    pub fn stop(&mut self) {
+        let newest = self.slots.drain(..).map(|slot| slot.generation).max();
+        self.generation = newest.map_or(self.generation, |newest| newest.wrapping_add(1));
+        self.is_on = false;
+    }
+
+    /// Whether this worker runs the checks.
+    pub fn are_on(&self) -> bool {
+        self.is_on
     }
 
     /// A timer came out.
@@ -126,7 +143,10 @@ impl Checks {
         if !services.servers[slot.server.0 as usize].runs_checks() {
             return self.rest(at, services);
         }
-        services.servers[slot.server.0 as usize].check_begins();
+        services.change_server(slot.server, |state, _| {
+            state.check_begins();
+            CheckEffect::default()
+        });
         let server = &services.config[slot.server];
         let timeouts = &services.config[server.backend].timeouts;
         let mut probe = Probe::new(now, slot.settings.inter, timeouts);

@@ -29,7 +29,7 @@ pub struct Core {
     pub exchanges: Slab<Box<Exchange>>,
     /// Everything that they share.
     pub services: Services,
-    /// Health checks; none until [`Core::start_checks`].
+    /// Health checks; on in the one worker that [`Core::follow`] finds to run them.
     pub checks: Checks,
     // Boxed as they are in the slab: an exchange is large, and moves between the two.
     #[allow(clippy::vec_box)]
@@ -140,9 +140,24 @@ impl Core {
         self.run_promoted();
     }
 
-    /// Begins to check servers; for the one worker that does.
-    pub fn start_checks(&mut self) {
-        self.checks = Checks::start(self.services.config, &mut self.services);
+    /// Follows what other workers have changed: states of servers and the like, and who runs the checks.
+    /// Two loads if nothing was.
+    pub fn follow(&mut self) {
+        if self.services.boards.is_behind() {
+            self.services.follow();
+            self.run_promoted();
+        }
+        match (self.services.boards.is_checker(), self.checks.are_on()) {
+            (true, false) => self.checks.start(&mut self.services),
+            (false, true) => self.checks.stop(),
+            _ => {}
+        }
+    }
+
+    /// Takes the checks over if they are this worker's.
+    pub fn claim_checks(&mut self) {
+        self.services.boards.claim_checks();
+        self.follow();
     }
 
     /// An event of a health check's socket.

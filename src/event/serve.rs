@@ -40,8 +40,7 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?), program);
     services.adopt_limits(&start.limits);
     services.log.complain_to(|text| notice::running(true, text));
-    let mut core = Core::new(services);
-    core.start_checks();
+    let core = Core::new(services);
     let mut worker = Worker::new(poll, clock, core, start.signals);
     if start.supervised {
         worker.listeners.share(start.kept);
@@ -59,7 +58,9 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     if let Some(post) = start.post {
         listen_to_others(&mut worker, post)?;
     }
+    worker.follow_frontends();
     segment.set_state(slot, SlotState::Serving);
+    worker.core.claim_checks();
     Ok(worker)
 }
 

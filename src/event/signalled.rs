@@ -219,8 +219,11 @@ impl Worker {
         [front, proxy.backend.map_or(0, |id| counters.backend(id).get(back))]
     }
 
-    /// SIGHUP: tells the state of every server and proxy.
+    /// SIGHUP: tells the state of every server and proxy, once for all workers.
     fn dump_servers(&mut self) {
+        if !self.core.services.boards.is_spokesman() {
+            return;
+        }
         notice::running(false, "SIGHUP received, dumping servers states.");
         let config = self.core.services.config;
         if !config.global.cli_binds.is_empty() {
@@ -245,7 +248,7 @@ impl Worker {
             let state = if services.servers[id.0 as usize].is_up() { "UP" } else { "DOWN" };
             let row = services.counters.server(id);
             let (active, total) = (row.get(Count::SessionsCurrent), row.get(Count::SessionsTotal));
-            let (name, queued) = (&server.name, services.queues.server_len(id));
+            let (name, queued) = (&server.name, row.get(Count::QueueCurrent));
             lines.push(format!(
                 "SIGHUP: Server {}/{name} is {state}. Conn: {active} act, {queued} pend, {total} tot.",
                 proxy.name
@@ -262,8 +265,8 @@ impl Worker {
         let [front, back] = self.figures(proxy, Count::SessionsCurrent, Count::SessionsCurrent);
         let [front_total, back_total] = self.figures(proxy, Count::ConnectionsTotal, Count::SessionsTotal);
         let queued = proxy.backend.into_iter().flat_map(|id| services.config.servers_of(id));
-        let queued: usize = queued.map(|(id, _)| services.queues.server_len(id)).sum();
-        let unassigned = proxy.backend.map_or(0, |id| services.queues.backend_len(id));
+        let queued: u64 = queued.map(|(id, _)| services.counters.server(id).get(Count::QueueCurrent)).sum();
+        let unassigned = proxy.backend.map_or(0, |id| services.counters.backend(id).get(Count::QueueCurrent));
         let pending = queued + unassigned;
         lines.push(format!(
             "SIGHUP: Proxy {} {state} Conn: act(FE+BE): {front}+{back}, {pending} pend ({unassigned} unass), \

@@ -104,6 +104,7 @@ impl Worker {
             }
             self.core.set_now(self.clock.now());
             self.busy_since.store(self.core.services.now.mono_us, Relaxed);
+            self.follow();
             // First what servers closed: a request of this turn must not go to a connection that is gone.
             for event in &events {
                 self.drop_closed(event);
@@ -113,16 +114,36 @@ impl Worker {
             }
             self.show(Token::new(Kind::Worker, 0, 0));
             self.core.expire();
-            self.cli.expire(&mut self.core);
+            self.cli.expire(&mut self.core, &mut self.listeners);
             self.cli.accept(&mut self.core, &mut self.listeners);
             more = self.core.run_again();
             more |= self.listeners.accept(&mut self.core);
+            if self.core.services.boards.take_urgent() {
+                self.core.services.mesh.ring_all();
+            }
+        }
+    }
+
+    /// Follows what other workers have changed, before anything else is done.
+    fn follow(&mut self) {
+        self.core.follow();
+        self.follow_frontends();
+        let boards = &mut self.core.services.boards;
+        if boards.is_untold() {
+            boards.tell_seen();
+        }
+    }
+
+    /// Lets listening sockets follow their frontends.
+    pub(super) fn follow_frontends(&mut self) {
+        while let Some(id) = self.core.services.states.moved.pop() {
+            self.listeners.follow_frontend(&mut self.core.services, id);
         }
     }
 
     fn timeout(&mut self) -> Option<Duration> {
-        let deadline = self.core.next_deadline().min(self.cli.next_deadline()).min(self.stop_deadline());
         let now = self.core.services.now.tick();
+        let deadline = self.core.next_deadline().min(self.cli.next_deadline(now)).min(self.stop_deadline());
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
     }
 

@@ -26,6 +26,8 @@ pub struct Global {
     pub ulimit_n: Option<u64>,
     /// `no strict-limits`: limits that cannot be had are only warned about.
     pub lenient_limits: bool,
+    /// `carry-over`, on by default: counters and states of servers outlive a reload.
+    pub carry_over: bool,
     /// `quiet`: no messages at the start.
     pub quiet: bool,
     /// `set-dumpable`: core dumps in spite of the change of user.

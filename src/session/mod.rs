@@ -15,11 +15,13 @@
 
 pub mod about;
 mod answer;
+pub mod boards;
 mod capture;
 mod connect;
 pub mod deadline;
 mod exchange;
 mod finish;
+mod follow;
 mod forward;
 pub mod idle;
 mod inspect;

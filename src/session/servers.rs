@@ -1,6 +1,7 @@
 //! Servers change: what a check or an order does to a server reaches the algorithm, the queues, the
 //! counters, the log and standard error, in that order.
 
+use super::follow::moves_traffic;
 use super::services::{Promotion, Services};
 use crate::check::notice::{self, Names};
 use crate::check::server::CheckEffect;
@@ -23,8 +24,19 @@ impl Services {
     /// Lets `event` happen to a server (it is given the wall-clock second) and does all that follows.
     pub fn change_server(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, u64) -> CheckEffect) {
         let backend = self.config[id].backend;
+        let guard = self.lock_state();
+        let before = self.servers[id.0 as usize].clone();
         let effect = event(&mut self.servers[id.0 as usize], self.now.wall_s());
-        self.tell_balancer(id);
+        let mut backend_lost = false;
+        if self.servers[id.0 as usize] != before {
+            self.tell_balancer(id);
+            self.post_server(id);
+            backend_lost = self.follow_backend(backend);
+            if moves_traffic(&before, &self.servers[id.0 as usize]) {
+                self.boards.hurry();
+            }
+        }
+        drop(guard);
         let requeued = effect.change.map_or(0, |change| self.requeue(id, change));
         if matches!(effect.change, Some(Change::Maintenance { .. })) {
             self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
@@ -35,7 +47,7 @@ impl Services {
         for notice in self.notices(id, effect, requeued) {
             self.say(backend, &notice);
         }
-        if self.follow_backend(backend) {
+        if backend_lost {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
             self.say(backend, &notice::no_server(&self.config[backend].name, self.config[backend].is_listen));
         }
@@ -49,7 +61,7 @@ impl Services {
         });
     }
 
-    fn tell_balancer(&mut self, id: ServerId) {
+    pub(super) fn tell_balancer(&mut self, id: ServerId) {
         let backend = self.config[id].backend;
         let state = &self.servers[id.0 as usize];
         let index = id.0 - self.config[backend].servers.start;
@@ -58,20 +70,30 @@ impl Services {
         (live.up, live.usable, live.weight) = (state.is_up(), state.is_usable(), state.weight);
     }
 
-    /// Requests that wait for a server that is gone choose again where `option redispatch` lets them; a
-    /// server that came up serves those that wait in the backend's queue. Says how many moved.
+    /// Requests that wait for a server that is gone choose again; one that came up serves those that wait.
+    /// Says how many moved, of all workers in the first case.
     fn requeue(&mut self, id: ServerId, change: Change) -> u64 {
-        let backend = self.config[id].backend;
-        let before = self.promoted.len();
-        if change.is_down() && self.config[backend].redispatch != Redispatch::Never {
-            for waiting in self.queues.drain_server(id) {
-                self.count_dequeued(backend, Some(id));
-                self.promoted.push(Promotion { waiting, server: None });
-            }
-        } else if !change.is_down() {
-            self.serve_queues(id);
+        if change.is_down() {
+            let waiting = self.counters.server(id).get(Count::QueueCurrent);
+            return if self.leave_server(id) { waiting } else { 0 };
         }
+        let before = self.promoted.len();
+        self.serve_queues(id);
         (self.promoted.len() - before) as u64
+    }
+
+    /// Requests that wait for a server that is gone choose again where `option redispatch` lets them; says
+    /// whether it does.
+    pub(super) fn leave_server(&mut self, id: ServerId) -> bool {
+        let backend = self.config[id].backend;
+        if self.config[backend].redispatch == Redispatch::Never {
+            return false;
+        }
+        for waiting in self.queues.drain_server(id) {
+            self.count_dequeued(backend, Some(id));
+            self.promoted.push(Promotion { waiting, server: None });
+        }
+        true
     }
 
     fn notices(&self, id: ServerId, effect: CheckEffect, requeued: u64) -> Vec<Notice> {
@@ -89,7 +111,9 @@ impl Services {
         if let Some(change) = effect.change {
             let (active, backup) = self.balancers[server.backend.0 as usize].usable_counts();
             let sessions = self.counters.server(id).get(Count::SessionsCurrent);
-            let queued = self.queues.server_len(id) as u64;
+            // Those of other workers that choose again may not have left yet.
+            let all_left = change.is_down() && requeued > 0;
+            let queued = if all_left { 0 } else { self.counters.server(id).get(Count::QueueCurrent) };
             let tally = Tally { active, backup, sessions, requeued, queued };
             notices.extend(notice::announce(names, state, change, &tally, backend.log_health_checks));
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::boards::Boards;
 use super::states::States;
 use super::{Exchange, Session};
 use crate::balance::{Balancer, HashType, Member, Weight, Wish, source_hash};
@@ -75,6 +76,8 @@ pub struct Services {
     pub limits_at_start: Option<crate::process::Limits>,
     /// Servers up and down, and other states that change.
     pub states: States,
+    /// Where all workers see such states.
+    pub boards: Boards,
     /// When the worker began.
     pub started: Now,
     /// The other workers.
@@ -111,7 +114,8 @@ impl Services {
         let pipes = config.global.maxpipes.unwrap_or(config.global.maxconn.unwrap_or(2000) / 4) as usize;
         let balancers: Vec<Balancer> =
             (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
-        Services {
+        let mut services = Services {
+            boards: Boards::new(config, &counters),
             config,
             mesh: Mesh::new(counters.segment(), counters.slot()),
             counters,
@@ -141,12 +145,14 @@ impl Services {
             limits_at_start: None,
             started: now,
             ledger: super::about::Ledger::default(),
-        }
+        };
+        services.adopt_boards();
+        services
     }
 
     /// Takes over what the start found out about descriptors.
     pub fn adopt_limits(&mut self, limits: &crate::process::Limits) {
-        self.maxconn = limits.maxconn;
+        self.maxconn = self.boards.ordered_maxconn().unwrap_or(limits.maxconn);
         self.upstreams.limit_to(limits.maxsock);
         self.limits_at_start = Some(*limits);
         let tune = &self.config.global.tune;

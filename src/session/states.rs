@@ -15,6 +15,8 @@ pub struct States {
     pub backends: Vec<BackendState>,
     /// Frontends by id.
     pub frontends: Vec<FrontendState>,
+    /// Frontends that another worker paused, resumed or stopped: their sockets are still to follow.
+    pub moved: Vec<FrontendId>,
 }
 
 /// Whether a backend has a server.
@@ -53,6 +55,7 @@ impl States {
         States {
             backends: config.backends.iter().zip(balancers).map(backend).collect(),
             frontends: config.frontends.iter().map(frontend).collect(),
+            moved: Vec::new(),
         }
     }
 }
@@ -62,9 +65,14 @@ fn is_served(balancer: &Balancer) -> bool {
 }
 
 impl Services {
-    /// Notes that a backend got its first or lost its last server; says whether it lost it.
+    /// Whether a backend has a server, or needs none.
+    pub(super) fn has_server(&self, id: BackendId) -> bool {
+        self.config[id].servers.is_empty() || is_served(&self.balancers[id.0 as usize])
+    }
+
+    /// Under the lock: notes that a backend got its first or lost its last server; says whether it lost it.
     pub(super) fn follow_backend(&mut self, id: BackendId) -> bool {
-        let up = is_served(&self.balancers[id.0 as usize]);
+        let up = self.has_server(id);
         let now_s = self.now.wall_s();
         let state = &mut self.states.backends[id.0 as usize];
         if state.up == up {
@@ -74,6 +82,7 @@ impl Services {
             state.downtime += now_s.saturating_sub(state.changed_at);
         }
         (state.up, state.changed_at) = (up, now_s);
+        self.post_backend(id);
         !up
     }
 
@@ -91,8 +100,7 @@ impl Services {
     pub fn clear_counters(&mut self, all: bool) {
         self.counters.clear_everything(all);
         if all {
-            self.servers.iter_mut().for_each(|state| state.downtime = 0);
-            self.states.backends.iter_mut().for_each(|state| state.downtime = 0);
+            self.clear_downtime();
         }
     }
 }

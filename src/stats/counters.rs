@@ -6,6 +6,7 @@
 //! its totals, so that nothing that was counted is ever lost.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::count::{COUNTS, NAMES, Nature};
@@ -24,7 +25,7 @@ pub struct Counters {
     pub(super) among: Vec<Slot>,
     /// Reads this slot alone.
     pub(super) only: Option<Slot>,
-    /// Process, frontends, backends, servers, listening addresses.
+    /// Process, frontends, backends, servers, listening addresses, bulletin.
     objects: Vec<Object>,
     frontends: usize,
     backends: usize,
@@ -36,7 +37,7 @@ impl Counters {
     /// Objects that `config` has.
     pub fn objects_needed(config: &Config) -> usize {
         let listeners: usize = config.frontends.iter().map(|f| f.binds.len()).sum();
-        1 + config.frontends.len() + config.backends.len() + config.servers.len() + listeners
+        2 + config.frontends.len() + config.backends.len() + config.servers.len() + listeners
     }
 
     /// What the words of a row mean: processes with another layout cannot share a segment.
@@ -114,6 +115,11 @@ impl Counters {
         &self.among
     }
 
+    /// Words in which workers tell each other what has changed (see `session::boards`).
+    pub fn bulletin(&self) -> &'static [AtomicU64] {
+        self.segment.shared(self.objects[self.objects.len() - 1])
+    }
+
     /// Sets the gauges of a slot without a worker to zero: what it had is gone. Its totals stay.
     pub fn bury(segment: Segment, slot: Slot) {
         for object in segment.objects() {
@@ -187,7 +193,13 @@ fn names(config: &Config) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
             ("listener", format!("{}/{own}", frontend.name).into())
         })
     });
-    [("process", Vec::new())].into_iter().chain(frontends).chain(backends).chain(servers).chain(listeners)
+    [("process", Vec::new())]
+        .into_iter()
+        .chain(frontends)
+        .chain(backends)
+        .chain(servers)
+        .chain(listeners)
+        .chain([("bulletin", Vec::new())])
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ mod tests {
         let size = |cap| create(&config, 1, cap).map(|segment| (segment.objects_max(), segment.slots_max()));
         assert_eq!(size(None), Ok((4096, 64)));
         assert_eq!(size(Some(100 << 20)), Ok((4096, 2)));
-        assert_eq!(size(Some(1 << 20)), Ok((1, 2)));
+        assert_eq!(size(Some(1 << 20)), Ok((2, 2)));
         assert_eq!(size(Some(4000)), Err("no shared memory left".to_owned()));
     }
 

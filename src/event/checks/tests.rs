@@ -35,7 +35,7 @@ impl World {
         net.behaviour.set(SimConnect::Silence);
         let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
         let mut world = World { core: Core::new(services), net, now_ms: 0 };
-        world.core.start_checks();
+        world.core.claim_checks();
         world.settle();
         world
     }

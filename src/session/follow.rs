@@ -1,0 +1,280 @@
+//! States that are one for all workers: how a worker takes them over at its start, follows what others change
+//! and changes them itself.
+//!
+//! The order of a change is: lock, follow, apply, post, unlock; then what follows from it here. Logging and
+//! counting is for the one who changed something; the others follow in silence.
+
+use super::Services;
+use super::boards::Thing;
+use super::states::{BackendState, FrontendState};
+use crate::check::ServerState;
+use crate::check::board::ServerBoard;
+use crate::check::carry::{Carried, Configured, carry};
+use crate::proxy::{BackendId, FrontendId, Server, ServerAddress, ServerId};
+use crate::shm::{Board, Generation, Guard, fnv};
+
+/// Numbers on a backend's board.
+#[derive(Clone, Copy)]
+enum OfBackend {
+    Up,
+    ChangedAt,
+    Downtime,
+}
+
+/// Numbers on a frontend's board.
+#[derive(Clone, Copy)]
+enum OfFrontend {
+    /// The generation that all of it is for: orders to a frontend do not outlive a reload.
+    Generation,
+    /// The limit plus one; 0 for none.
+    Maxconn,
+    Paused,
+    Stopped,
+}
+
+impl Services {
+    /// Takes over the states that the boards tell. The first worker of a generation brings in what is
+    /// configured.
+    pub(super) fn adopt_boards(&mut self) {
+        let guard = self.boards.lock();
+        self.boards.changes();
+        let first = !self.boards.is_merged();
+        (0..self.config.servers.len() as u32).for_each(|id| self.adopt_server(ServerId(id), first));
+        (0..self.config.backends.len() as u32).for_each(|id| self.adopt_backend(BackendId(id), first));
+        (0..self.config.frontends.len() as u32).for_each(|id| self.adopt_frontend(FrontendId(id), first));
+        if first {
+            self.boards.set_merged();
+        }
+        drop(guard);
+        self.boards.tell_seen();
+    }
+
+    fn adopt_server(&mut self, id: ServerId, first: bool) {
+        let thing = Thing::Server(id);
+        let board = ServerBoard::new(self.boards.board(thing));
+        let server = &self.config[id];
+        let (fresh, now) = (self.servers[id.0 as usize].clone(), configured(server));
+        let blank = self.boards.is_blank(thing);
+        let carried = match () {
+            () if blank => Carried { state: fresh.clone(), maxconn: now.maxconn },
+            () if first => carry(&board.read(fresh.health), &board.configured(), fresh.clone(), &now),
+            () => self.read_server(id),
+        };
+        if first || blank {
+            self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now));
+        }
+        let differs = carried.state != fresh;
+        self.live[id.0 as usize].maxconn = carried.maxconn;
+        self.servers[id.0 as usize] = carried.state;
+        if differs {
+            self.tell_balancer(id);
+        }
+    }
+
+    fn adopt_backend(&mut self, id: BackendId, first: bool) {
+        let thing = Thing::Backend(id);
+        let blank = self.boards.is_blank(thing);
+        let known = (!blank).then(|| backend_on(self.boards.board(thing)));
+        let up = self.has_server(id);
+        let state = &mut self.states.backends[id.0 as usize];
+        state.up = up;
+        match known {
+            Some(known) if !first || known.up == up => *state = known,
+            Some(known) => state.downtime = known.downtime,
+            None => {}
+        }
+        if first || blank {
+            self.post_backend(id);
+        }
+    }
+
+    fn adopt_frontend(&mut self, id: FrontendId, first: bool) {
+        if first {
+            return self.post_frontend(id);
+        }
+        self.follow_frontend(id);
+    }
+
+    /// Follows what others have changed; one load if they have not.
+    pub fn follow(&mut self) {
+        if self.boards.is_behind() {
+            let _guard = self.lock_state();
+        }
+    }
+
+    /// Locks the states, with nothing left to follow.
+    pub(super) fn lock_state(&mut self) -> Guard {
+        let guard = self.boards.lock();
+        for thing in self.boards.changes() {
+            match thing {
+                Thing::Whole => self.follow_maxconn(),
+                Thing::Frontend(id) => self.follow_frontend(id),
+                Thing::Backend(id) => self.states.backends[id.0 as usize] = backend_on(self.boards.board(thing)),
+                Thing::Server(id) => self.follow_server(id),
+            }
+        }
+        guard
+    }
+
+    fn follow_maxconn(&mut self) {
+        self.maxconn = self.boards.ordered_maxconn().unwrap_or(self.maxconn_at_start());
+    }
+
+    fn follow_frontend(&mut self, id: FrontendId) {
+        let Some(state) = frontend_on(self.boards.board(Thing::Frontend(id)), self.boards.generation()) else { return };
+        let before = std::mem::replace(&mut self.states.frontends[id.0 as usize], state);
+        if (before.paused, before.stopped) != (state.paused, state.stopped) {
+            self.states.moved.push(id);
+        }
+    }
+
+    fn follow_server(&mut self, id: ServerId) {
+        let Carried { state, maxconn } = self.read_server(id);
+        let before = std::mem::replace(&mut self.servers[id.0 as usize], state);
+        let had = std::mem::replace(&mut self.live[id.0 as usize].maxconn, maxconn);
+        self.tell_balancer(id);
+        let state = &self.servers[id.0 as usize];
+        let (up, maintained) = (state.is_up(), state.admin.is_maintenance());
+        if before.is_up() && !up {
+            self.leave_server(id);
+        } else if moves_traffic(&before, state) || had != maxconn {
+            self.serve_queues(id);
+        }
+        if maintained && !before.admin.is_maintenance() {
+            self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
+        }
+    }
+
+    fn read_server(&self, id: ServerId) -> Carried {
+        let health = self.servers[id.0 as usize].health;
+        let mut carried = ServerBoard::new(self.boards.board(Thing::Server(id))).read(health);
+        // It may have been written under another configuration.
+        carried.state.is_checked = self.config[id].check.is_some();
+        carried
+    }
+
+    pub(super) fn post_server(&mut self, id: ServerId) {
+        let (state, maxconn) = (&self.servers[id.0 as usize], self.live[id.0 as usize].maxconn);
+        self.boards.post(Thing::Server(id), |board| ServerBoard::new(board).publish(state, maxconn));
+    }
+
+    pub(super) fn post_backend(&mut self, id: BackendId) {
+        let state = self.states.backends[id.0 as usize];
+        self.boards.post(Thing::Backend(id), |board| {
+            board.change(|page| {
+                page.set(OfBackend::Up as usize, u64::from(state.up));
+                page.set(OfBackend::ChangedAt as usize, state.changed_at);
+                page.set(OfBackend::Downtime as usize, state.downtime);
+            });
+        });
+    }
+
+    fn post_frontend(&mut self, id: FrontendId) {
+        let thing = Thing::Frontend(id);
+        let (state, generation) = (self.states.frontends[id.0 as usize], self.boards.generation());
+        if self.boards.board(thing).get(OfFrontend::Generation as usize) > generation.0 {
+            // A newer one has it now: what an old one does there is its own.
+            return;
+        }
+        self.boards.post(thing, |board| {
+            board.change(|page| {
+                page.set(OfFrontend::Generation as usize, generation.0);
+                page.set(OfFrontend::Maxconn as usize, state.maxconn.map_or(0, |max| u64::from(max) + 1));
+                page.set(OfFrontend::Paused as usize, u64::from(state.paused));
+                page.set(OfFrontend::Stopped as usize, u64::from(state.stopped));
+            });
+        });
+    }
+
+    /// Sets a server's limit of connections (`set maxconn server`).
+    pub fn set_server_maxconn(&mut self, id: ServerId, maxconn: Option<u32>) {
+        let guard = self.lock_state();
+        self.live[id.0 as usize].maxconn = maxconn;
+        self.post_server(id);
+        drop(guard);
+        self.serve_queues(id);
+    }
+
+    /// Lets an order change a frontend's state, unless it refuses.
+    ///
+    /// # Errors
+    /// What the order says; nothing has changed then.
+    pub fn change_frontend<E>(
+        &mut self,
+        id: FrontendId,
+        order: impl FnOnce(&mut FrontendState) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _guard = self.lock_state();
+        order(&mut self.states.frontends[id.0 as usize])?;
+        self.post_frontend(id);
+        Ok(())
+    }
+
+    /// Sets the limit of connections of the whole; `None` goes back to what the start computed.
+    pub fn set_maxconn(&mut self, maxconn: Option<u32>) {
+        let _guard = self.lock_state();
+        self.boards.order_maxconn(maxconn);
+        self.follow_maxconn();
+    }
+
+    /// Forgets how long servers and backends have been down.
+    pub(super) fn clear_downtime(&mut self) {
+        let _guard = self.lock_state();
+        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+            if std::mem::take(&mut self.servers[id.0 as usize].downtime) > 0 {
+                self.post_server(id);
+            }
+        }
+        for id in (0..self.config.backends.len() as u32).map(BackendId) {
+            if std::mem::take(&mut self.states.backends[id.0 as usize].downtime) > 0 {
+                self.post_backend(id);
+            }
+        }
+    }
+
+    /// Before the first check: those that a worker had under way when it left the checks will not end.
+    pub fn forget_checks(&mut self) {
+        let _guard = self.lock_state();
+        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+            if std::mem::take(&mut self.servers[id.0 as usize].in_progress) {
+                self.post_server(id);
+            }
+        }
+    }
+}
+
+/// Whether a change is one that requests feel, or that tells what was ordered.
+pub(super) fn moves_traffic(before: &ServerState, after: &ServerState) -> bool {
+    let of = |state: &ServerState| (state.is_up(), state.is_usable(), state.weight, state.admin);
+    of(before) != of(after)
+}
+
+fn configured(server: &Server) -> Configured {
+    // A name may lead to another address each time it is looked up, and still it is the same server.
+    let address = match (&server.fqdn, &server.address) {
+        (Some(name), ServerAddress::Ip(address)) => format!("{name}:{}", address.port()),
+        (Some(name), _) => name.clone(),
+        (None, address) => format!("{address:?}"),
+    };
+    Configured { weight: server.weight, maxconn: server.maxconn, address: fnv(address.bytes()) as u64 }
+}
+
+fn backend_on(board: Board) -> BackendState {
+    board.read(|page| BackendState {
+        up: page.get(OfBackend::Up as usize) != 0,
+        changed_at: page.get(OfBackend::ChangedAt as usize),
+        downtime: page.get(OfBackend::Downtime as usize),
+    })
+}
+
+/// `None` if it is for another generation.
+fn frontend_on(board: Board, generation: Generation) -> Option<FrontendState> {
+    board.read(|page| {
+        let number = |number: OfFrontend| page.get(number as usize);
+        (number(OfFrontend::Generation) == generation.0).then(|| FrontendState {
+            maxconn: number(OfFrontend::Maxconn).checked_sub(1).map(|max| max as u32),
+            paused: number(OfFrontend::Paused) != 0,
+            stopped: number(OfFrontend::Stopped) != 0,
+        })
+    })
+}
