@@ -234,9 +234,7 @@ impl Cli {
                     self.forget(&socket);
                     continue;
                 }
-                _ => {
-                    let _not_listening = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Read);
-                }
+                _ => socket::stop_listening(&socket),
             }
             self.sockets.push((socket, bind));
         }
@@ -245,7 +243,7 @@ impl Cli {
     /// Listens again.
     pub fn resume(&mut self) {
         for (socket, _) in &self.sockets {
-            let _not_listening = socket2::SockRef::from(socket).listen(RESUME_BACKLOG);
+            let _not_listening = socket::listen_again(socket, RESUME_BACKLOG);
         }
         self.pending = true;
     }

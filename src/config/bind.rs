@@ -102,10 +102,11 @@ fn bind(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let mut draft = new_bind(scope.at.clone(), &scope.draft.env.expand(&addresses.text), "'bind'")?;
     let kind = scope.proxy().kind.keyword();
     let place = format!("'bind {}' in section '{kind}'", addresses.text);
-    parameters(scope, &mut draft, &words[2..], |separator, text| format!("{place}{separator}{text}"))?;
+    let parsed = parameters(scope, &mut draft, &words[2..], |separator, text| format!("{place}{separator}{text}"));
     for text in std::mem::take(&mut draft.warnings) {
         scope.warn(format!("{place} : {text}"));
     }
+    parsed?;
     unique_id(scope, &draft, &place)?;
     scope.proxy().binds.push(draft);
     Ok(())

@@ -162,10 +162,14 @@ impl Listeners {
         let sockets = list.filter_map(|listener| listener.socket.take());
         // Where others have the socket, too, closing it would leave clients in a queue that nobody looks at.
         let shared = self.shared;
-        let silence = |socket: &OwnedFd| {
-            let _not_listening = shared.then(|| socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read));
-        };
-        sockets.inspect(silence).filter_map(|socket| release(registry, socket)).count()
+        sockets
+            .inspect(|socket| {
+                if shared {
+                    socket::stop_listening(socket)
+                }
+            })
+            .filter_map(|socket| release(registry, socket))
+            .count()
     }
 
     fn of(&mut self, id: FrontendId) -> impl Iterator<Item = &mut Listener> {
@@ -201,15 +205,13 @@ impl Listener {
             (ListenAddress::Unix(_), _) => {}
             // A name has one socket: it is lost to the new process, as HAProxy loses it.
             (ListenAddress::Abstract(_), _) => drop(self.socket.take().and_then(|socket| release(registry, socket))),
-            (_, Some(socket)) => {
-                let _not_listening = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
-            }
+            (_, Some(socket)) => socket::stop_listening(socket),
             (_, None) => {}
         }
     }
 
     fn resume(&mut self) {
-        let listens = |socket| socket2::SockRef::from(socket).listen(RESUME_BACKLOG).is_ok();
+        let listens = |socket| socket::listen_again(socket, RESUME_BACKLOG).is_ok();
         self.pending = self.socket.as_ref().is_some_and(listens);
     }
 

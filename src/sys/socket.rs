@@ -160,6 +160,32 @@ pub fn set_bind_address_no_port(fd: impl AsFd) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// Has a TCP socket refuse connections until [`listen_again`]. Other kinds go on: there is no way back for a UNIX
+/// socket.
+pub fn stop_listening(socket: impl AsFd) {
+    let socket = SockRef::from(&socket);
+    let is_tcp = socket.local_addr().is_ok_and(|address| address.is_ipv4() || address.is_ipv6());
+    // A second shutdown, by another process that has the socket, would not be undone by listening: connections
+    // would then seem to have been ended by their clients.
+    if is_tcp && socket.is_listener().is_ok_and(|listens| listens) {
+        // One that has just stopped by itself is what is wanted.
+        let _ = socket.shutdown(std::net::Shutdown::Read);
+    }
+}
+
+/// Undoes [`stop_listening`]; nothing happens where another process has done so.
+pub fn listen_again(socket: impl AsFd, backlog: libc::c_int) -> io::Result<()> {
+    let reference = SockRef::from(&socket);
+    if reference.is_listener()? {
+        return Ok(());
+    }
+    let nobody = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: `nobody` is an address that lives for the call, and `len` is its size.
+    check(unsafe { libc::connect(socket.as_fd().as_raw_fd(), &nobody, len) })?;
+    reference.listen(backlog)
+}
+
 /// What names the network namespace of a socket, for as long as the machine runs.
 pub fn netns_cookie(fd: impl AsFd) -> io::Result<u64> {
     let mut cookie = 0u64;
@@ -230,5 +256,23 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let mut room = [MaybeUninit::uninit(); 8];
         assert_eq!(recv(&client, &mut room).expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_socket_that_two_processes_silence_listens_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = listener.local_addr().expect("address");
+        stop_listening(&listener);
+        stop_listening(&listener);
+        // As two that do so at the same moment.
+        let _ = SockRef::from(&listener).shutdown(std::net::Shutdown::Read);
+        assert!(std::net::TcpStream::connect(address).is_err());
+        listen_again(&listener, 10).expect("listen");
+        listen_again(&listener, 10).expect("listen");
+        let mut client = std::net::TcpStream::connect(address).expect("connect");
+        let (mut accepted, _) = listener.accept().expect("accept");
+        std::io::Write::write_all(&mut client, b"x").expect("write");
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut accepted, &mut byte).expect("the connection is whole");
     }
 }

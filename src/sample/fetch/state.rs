@@ -33,9 +33,14 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("fe_name", Type::Str, Frontend, |ctx, _| Some(name(&ctx.config[ctx.client.frontend].name))),
     Fetch::new("fe_req_rate", Type::Int, Internal, fe_req_rate).args(FRONTEND, 1),
     Fetch::new("fe_sess_rate", Type::Int, Internal, fe_sess_rate).args(FRONTEND, 1),
-    Fetch::new("nbproc", Type::Int, Nothing, |_, _| Some(Value::Int(1))),
+    Fetch::new("nbproc", Type::Int, Nothing, |ctx, _| {
+        let crew = ctx.config.global.crew();
+        Some(Value::Int(if crew.are_processes { i64::from(crew.count) } else { 1 }))
+    }),
     Fetch::new("nbsrv", Type::Int, Internal, |ctx, args| count(usable_servers(ctx, args.backend(0)?))).args(BACKEND, 1),
-    Fetch::new("proc", Type::Int, Nothing, |_, _| Some(Value::Int(1))),
+    Fetch::new("proc", Type::Int, Nothing, |ctx, _| {
+        Some(Value::Int(if ctx.config.global.crew().are_processes { worker(ctx) } else { 1 }))
+    }),
     Fetch::new("queue", Type::Int, Internal, queue).args(BACKEND, 1),
     Fetch::new("so_id", Type::Int, Frontend, so_id),
     Fetch::new("so_name", Type::Str, Frontend, so_name),
@@ -52,9 +57,16 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("srv_uweight", Type::Int, Internal, srv_weight).args(SERVER, 1),
     Fetch::new("srv_weight", Type::Int, Internal, srv_weight).args(SERVER, 1),
     Fetch::new("stopping", Type::Bool, Internal, |ctx, _| Some(Value::Bool(ctx.stopping))),
-    Fetch::new("thread", Type::Int, Nothing, |_, _| Some(Value::Int(0))),
+    Fetch::new("thread", Type::Int, Nothing, |ctx, _| {
+        Some(Value::Int(if ctx.config.global.crew().are_processes { 0 } else { worker(ctx) - 1 }))
+    }),
     Fetch::new("wait_end", Type::Bool, Internal, |_, _| Some(Value::Bool(true))),
 ];
+
+/// The number of the worker, from 1.
+fn worker(ctx: &Ctx<'_>) -> i64 {
+    ctx.counters.segment().number(ctx.counters.slot()) as i64
+}
 
 fn name(text: &str) -> Value<'_> {
     Value::str(text.as_bytes())

@@ -1,0 +1,120 @@
+//! A running service and its workers, as the system shows them.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::service::{PATIENCE, Program};
+use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
+use crate::support::process::Running;
+
+/// A service in the foreground that answers by itself, each answer telling the worker's number.
+pub struct Crew {
+    pub dir: TempDir,
+    /// Port 8001 of the test's address; others are the test's own.
+    pub address: SocketAddrV4,
+    pub supervisor: Running,
+}
+
+impl Crew {
+    /// Starts it, and waits until it listens.
+    pub fn start(global: &str, more: &str) -> Crew {
+        let address = SocketAddrV4::new(loopback_address(), 8001);
+        let dir = TempDir::new("prefork").expect("directory");
+        let global = global.replace("DIR", &dir.path().display().to_string());
+        let text = text(address, &global, more);
+        fs::write(dir.path().join("a.cfg"), text).expect("configuration");
+        let supervisor = epoxy(dir.path(), &["-db", "-f", "a.cfg"]);
+        let crew = Crew { dir, address, supervisor };
+        assert!(wait_listening(address.into(), PATIENCE), "{}", crew.supervisor.stderr());
+        crew
+    }
+
+    /// The workers' pids, by number.
+    pub fn workers(&self) -> Vec<(u32, i32)> {
+        workers_of(self.supervisor.pid())
+    }
+
+    /// The pid of a worker, once there is one.
+    pub fn worker(&self, number: u32) -> i32 {
+        self.successor(number, 0)
+    }
+
+    /// The pid of a worker other than `old`, once there is one.
+    pub fn successor(&self, number: u32, old: i32) -> i32 {
+        let mut found = None;
+        let is_there = || {
+            found = self.workers().into_iter().find(|worker| worker.0 == number && worker.1 != old);
+            found.is_some()
+        };
+        assert!(wait_until(PATIENCE, is_there), "no worker {number}: {}", self.supervisor.stderr());
+        found.map_or(0, |worker| worker.1)
+    }
+}
+
+/// A configuration with these lines in `global` and in the frontend behind its own address; further frontends may
+/// follow.
+pub fn text(address: SocketAddrV4, global: &str, more: &str) -> String {
+    let rule = "    http-request return status 200 content-type text/plain lf-string \"worker %[proc]/%[thread]\"\n";
+    let more = more.replace("\nfrontend ", &format!("\n{rule}frontend "));
+    format!(
+        "global\n{global}\ndefaults\n    mode http\n    timeout client 5s\n    timeout connect 5s\n    timeout server 5s\n\
+         frontend f\n    bind {address}\n{more}\n{rule}"
+    )
+}
+
+/// The workers of a supervisor by number, from what `ps` would show.
+pub fn workers_of(supervisor: u32) -> Vec<(u32, i32)> {
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap_or_default();
+    let number = |pid: &str| {
+        let title = title(pid.parse().ok()?);
+        Some((title.split_once("[worker ")?.1.split(']').next()?.parse().ok()?, pid.parse().ok()?))
+    };
+    let mut workers: Vec<(u32, i32)> = children.split_whitespace().filter_map(number).collect();
+    workers.sort_unstable();
+    workers
+}
+
+/// What `ps` shows of a process.
+pub fn title(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
+}
+
+pub fn epoxy(dir: &Path, args: &[&str]) -> Running {
+    let args: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
+    Running::start(&Program::Epoxy.path(), "epoxy", &args, dir).expect("a process")
+}
+
+pub fn tell(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).expect("signal");
+}
+
+pub fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
+/// The worker that answers on a new connection, as `proc/thread`; `None` if nobody does within `limit`.
+pub fn who_answers(address: SocketAddrV4, limit: Duration) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(address), limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer.split_once("worker ")?.1.trim().to_owned())
+}
+
+/// All workers that answer in so many connections, sorted.
+pub fn all_who_answer(address: SocketAddrV4, connections: usize) -> Vec<String> {
+    let answers = (0..connections).map(|_| who_answers(address, PATIENCE).expect("an answer"));
+    let mut all: Vec<String> = answers.collect();
+    all.sort();
+    all.dedup();
+    all
+}

@@ -1,0 +1,26 @@
+//! Several workers under a supervisor: who serves, who takes the place of the dead, and what signals do.
+//!
+//!     cargo test --test prefork
+//!
+//! The tests take turns: each one measures what clients see, and the machine should be theirs.
+
+mod crew;
+mod deaths;
+#[path = "../reload/load.rs"]
+mod load;
+mod places;
+mod reloads;
+#[path = "../reload/service.rs"]
+#[allow(dead_code)]
+mod service;
+mod signals;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::{Mutex, MutexGuard};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
+}
