@@ -7,6 +7,7 @@ pub mod bind;
 pub mod capture;
 pub mod check;
 pub mod condition;
+pub mod confinement;
 pub mod draft;
 pub mod global;
 mod later;

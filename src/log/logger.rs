@@ -42,10 +42,8 @@ impl Logger {
     /// ([`super::date::load_zone`]).
     pub fn new(config: &Config, program: &str) -> Logger {
         let global = &config.global;
-        let proxies = config.frontends.iter().map(|f| &f.log).chain(config.backends.iter().map(|b| &b.log));
-        let targets = || global.log_targets.iter().chain(proxies.clone().flat_map(|settings| &settings.targets));
         let mut senders = Senders::default();
-        senders.keep_descriptors(targets());
+        senders.keep_descriptors(config.log_targets());
         Logger {
             senders,
             targets: global.log_targets.clone(),
@@ -55,7 +53,7 @@ impl Logger {
                 .as_ref()
                 .map(|name| name.clone().unwrap_or_else(|| super::host_name().to_owned())),
             pid: std::process::id(),
-            message_bytes_max: targets().map(|target| target.bytes_max).max().unwrap_or(1).saturating_sub(1),
+            message_bytes_max: config.log_targets().map(|target| target.bytes_max).max().unwrap_or(1).saturating_sub(1),
             dropped: 0,
             complain: None,
             message: Vec::new(),

@@ -22,7 +22,7 @@ pub use line::LogLine;
 pub use logger::Logger;
 pub use settings::LogSettings;
 pub use syslog::Level;
-pub use target::LogTarget;
+pub use target::{Destination, LogTarget};
 
 /// The machine's name, read at the first call.
 pub fn host_name() -> &'static str {

@@ -179,6 +179,11 @@ impl Destination {
         Destination::Datagram(SocketAddr::new(host, port).into())
     }
 
+    /// Whether it is a UNIX socket with a name in the file system.
+    pub fn is_path(&self) -> bool {
+        matches!(self, Destination::Datagram(address) if address.as_pathname().is_some())
+    }
+
     /// How the target is named in messages about it.
     pub fn describe(&self, out: &mut Vec<u8>) {
         // Writes into vectors do not fail.

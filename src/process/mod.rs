@@ -3,6 +3,7 @@
 //! `command` carries out the command line up to the configuration, `plan` takes from both what the start
 //! needs, `start` does it in HAProxy's order and calls the worker.
 
+mod capability;
 mod command;
 mod daemon;
 mod limits;
@@ -11,6 +12,7 @@ mod old;
 pub mod plan;
 mod privileges;
 mod pull;
+mod sandbox;
 mod signals;
 mod start;
 pub mod supervisor;

@@ -1,10 +1,15 @@
 //! What the start needs to know, taken from the command line and the configuration: plain data.
 
+use super::capability;
 use crate::args::{Args, OldProcesses};
+use crate::log::Destination;
 use crate::proxy::Config;
 use crate::proxy::bind::{BindOptions, ListenAddress};
+use crate::proxy::confinement::Confinement;
 use crate::proxy::global::HANG_TIMEOUT;
 use crate::proxy::workers::{self, CpuSet, Crew, NumberSet};
+use caps::Capability;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +40,12 @@ pub struct StartPlan {
     pub may_fork: bool,
     /// Let what is executed gain privileges.
     pub may_gain: bool,
+    /// `setcap` and `sandbox`.
+    pub confinement: Confinement,
+    /// Capabilities that the configuration needs while workers that stay root serve.
+    pub needs: Vec<Capability>,
+    /// Inherited descriptors that the configuration names.
+    pub named_descriptors: Vec<RawFd>,
     /// Descriptors and memory.
     pub limits: LimitsWanted,
     /// Signal for the old processes once all sockets are bound.
@@ -171,6 +182,9 @@ impl StartPlan {
             dumpable: global.set_dumpable,
             may_fork: global.insecure_fork_wanted,
             may_gain: global.insecure_setuid_wanted,
+            confinement: global.confinement.clone(),
+            needs: capability::needs(config),
+            named_descriptors: named_descriptors(config),
             limits,
             old_processes: args.old_processes,
             old_pids: args.old_pids.clone(),
@@ -190,6 +204,21 @@ impl StartPlan {
 fn uses_splice(config: &Config) -> bool {
     let sides = config.frontends.iter().map(|f| f.splice).chain(config.backends.iter().map(|b| b.splice));
     sides.into_iter().any(|splice| splice != Default::default())
+}
+
+/// Descriptors that addresses (`fd@N`) and log targets name.
+fn named_descriptors(config: &Config) -> Vec<RawFd> {
+    let binds = config.frontends.iter().flat_map(|frontend| &frontend.binds).map(|bind| &bind.address);
+    let addresses = binds.chain(config.global.cli_binds.iter().map(|bind| &bind.address));
+    let of_address = |address: &ListenAddress| match address {
+        ListenAddress::Fd(number) => Some(*number),
+        _ => None,
+    };
+    let targets = config.log_targets().filter_map(|target| match target.destination {
+        Destination::Fd(number) => Some(number),
+        Destination::Datagram(_) => None,
+    });
+    addresses.filter_map(of_address).chain(targets).collect()
 }
 
 /// The workers in both sets; where there are none, those of the wider one, or all.

@@ -1,13 +1,32 @@
-//! From root to nobody in particular: chroot, groups, user, and what the kernel shall refuse from then on
-//! (configuration manual 3.1: chroot, gid, group, uid, user).
+//! From root to nobody in particular: chroot, groups, user, capabilities, and what the kernel shall refuse from
+//! then on (configuration manual 3.1: chroot, gid, group, uid, user, set-dumpable, insecure-*-wanted).
 
 use super::plan::StartPlan;
-use super::{Stop, notice};
-use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, chdir, chroot, getgroups, setgid, setgroups, setuid};
+use super::{Stop, capability, notice};
+use crate::sys::fds;
+use caps::CapSet;
+use nix::sys::prctl;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::unistd::{Gid, Uid, chdir, chroot, geteuid, getgroups, setgid, setgroups, setuid};
 
-/// Goes into the chroot jail and changes group and user. `Err` means that the start must end; the message is
-/// printed.
+/// Before anything is opened: closes what the caller left open and the configuration does not name, and tells
+/// which capabilities of `setcap` cannot be kept.
+pub fn begin(plan: &StartPlan) {
+    // A directory among them would lead out of the chroot, a lock would be held for as long as we serve.
+    fds::close_inherited(&plan.named_descriptors);
+    for capability in &plan.confinement.keep {
+        if !caps::has_cap(None, CapSet::Permitted, *capability).unwrap_or(false) {
+            let name = capability.to_string().to_lowercase();
+            notice::warning(format!(
+                "[{}.main()] 'setcap': this process does not have the capability '{name}', so its workers will not.",
+                plan.program
+            ));
+        }
+    }
+}
+
+/// Goes into the chroot jail, changes group and user and gives up every capability that the configuration does
+/// not need. `Err` means that the start must end; the message is printed.
 pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
     let alert = |text: String| notice::alert(format!("[{}.main()] {text}", plan.program));
     if let Some(root) = &plan.chroot
@@ -30,13 +49,34 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
             return Err(Stop);
         }
     }
+    if plan.dumpable {
+        // While it may: a core is a file, and a large one.
+        let _ = setrlimit(Resource::RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY);
+        let _ = setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
+    }
+    let kept = capability::of_worker(plan);
+    if !plan.may_gain {
+        capability::bound(&kept);
+    }
+    // The kernel takes all of them with the change of user unless told not to.
+    let keeps = !kept.is_empty() && capability::changes_user(plan);
+    if keeps && let Err(error) = prctl::set_keepcaps(true) {
+        alert(format!("Cannot keep the capabilities of 'setcap': {}.", error.desc()));
+        return Err(Stop);
+    }
     if let Some(uid) = plan.uid.filter(|uid| *uid != 0)
         && setuid(Uid::from_raw(uid)).is_err()
     {
         alert(format!("Cannot set uid {uid}."));
         return Err(Stop);
     }
-    Ok(())
+    if keeps {
+        let _ = prctl::set_keepcaps(false);
+    }
+    capability::reduce(&kept).map(drop).map_err(|reason| {
+        alert(format!("Cannot give up capabilities: {reason}."));
+        Stop
+    })
 }
 
 /// Gives up, for good, gaining privileges by executing something and creating processes, unless the
@@ -44,13 +84,44 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
 pub fn confine(plan: &StartPlan) {
     // Old kernels may refuse; what remains is what HAProxy had before it asked for this.
     if !plan.may_gain {
-        let _ = nix::sys::prctl::set_no_new_privs();
+        let _ = prctl::set_no_new_privs();
     }
     if !plan.may_fork {
         let _ = setrlimit(Resource::RLIMIT_NPROC, 0, 0);
     }
-    if plan.dumpable && nix::sys::prctl::set_dumpable(true).is_err() {
+    if plan.dumpable && prctl::set_dumpable(true).is_err() {
         notice::warning(format!("[{}.main()] Failed to set the dumpable flag, no core will be dumped.", plan.program));
+    }
+}
+
+/// What the process that looks after workers does besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It replaces them, and nothing else.
+    Replace,
+    /// It also loads and binds new configurations (`-W`).
+    Reload,
+    /// And it runs programs, which may need anything.
+    RunPrograms,
+}
+
+/// Gives up what a supervisor does not need, once its sockets are open and its workers are up. It stays root,
+/// for its next workers have to begin as root. The README's section "Privileges" lists what is left.
+pub fn keep_for_supervision(plan: &StartPlan, duty: Duty) {
+    // Whoever is not root gets what it has over an exec of itself by the ambient set.
+    if duty == Duty::RunPrograms || (duty == Duty::Reload && !geteuid().is_root()) {
+        return;
+    }
+    let kept = capability::of_supervisor(plan, duty == Duty::Reload);
+    if !plan.may_gain {
+        capability::bound(&kept);
+        if duty == Duty::Replace {
+            // It never executes anything.
+            let _ = prctl::set_no_new_privs();
+        }
+    }
+    if let Err(reason) = capability::reduce(&kept) {
+        notice::warning(format!("[{}.main()] Cannot give up capabilities: {reason}.", plan.program));
     }
 }
 

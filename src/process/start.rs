@@ -9,10 +9,12 @@ use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
 use super::listen::{self, Common, Listener};
 use super::plan::StartPlan;
+use super::privileges::{self, Duty};
 use super::pull::Pulled;
+use super::sandbox::{self, Sandbox};
 use super::signals::{self, Signals};
 use super::supervisor::{Raised, Supervisor, Ties, pin};
-use super::{Stop, notice, old, privileges, pull, takeover};
+use super::{Stop, notice, old, pull, takeover};
 use crate::args;
 use crate::mesh::Post;
 use crate::shm::{Segment, Slot};
@@ -83,6 +85,8 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
         notice::alert(format!("[{}.main()] {text}", plan.program));
         Stop
     };
+    privileges::begin(plan);
+    sandbox::announce(plan);
     let limits = limits::compute(&plan.limits, limits::available_descriptors());
     announce(plan, &limits);
     if plan.listeners.is_empty() {
@@ -130,6 +134,7 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     if !plan.daemon {
         dismiss_old();
     }
+    privileges::keep_for_supervision(plan, Duty::Replace);
     Ok(Side::Supervisor(supervisor, ready))
 }
 
@@ -142,7 +147,7 @@ fn single(
 ) -> Result<Box<WorkerStart>, Stop> {
     pin(plan, 1);
     let post = open_post(plan, ties.segment, ties.slots[0]);
-    leave_behind(plan)?;
+    let sandbox = leave_behind(plan)?;
     if plan.daemon {
         let _ = nix::unistd::setsid();
     }
@@ -150,6 +155,7 @@ fn single(
         notice::alert(format!("[{}.main()] Cannot read signals: {}.", plan.program, notice::reason(&error)));
         Stop
     })?;
+    sandbox.enter(plan)?;
     Ok(Box::new(WorkerStart {
         listeners,
         kept: Vec::new(),
@@ -200,8 +206,10 @@ fn is_silent(plan: &StartPlan) -> bool {
     plan.daemon || (plan.quiet && !plan.verbose)
 }
 
-/// Leaves behind what a worker does not need: root, the terminal, the right to fork.
-pub(super) fn leave_behind(plan: &StartPlan) -> Result<(), Stop> {
+/// Leaves behind what a worker does not need: root, the terminal, the right to fork. Gives the sandbox to enter
+/// when nothing is left to open.
+pub(super) fn leave_behind(plan: &StartPlan) -> Result<Sandbox, Stop> {
+    let sandbox = Sandbox::prepare(plan)?;
     let null = if is_silent(plan) { daemon::open_null().ok() } else { None };
     // A chroot jail has no /etc/localtime.
     crate::log::date::load_zone();
@@ -210,7 +218,7 @@ pub(super) fn leave_behind(plan: &StartPlan) -> Result<(), Stop> {
     if let Some(null) = &null {
         daemon::drop_stdio(null);
     }
-    Ok(())
+    Ok(sandbox)
 }
 
 /// What verbose mode tells about the start.

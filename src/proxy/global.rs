@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::bind::ListenAddress;
+use super::confinement::Confinement;
 use super::workers::{CpuMap, Crew, NumberSet};
 use crate::log::LogTarget;
 use crate::time::Millis;
@@ -48,6 +49,8 @@ pub struct Global {
     pub cli_processes: NumberSet,
     /// `tune.worker.hang-timeout`: a worker that does nothing for so long is replaced; zero for never.
     pub hang_timeout: Option<Millis>,
+    /// `setcap` and `sandbox`.
+    pub confinement: Confinement,
     /// `log` lines.
     pub log_targets: Vec<LogTarget>,
     /// `log-tag`; the program's name when absent.

@@ -7,12 +7,15 @@ pub mod backend;
 pub mod bind;
 pub mod capture;
 pub mod check;
+pub mod confinement;
 pub mod frontend;
 pub mod global;
 pub mod server;
 pub mod workers;
 
 use std::ops::{Index, Range};
+
+use crate::log::LogTarget;
 
 pub use backend::{Algorithm, Backend, ServerTimeouts};
 pub use bind::{Bind, BindOptions, ListenAddress};
@@ -75,6 +78,13 @@ impl Index<ServerId> for Config {
 }
 
 impl Config {
+    /// Every `log` target, of the global section and of proxies.
+    pub fn log_targets(&self) -> impl Iterator<Item = &LogTarget> {
+        let frontends = self.frontends.iter().map(|frontend| &frontend.log);
+        let proxies = frontends.chain(self.backends.iter().map(|backend| &backend.log));
+        self.global.log_targets.iter().chain(proxies.flat_map(|settings| &settings.targets))
+    }
+
     /// A backend's servers with their ids.
     pub fn servers_of(&self, id: BackendId) -> impl Iterator<Item = (ServerId, &Server)> {
         let Range { start, end } = self[id].servers;

@@ -104,6 +104,7 @@ pub struct ProxyOption {
 /// Keywords of the `global` section and of proxies.
 pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::global::ROWS,
+    crate::config::confinement::ROWS,
     crate::config::tune::ROWS,
     crate::config::workers::ROWS,
     crate::config::proxies::ROWS,

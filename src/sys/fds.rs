@@ -87,6 +87,23 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Closes every descriptor above the standard streams that was inherited, those of `named` excepted.
+///
+/// To be called before any of them has been adopted. Whatever this program opens or adopts is closed on exec; so
+/// those that are not have come through one. Without /proc nothing is found.
+pub fn close_inherited(named: &[RawFd]) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<RawFd> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2 && !named.contains(number)) {
+        // SAFETY: F_GETFD touches no memory; a number that is not open (the listing's own) gives EBADF.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: all values that own a descriptor own one that is closed on exec, so none owns this one.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

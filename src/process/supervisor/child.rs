@@ -21,7 +21,7 @@ impl Supervisor<'_> {
         let plan = self.plan;
         set_title(&format!("worker {number}"));
         pin(plan, number);
-        leave_behind(plan)?;
+        let sandbox = leave_behind(plan)?;
         // Forgotten by the kernel at every change of user, so not before. What happened meanwhile shows.
         let follow = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
         if follow.is_err() || getppid() != self.pid {
@@ -37,6 +37,7 @@ impl Supervisor<'_> {
         let listeners = std::mem::take(&mut self.listeners);
         let (listeners, kept) = listeners.into_iter().partition(|listener| listener.workers.contains(number));
         let mut posts = std::mem::take(&mut self.posts);
+        sandbox.enter(plan)?;
         if let Some(mut ready) = ready {
             // A supervisor that is gone needs no word.
             let _ = ready.write_all(b"1");

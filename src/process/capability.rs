@@ -1,0 +1,106 @@
+//! Which capabilities a process keeps, and giving up the others (capabilities(7)).
+//!
+//! A feature that needs a capability while a worker serves adds a row to [`NEEDS`].
+
+use super::plan::StartPlan;
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::unistd::geteuid;
+
+use crate::proxy::Config;
+use crate::proxy::server::ServerAddress;
+
+/// What a running worker may need: the capability, and whether a configuration calls for it. All else that takes
+/// privileges (addresses, devices, transparent binding, owners of sockets, limits) is done before they are given up.
+type Need = (Capability, fn(&Config) -> bool);
+
+const NEEDS: [Need; 2] = [
+    // Sockets of servers and log daemons that are open to their owners only.
+    (Capability::CAP_DAC_OVERRIDE, |config| {
+        let is_path = |address: &ServerAddress| matches!(address, ServerAddress::Unix(_));
+        config.servers.iter().any(|server| is_path(&server.address))
+            || config.log_targets().any(|target| target.destination.is_path())
+    }),
+    // Pipes larger than anybody may have (fs.pipe-max-size).
+    (Capability::CAP_SYS_RESOURCE, |config| !config.global.nosplice && config.global.tune.pipesize > PIPE_BYTES_FREE),
+];
+
+/// The kernel's own fs.pipe-max-size.
+const PIPE_BYTES_FREE: usize = 1 << 20;
+
+/// What a supervisor needs to start the replacement of a worker that changes user: the change itself, and
+/// signals to those that have changed.
+const REPLACE: [Capability; 5] = [
+    Capability::CAP_KILL,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
+    // For taking capabilities out of the bounding set.
+    Capability::CAP_SETPCAP,
+    Capability::CAP_SYS_CHROOT,
+];
+
+/// What a master needs besides: to load a configuration and bind whatever it may name.
+const RELOAD: [Capability; 7] = [
+    // Files of the configuration wherever they are, and UNIX sockets, whose names are replaced.
+    Capability::CAP_DAC_OVERRIDE,
+    // `user`, `group` and `mode` of UNIX sockets.
+    Capability::CAP_CHOWN,
+    Capability::CAP_FOWNER,
+    // Ports below 1024; `interface`, `transparent`; what `setcap` may name.
+    Capability::CAP_NET_BIND_SERVICE,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_NET_RAW,
+    // A higher limit of descriptors.
+    Capability::CAP_SYS_RESOURCE,
+];
+
+/// The capabilities that this configuration needs while its workers serve as root.
+pub fn needs(config: &Config) -> Vec<Capability> {
+    NEEDS.iter().filter(|(_, calls_for)| calls_for(config)).map(|(capability, _)| *capability).collect()
+}
+
+/// What a worker keeps: the chosen ones, and those that its configuration needs if it stays what it was.
+pub fn of_worker(plan: &StartPlan) -> CapsHashSet {
+    let needed = if changes_user(plan) { [].as_slice() } else { &plan.needs };
+    plan.confinement.keep.iter().chain(needed).copied().collect()
+}
+
+/// What a supervisor keeps: what its workers keep, and what it takes to make one of itself; `reloads` if it
+/// also loads and binds new configurations.
+pub fn of_supervisor(plan: &StartPlan, reloads: bool) -> CapsHashSet {
+    let more = if reloads { RELOAD.as_slice() } else { &[] };
+    REPLACE.iter().chain(more).copied().chain(of_worker(plan)).collect()
+}
+
+/// Whether workers become somebody else than root.
+pub fn changes_user(plan: &StartPlan) -> bool {
+    plan.uid.is_some_and(|uid| uid != 0) && geteuid().is_root()
+}
+
+/// Takes all but `kept` out of the bounding set, so that nothing executed later gets more. Needs CAP_SETPCAP:
+/// who lacks it keeps the set, and has little to fear of it.
+pub fn bound(kept: &CapsHashSet) {
+    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {
+        return;
+    }
+    for capability in caps::read(None, CapSet::Bounding).unwrap_or_default() {
+        if !kept.contains(&capability) {
+            let _ = caps::drop(None, CapSet::Bounding, capability);
+        }
+    }
+}
+
+/// Reduces what this process may do to those of `kept` that it has; gives those that it has not.
+///
+/// # Errors
+/// The kernel's reason: the process has what it had.
+pub fn reduce(kept: &CapsHashSet) -> Result<Vec<Capability>, String> {
+    let had = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
+    let keep: CapsHashSet = had.intersection(kept).copied().collect();
+    let set = |set, value: &CapsHashSet| caps::set(None, set, value).map_err(|error| error.to_string());
+    // Old kernels have no ambient set.
+    let _ = caps::clear(None, CapSet::Ambient);
+    set(CapSet::Inheritable, &CapsHashSet::new())?;
+    set(CapSet::Effective, &keep)?;
+    set(CapSet::Permitted, &keep)?;
+    Ok(kept.difference(&had).copied().collect())
+}
