@@ -2,9 +2,10 @@
 
 use caps::Capability;
 
-use super::finding::Severity;
+use super::finding::{Findings, Severity};
 use super::scope::{Scope, arg};
 use super::word::Word;
+use crate::proxy::Global;
 use crate::registry::{Keyword, Sections};
 use crate::text::suggest;
 
@@ -70,6 +71,17 @@ fn sandbox(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A sandbox is for good, and what is executed within it cannot gain what its maker gave up.
+pub(super) fn check(global: &Global, findings: &mut Findings) {
+    let confinement = &global.confinement;
+    let refused = match (global.insecure_setuid_wanted, global.insecure_fork_wanted) {
+        (true, _) if confinement.is_sandbox() => "insecure-setuid-wanted",
+        (_, true) if confinement.seccomp => "insecure-fork-wanted",
+        _ => return,
+    };
+    findings.alert(format!("'sandbox' and '{refused}' exclude each other: remove one of them."));
 }
 
 fn with_hint(text: String, word: &str, candidates: &[&'static str]) -> String {

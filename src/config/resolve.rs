@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
-use super::{resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
+use super::{confinement, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
 use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
@@ -82,6 +82,7 @@ impl<'a> Resolver<'a> {
             ));
         }
         workers::check_counts(self);
+        confinement::check(&self.config.global, &mut self.findings);
         let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();

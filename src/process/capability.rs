@@ -104,3 +104,62 @@ pub fn reduce(kept: &CapsHashSet) -> Result<Vec<Capability>, String> {
     set(CapSet::Permitted, &keep)?;
     Ok(kept.difference(&had).copied().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::confinement::Confinement;
+    use crate::sys::process::in_child;
+
+    fn plan(config: &str) -> StartPlan {
+        let loaded = crate::config::load_text("test.cfg", config);
+        let config = loaded.config.expect("a configuration");
+        let confinement: Confinement = config.global.confinement.clone();
+        StartPlan { needs: needs(&config), uid: config.global.uid, confinement, ..StartPlan::default() }
+    }
+
+    const PLAIN: &str = "global\nlisten l\n bind :1\n mode tcp\n timeout client 1s\n timeout server 1s\n \
+                         timeout connect 1s\n";
+
+    #[test]
+    fn most_configurations_need_none() {
+        assert_eq!(of_worker(&plan(PLAIN)), CapsHashSet::new());
+        let ip = format!("{PLAIN} server s 127.0.0.1:1\n log 127.0.0.1 local0\n");
+        assert_eq!(of_worker(&plan(&ip)), CapsHashSet::new());
+    }
+
+    #[test]
+    fn unix_sockets_may_belong_to_others() {
+        let access = CapsHashSet::from([Capability::CAP_DAC_OVERRIDE]);
+        assert_eq!(of_worker(&plan(&format!("{PLAIN} server s /tmp/s.sock\n"))), access);
+        assert_eq!(of_worker(&plan(&format!("{PLAIN} log /dev/log local0\n"))), access);
+        assert_eq!(of_worker(&plan(&PLAIN.replace("global\n", "global\n log /dev/log local0\n"))), access);
+    }
+
+    #[test]
+    fn setcap_counts_for_every_user() {
+        let raw = PLAIN.replace("global\n", "global\n setcap cap_net_raw\n");
+        assert_eq!(of_worker(&plan(&raw)), CapsHashSet::from([Capability::CAP_NET_RAW]));
+        if geteuid().is_root() {
+            let user = raw.replace("global\n", "global\n uid 65534\n") + " log /dev/log local0\n";
+            assert_eq!(of_worker(&plan(&user)), CapsHashSet::from([Capability::CAP_NET_RAW]));
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_does_not_come_back() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let code = in_child(|| {
+            let kept = CapsHashSet::from([Capability::CAP_NET_RAW]);
+            bound(&kept);
+            let missing = reduce(&kept).expect("capabilities");
+            let sets = [CapSet::Permitted, CapSet::Effective, CapSet::Bounding];
+            let all = sets.iter().all(|set| caps::read(None, *set).is_ok_and(|set| set == kept));
+            let again = reduce(&caps::all()).is_ok_and(|missing| !missing.is_empty());
+            u8::from(!missing.is_empty() || !all || !again || caps::read(None, CapSet::Permitted).ok() != Some(kept))
+        });
+        assert_eq!(code, 0);
+    }
+}
