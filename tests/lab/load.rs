@@ -57,20 +57,32 @@ pub struct Record {
 /// Running clients.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    leave: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Vec<Record>>>,
 }
 
 impl Load {
     /// Starts `clients` connections from `host`.
     pub fn start(host: &Host, target: Target, clients: usize) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let threads = (0..clients)
             .map(|_| {
-                let stop = Arc::clone(&stop);
-                host.thread(move || run(target, &stop))
+                let (stop, leave) = (Arc::clone(&stop), Arc::clone(&leave));
+                host.thread(move || run(target, &stop, &leave))
             })
             .collect();
-        Load { stop, threads }
+        Load { stop, leave, threads }
+    }
+
+    /// No new connections from now on, as when a balancer in front sends clients elsewhere: each client ends with
+    /// the connection that it has.
+    pub fn leave(&self) {
+        self.leave.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all clients have ended.
+    pub fn has_left(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 
     /// Ends the load and gives all requests.
@@ -87,10 +99,10 @@ impl Drop for Load {
     }
 }
 
-fn run(target: Target, stop: &AtomicBool) -> Vec<Record> {
+fn run(target: Target, stop: &AtomicBool, leave: &AtomicBool) -> Vec<Record> {
     let mut records = Vec::new();
     let mut connection = None;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) && (connection.is_some() || !leave.load(Ordering::Relaxed)) {
         let began = Instant::now();
         let end = request(target, &mut connection);
         if !end.is_good() {

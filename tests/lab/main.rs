@@ -1,6 +1,6 @@
 //! Labs in network namespaces. That of the two-node document: its addresses and host names, two real Apache
 //! nodes, rsyslog, socat, and the document's configuration, unmodified. And what contrib has for more than one
-//! director: the keepalived pair, anycast by BGP, directors behind IPVS.
+//! director: the keepalived pair, anycast by BGP, directors behind IPVS, a node of Kubernetes.
 //!
 //! Each test builds a lab of its own, so they run side by side and leave nothing behind. They need
 //! root, namespaces and a few Debian packages; where these are missing they are reported as ignored,
@@ -13,6 +13,7 @@ mod ecmp;
 mod failure;
 mod host;
 mod ipvs;
+mod kubernetes;
 mod load;
 mod pair;
 #[path = "../support/mod.rs"]
@@ -67,6 +68,10 @@ const FAMILIES: &[Family] = &[
     Family {
         programs: &["curl", "keepalived", "sysctl"],
         scenarios: &[("directors_behind_ipvs_are_silent_and_serve", ipvs::directors)],
+    },
+    Family {
+        programs: &["curl", "setpriv"],
+        scenarios: &[("a_pods_pre_stop_hook_loses_no_request", kubernetes::drains)],
     },
 ];
 
