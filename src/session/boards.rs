@@ -310,3 +310,57 @@ impl Entry {
         Entry { thing, object: row.object().index(), board: Board::new(row.shared()), read: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boards() -> [Boards; 2] {
+        let config = crate::config::load_text("b.cfg", "backend b\n server s 127.0.0.1:1\n").config.expect("valid");
+        let segment = Segment::private(Counters::objects_needed(&config), 2).expect("memory");
+        let generation = segment.begin_generation();
+        let slots = [1, 2].map(|number| segment.slots().take(generation, number).expect("slot"));
+        slots.map(|slot| {
+            let counters = Counters::new(&config, segment, slot, slots.to_vec()).expect("room");
+            Boards::new(&config, &counters)
+        })
+    }
+
+    const SERVER: Thing = Thing::Server(ServerId(0));
+
+    #[test]
+    fn others_hear_of_a_change_once() {
+        let [mut a, mut b] = boards();
+        assert!(!b.is_behind());
+        a.post(SERVER, |board| board.change(|page| page.set(3, 9)));
+        assert!(b.is_behind() && !a.is_behind());
+        assert_eq!((b.changes(), b.board(SERVER).get(3)), (vec![SERVER], 9));
+        assert!(b.changes().is_empty() && !b.is_behind());
+        for _ in 0..2 * CHANGES {
+            a.post(Thing::Whole, |board| board.change(|_| {}));
+            a.post(SERVER, |board| board.change(|_| {}));
+        }
+        assert_eq!(b.changes(), [Thing::Whole, SERVER]);
+    }
+
+    #[test]
+    fn what_a_dead_worker_did_not_tell_is_told_by_the_next() {
+        let [a, mut b] = boards();
+        // Killed between the board and the news of it.
+        a.word(Word::Unfinished).store(a.entries[a.at(SERVER)].object as u64 + 1, Relaxed);
+        a.board(SERVER).change(|page| page.set(3, 9));
+        assert!(b.changes() == [SERVER] && a.is_behind());
+        assert_eq!(a.word(Word::Unfinished).load(Relaxed), 0);
+        // Killed before it: nothing has changed.
+        a.word(Word::Unfinished).store(a.entries[a.at(SERVER)].object as u64 + 1, Relaxed);
+        assert!(b.changes().is_empty());
+    }
+
+    #[test]
+    fn one_worker_speaks_for_all() {
+        let [a, b] = boards();
+        assert!(a.is_spokesman() && !b.is_spokesman());
+        a.segment.word(a.slot, SlotWord::Pid).store(i32::MAX as u64, Relaxed);
+        assert!(b.is_spokesman());
+    }
+}

@@ -12,6 +12,7 @@ use crate::config;
 use crate::event::core::{Core, Peer, Readiness};
 use crate::proxy::{Config, FrontendId};
 use crate::session::Services;
+use crate::shm::{Segment, Slot};
 use crate::stats::{Count, Counters};
 use crate::time::{Now, Tick};
 use crate::token::Kind;
@@ -78,17 +79,48 @@ impl Sim {
         Sim::tcp(&format!("{settings}\n{SIMPLE}"))
     }
 
+    /// Several workers of one service, in HTTP mode.
+    pub fn workers(count: usize, text: &str) -> Vec<Sim> {
+        let (log_pipe, log_end) = io::pipe().expect("pipe");
+        let config = Sim::config("mode http\n option httplog\n", text, log_end.as_raw_fd());
+        let segment = Segment::private(2 * Counters::objects_needed(config), count + 2).expect("memory");
+        let generation = segment.begin_generation();
+        let slots: Vec<_> = (1..=count).filter_map(|number| segment.slots().take(generation, number)).collect();
+        let worker = |slot: &Slot| {
+            let counters = Counters::new(config, segment, *slot, slots.clone()).expect("room");
+            Sim::over(config, counters, log_pipe.try_clone().expect("pipe"))
+        };
+        slots.iter().map(worker).collect()
+    }
+
+    /// A worker of the generation that follows this one, in the same memory.
+    pub fn successor(&self, text: &str) -> Sim {
+        let (log_pipe, log_end) = io::pipe().expect("pipe");
+        let config = Sim::config("mode http\n option httplog\n", text, log_end.as_raw_fd());
+        let segment = self.core.services.counters.segment();
+        let slot = segment.slots().take(segment.begin_generation(), 1).expect("a slot");
+        let counters = Counters::new(config, segment, slot, vec![slot]).expect("room");
+        Sim::over(config, counters, log_pipe)
+    }
+
     fn new(mode: &str, text: &str) -> Sim {
         let (log_pipe, log_end) = io::pipe().expect("pipe");
-        let fd = log_end.as_raw_fd();
+        let config = Sim::config(mode, text, log_end.as_raw_fd());
+        Sim::over(config, Counters::private(config), log_pipe)
+    }
+
+    fn config(mode: &str, text: &str, fd: i32) -> &'static Config {
         let text =
             format!("global\n log fd@{fd} len 8192 format raw local0\n nosplice\ndefaults\n{mode}{DEFAULTS}{text}\n");
         let loaded = config::load_text("sim.cfg", &text);
         let Some(config) = loaded.config else { panic!("{text}\n{:?}", loaded.findings) };
-        let config: &'static Config = Box::leak(Box::new(config));
+        Box::leak(Box::new(config))
+    }
+
+    fn over(config: &'static Config, counters: Counters, log_pipe: io::PipeReader) -> Sim {
         let now = Now { mono_us: 1_000_000, wall_us: WALL_START_US };
         let net = SimNet::default();
-        let services = Services::new(config, Counters::private(config), now, Net::Sim(net.clone()), "epoxy");
+        let services = Services::new(config, counters, now, Net::Sim(net.clone()), "epoxy");
         let core = Core::new(services);
         Sim { core, net, now, ends: Vec::new(), log_pipe, lines: Vec::new(), pauses: 0 }
     }
@@ -313,6 +345,7 @@ impl Sim {
 
     /// Delivers events and moves bytes until nothing moves any more.
     pub fn settle(&mut self) {
+        self.core.follow();
         for _ in 0..TURNS_MAX {
             let event = self.net.events.borrow_mut().pop_front();
             if let Some(event) = event {
@@ -333,6 +366,7 @@ impl Sim {
         match token.kind() {
             Some(Kind::Session) => self.core.session_event(token, ready),
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
+            Some(Kind::Check) => self.core.check_event(token, ready),
             other => panic!("an event for {other:?}"),
         }
     }

@@ -5,6 +5,7 @@ mod codes;
 mod hostile;
 mod limits;
 mod random;
+mod shared;
 mod soft_stop;
 mod stale;
 mod timeouts;

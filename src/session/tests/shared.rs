@@ -1,0 +1,171 @@
+//! Workers over one segment: what one of them orders, all of them do.
+
+use super::*;
+use crate::check::Operation;
+use crate::proxy::{BackendId, FrontendId, ServerId};
+use crate::session::services::Pick;
+use crate::shm::{SlotState, SlotWord};
+use std::sync::atomic::Ordering::Relaxed;
+
+const TWO: &str = "option redispatch\nfrontend fe\n bind :8001\n default_backend be\nbackend be\n balance source\n \
+                   server s1 127.0.0.1:1 maxconn 5\n server s2 127.0.0.1:2 weight 3\n";
+
+const FE: u32 = 0;
+const BE: u32 = 0;
+const S1: u32 = 0;
+const S2: u32 = 1;
+
+fn pair(text: &str) -> (Sim, Sim) {
+    let mut both = Sim::workers(2, text);
+    let two = both.pop().expect("the second");
+    (both.pop().expect("the first"), two)
+}
+
+fn maintain(sim: &mut Sim, server: u32) {
+    sim.core.services.change_server(ServerId(server), |state, now| state.order_maintenance(now).into());
+    sim.settle();
+}
+
+fn word(sim: &Sim, server: u32) -> String {
+    sim.core.services.servers[server as usize].status_word()
+}
+
+#[test]
+fn an_order_to_one_worker_holds_for_all_and_is_told_once() {
+    let (mut a, mut b) = pair(TWO);
+    maintain(&mut a, S1);
+    b.settle();
+    let source = |n: u8| Some(std::net::IpAddr::from([10, 0, 0, n]));
+    for n in 0..20 {
+        assert_eq!(b.core.services.choose(BackendId(BE), source(n), None), Pick::Server(ServerId(S2)));
+    }
+    b.pass(5_000);
+    maintain(&mut b, S2);
+    a.settle();
+    assert_eq!(a.core.services.choose(BackendId(BE), source(1), None), Pick::Nobody);
+    let backends = [&a, &b].map(|sim| sim.core.services.states.backends[BE as usize]);
+    assert!(!backends[0].up);
+    assert_eq!((backends[0].changed_at, backends[0].up), (backends[1].changed_at, backends[1].up));
+    let lines = [a.log(), b.log()].concat();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[2].contains("has no server available"), "{lines:?}");
+    let downs = a.core.services.counters.server(ServerId(S2)).get(crate::stats::Count::CheckDowns);
+    assert_eq!(downs, 1);
+}
+
+#[test]
+fn requests_that_wait_at_another_worker_choose_again() {
+    let text = TWO.replace("weight 3", "maxconn 5").replace("maxconn 5", "maxconn 1");
+    let (mut a, mut b) = pair(&text);
+    let _first = b.client_sends(GET);
+    let busy = b.server();
+    let second = b.client_sends(GET);
+    assert!(b.try_server().is_none(), "it waits for the server that its address leads to");
+    let waiting = [S1, S2].into_iter().find(|id| b.core.services.queues.server_len(ServerId(*id)) > 0);
+    maintain(&mut a, waiting.expect("a queue"));
+    b.settle();
+    let other = b.server();
+    b.send(other, OK);
+    assert_eq!(status(&b.got(second)), "200");
+    b.send(busy, OK);
+}
+
+#[test]
+fn limits_and_frontends_follow() {
+    let (mut a, mut b) = pair(TWO);
+    a.core.services.set_server_maxconn(ServerId(S1), Some(9));
+    a.core.services.set_server_weight(ServerId(S2), 0);
+    a.core.services.set_maxconn(Some(77));
+    let refused = a.core.services.change_frontend(FrontendId(FE), |state| {
+        (state.paused, state.maxconn) = (true, Some(0));
+        Ok::<_, ()>(())
+    });
+    assert_eq!(refused, Ok(()));
+    b.settle();
+    let services = &mut b.core.services;
+    assert_eq!((services.server_maxconn(ServerId(S1)), services.maxconn), (Some(9), 77));
+    assert_eq!((services.servers[S2 as usize].weight, services.live[S2 as usize].weight), (0, 0));
+    assert_eq!((services.frontend_maxconn(FrontendId(FE)), services.states.frontends[0].paused), (0, true));
+    assert_eq!(std::mem::take(&mut services.states.moved), [FrontendId(FE)]);
+    let refused = b.core.services.change_frontend(FrontendId(FE), |_| Err("no"));
+    assert_eq!(refused, Err("no"));
+    // More changes than are remembered one by one.
+    (0..200).for_each(|n| a.core.services.set_server_weight(ServerId(S1), n % 3 + 5));
+    b.settle();
+    assert_eq!(b.core.services.servers[S1 as usize].weight, 6);
+}
+
+#[test]
+fn an_answer_waits_for_workers_that_live() {
+    let (mut a, b) = pair(TWO);
+    let (segment, slot) = (b.core.services.counters.segment(), b.core.services.counters.slot());
+    let awaits = |a: &Sim| a.core.services.boards.is_awaited(a.core.services.boards.posted());
+    maintain(&mut a, S1);
+    assert!(!awaits(&a), "the other has not begun yet");
+    segment.set_state(slot, SlotState::Serving);
+    assert!(awaits(&a));
+    let mut b = b;
+    b.settle();
+    b.core.services.boards.tell_seen();
+    assert!(!awaits(&a));
+    maintain(&mut a, S2);
+    assert!(awaits(&a));
+    let nobody = crate::sys::process::in_child(|| 0);
+    assert_eq!(nobody, 0);
+    // No process has such a number.
+    segment.word(slot, SlotWord::Pid).store(i32::MAX as u64, Relaxed);
+    assert!(!awaits(&a), "the dead see nothing");
+}
+
+#[test]
+fn a_new_generation_goes_on_where_the_old_one_is() {
+    let (mut old, _) = pair(TWO);
+    maintain(&mut old, S1);
+    old.core.services.set_server_weight(ServerId(S2), 100);
+    old.core.services.change_server(ServerId(S2), |s, n| s.order_health(Operation::Stopped, n).into());
+    old.settle();
+    drop(old.log());
+    let kept = old.successor(TWO);
+    assert_eq!((word(&kept, S1), word(&kept, S2)), ("MAINT".into(), "DOWN".into()));
+    assert_eq!(kept.core.services.servers[S2 as usize].weight, 100);
+    assert!(!kept.core.services.states.backends[BE as usize].up);
+    drop(kept);
+    let text =
+        TWO.replace("weight 3", "weight 4").replace("127.0.0.1:1 ", "127.0.0.1:11 ") + " server s3 127.0.0.1:3\n";
+    let mut new = old.successor(&text);
+    assert_eq!((word(&new, S1), word(&new, S2), word(&new, 2)), ("no check".into(), "DOWN".into(), "no check".into()));
+    assert_eq!(new.core.services.servers[S2 as usize].weight, 4);
+    assert!(new.core.services.states.backends[BE as usize].up);
+    // The old one follows the new one's orders while it finishes.
+    maintain(&mut new, S1);
+    old.settle();
+    assert_eq!(word(&old, S1), "MAINT");
+    assert!(old.log().is_empty());
+}
+
+#[test]
+fn the_checks_are_run_by_one_worker() {
+    let text = TWO.replace("maxconn 5", "check inter 60s").replace("weight 3", "check inter 60s");
+    let (mut a, mut b) = pair(&text);
+    let on = |sims: &[&Sim]| sims.iter().map(|sim| sim.core.checks.are_on()).collect::<Vec<_>>();
+    b.core.claim_checks();
+    a.core.claim_checks();
+    b.settle();
+    assert_eq!(on(&[&a, &b]), [true, false]);
+    a.network(SimConnect::Silence);
+    a.core.expire();
+    let _check = a.server();
+    assert!(a.core.services.servers[S1 as usize].in_progress);
+    b.settle();
+    assert!(b.core.services.servers[S1 as usize].in_progress);
+    let mut new = a.successor(&text);
+    new.core.claim_checks();
+    assert!(!new.core.services.servers[S1 as usize].in_progress);
+    a.settle();
+    b.settle();
+    assert_eq!(on(&[&a, &b, &new]), [false, false, true]);
+    assert!(!b.core.services.servers[S1 as usize].in_progress);
+    // A replacement of the older generation leaves it that way.
+    a.core.claim_checks();
+    assert_eq!(on(&[&a, &new]), [false, true]);
+}
