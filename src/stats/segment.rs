@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::Counters;
 use crate::proxy::Config;
-use crate::shm::{Mismatch, Segment, Slot};
+use crate::shm::{Lock, Mismatch, Segment, Slot};
 
 /// Objects and slots that there are at least, so that later configurations find room.
 const OBJECTS_MIN: usize = 4096;
@@ -45,8 +45,10 @@ pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
 }
 
 /// Buries workers of all generations that died without anybody noticing, and frees their slots; gives those
-/// slots. The caller's own workers are not among them if it calls this between their ends and its `wait`.
+/// slots. A supervisor that lives does that for its own, so wait a while before it is done for it.
 pub fn bury_departed(segment: Segment) -> Vec<Slot> {
+    // Nobody else may do the same, or take a slot that was freed, before all is done.
+    let _guard = segment.lock(Lock::Directory);
     let departed: Vec<Slot> = segment.slots().departed().collect();
     for slot in &departed {
         Counters::bury(segment, *slot);

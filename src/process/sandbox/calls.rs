@@ -61,6 +61,8 @@ const CALLS: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_munmap,
     libc::SYS_membarrier,
+    // Whether another worker lives; nothing more can be done with what it opens.
+    libc::SYS_pidfd_open,
     // Signals, itself, the end.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,

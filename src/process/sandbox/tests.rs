@@ -2,26 +2,38 @@
 
 use super::*;
 use crate::proxy::confinement::Confinement;
-use crate::sys::process::{can_fork, in_child};
+use crate::shm::{Lock, Segment};
+use crate::sys::process::{can_fork, exit_code, start_child};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getppid;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Runs `child` in the sandbox; gives its exit code, or 128 and the signal that killed it.
 fn sandboxed(landlock: bool, seccomp: bool, child: impl FnOnce() -> bool) -> Option<u8> {
+    sandboxed_with(None, landlock, seccomp, child)
+}
+
+/// The same for a child that keeps a descriptor.
+fn sandboxed_with(
+    kept: Option<BorrowedFd<'_>>,
+    landlock: bool,
+    seccomp: bool,
+    child: impl FnOnce() -> bool,
+) -> Option<u8> {
     if (landlock && !has_landlock()) || (seccomp && !has_seccomp()) {
         eprintln!("skipped: the kernel lacks landlock or seccomp");
         return None;
     }
     let confinement = Confinement { landlock, seccomp, ..Confinement::default() };
     let plan = StartPlan { program: "epoxy".to_owned(), confinement, ..StartPlan::default() };
-    Some(in_child(|| {
+    Some(exit_code(start_child(kept, || {
         let entered = Sandbox::prepare(&plan).and_then(|sandbox| sandbox.enter(&plan)).is_ok();
         u8::from(!(entered && child()))
-    }))
+    })))
 }
 
 fn is_well(code: Option<u8>) -> bool {
@@ -66,6 +78,19 @@ fn servers_and_clients_are_reached_in_the_sandbox() {
     });
     drop(unix);
     let _ = std::fs::remove_file(&path);
+    assert!(is_well(code), "{code:?}");
+}
+
+#[test]
+fn shared_memory_is_changed_in_the_sandbox() {
+    let segment = Segment::create(8, 2, 0).expect("segment");
+    let generation = segment.begin_generation();
+    segment.slots().take(generation, 1).expect("slot");
+    let code = sandboxed_with(segment.fd(), true, true, || {
+        drop(segment.lock(Lock::State));
+        let found = segment.directory(generation).object("server", b"b/s").is_ok();
+        found && segment.slots().departed().next().is_none()
+    });
     assert!(is_well(code), "{code:?}");
 }
 
