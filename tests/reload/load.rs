@@ -33,6 +33,8 @@ pub struct Count {
     pub longest: Duration,
     /// What failed, in words, and how often.
     pub reasons: BTreeMap<String, u64>,
+    /// The processes, by header `X-Worker` of earlier answers, on which requests failed or had to be sent again.
+    pub lost_on: BTreeMap<Option<u32>, u64>,
 }
 
 impl Count {
@@ -47,6 +49,9 @@ impl Count {
         self.longest = self.longest.max(other.longest);
         for (reason, times) in &other.reasons {
             *self.reasons.entry(reason.clone()).or_default() += times;
+        }
+        for (worker, times) in &other.lost_on {
+            *self.lost_on.entry(*worker).or_default() += times;
         }
     }
 
@@ -110,6 +115,8 @@ struct Client {
     habit: Habit,
     kept: Option<TcpStream>,
     used: u32,
+    /// Who answered last on the connection.
+    worker: Option<u32>,
     random: u64,
     count: Count,
 }
@@ -125,7 +132,7 @@ enum Lost {
 impl Client {
     fn new(address: SocketAddrV4, habit: Habit, index: u64) -> Client {
         let random = (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Client { address, habit, kept: None, used: 0, random, count: Count::default() }
+        Client { address, habit, kept: None, used: 0, worker: None, random, count: Count::default() }
     }
 
     fn turn(&mut self) {
@@ -149,12 +156,15 @@ impl Client {
             } else {
                 match self.exchange(stream) {
                     Ok(()) => return,
-                    Err(Lost::Untouched(_)) => self.count.retried += 1,
+                    Err(Lost::Untouched(_)) => {
+                        self.count.retried += 1;
+                        *self.count.lost_on.entry(self.worker).or_default() += 1;
+                    }
                     Err(Lost::Cut(reason)) => return self.fail(reason),
                 }
             }
         }
-        self.used = 0;
+        (self.used, self.worker) = (0, None);
         self.count.connects += 1;
         let stream = match TcpStream::connect_timeout(&self.address.into(), PATIENCE) {
             Ok(stream) => stream,
@@ -174,6 +184,7 @@ impl Client {
 
     fn fail(&mut self, reason: String) {
         self.count.failed_requests += 1;
+        *self.count.lost_on.entry(self.worker).or_default() += 1;
         self.count.blame(reason);
     }
 
@@ -206,6 +217,7 @@ impl Client {
             return Err(Lost::Cut(String::from_utf8_lossy(line).into_owned()));
         }
         self.count.answered += 1;
+        self.worker = message::header(&answer, "x-worker").next().and_then(|pid| pid.parse().ok());
         let mut connection = message::header(&answer, "connection");
         let closes = connection.any(|value| value.eq_ignore_ascii_case("close"));
         if closes && !last {

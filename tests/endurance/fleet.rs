@@ -1,0 +1,221 @@
+//! A service of any number of workers, and what it says of itself.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::SocketAddrV4;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::node::{Mood, Node, Programs, Step};
+use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
+use crate::support::process::Running;
+
+/// How long a start, or the end of an old process, may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the slow node thinks.
+const SLOW: Duration = Duration::from_millis(120);
+
+/// How a configuration comes to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A new process with `-sf PID`.
+    Finish,
+    /// A new process with `-x SOCKET -sf PID`.
+    Exposed,
+    /// SIGUSR2 to the master.
+    Usr2,
+    /// SIGHUP to the master.
+    Hup,
+    /// `reload` on the master's socket.
+    Socket,
+}
+
+impl Form {
+    fn has_master(self) -> bool {
+        matches!(self, Form::Usr2 | Form::Hup | Form::Socket)
+    }
+}
+
+/// The configuration, its nodes and the processes that serve at the moment.
+pub struct Fleet {
+    dir: TempDir,
+    form: Form,
+    more: String,
+    /// Where clients go.
+    pub address: SocketAddrV4,
+    /// The process that was started last; the master, if there is one.
+    pub current: Running,
+    _nodes: [Node; 2],
+}
+
+impl Fleet {
+    /// Starts a service of `workers` that is going to be reloaded by `form`. `more` is added to the configuration.
+    pub fn start(form: Form, workers: u32, more: &str) -> Fleet {
+        let ip = loopback_address();
+        let address = SocketAddrV4::new(ip, 8001);
+        let (quick, slow) = (SocketAddrV4::new(ip, 8002), SocketAddrV4::new(ip, 8003));
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslow\n".to_vec();
+        let of_slow = vec![Step::ReadRequest, Step::Pause(SLOW), Step::Send(answer), Step::Loop];
+        let node = |name: &str, address: SocketAddrV4, default| {
+            let programs = Programs { default, numbered: Vec::new() };
+            Node::start(name, address.into(), Mood::Listens, programs).expect("a node")
+        };
+        let nodes = [node("quick", quick, Vec::new()), node("slow", slow, of_slow)];
+        let dir = TempDir::new("fleet").expect("directory");
+        write_config(dir.path(), address, workers, more);
+        let current = run(form, dir.path(), &[]);
+        assert!(wait_listening(address.into(), PATIENCE), "{}", current.stderr());
+        let fleet = Fleet { dir, form, more: more.to_owned(), address, current, _nodes: nodes };
+        fleet.wait_for_workers(workers);
+        fleet
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Changes the configuration to `workers` and reloads; comes back when the new workers serve.
+    pub fn reload(&mut self, workers: u32) {
+        write_config(self.dir.path(), self.address, workers, &self.more);
+        let before = self.workers();
+        self.order_reload();
+        let replaced = || {
+            let now = self.workers();
+            now.len() >= workers as usize && now.iter().filter(|pid| !before.contains(pid)).count() == workers as usize
+        };
+        assert!(wait_until(PATIENCE, replaced), "{before:?} {:?}\n{}", self.workers(), self.current.stderr());
+    }
+
+    /// Asks for a reload, whatever comes of it; with `-sf`, the old process becomes nobody's concern.
+    fn order_reload(&mut self) {
+        let pid = self.current.pid().to_string();
+        let socket = self.dir.path().join("cli.sock").display().to_string();
+        match self.form {
+            Form::Finish => self.replace(&["-sf", &pid]),
+            Form::Exposed => self.replace(&["-x", &socket, "-sf", &pid]),
+            Form::Usr2 => self.current.signal(Signal::SIGUSR2),
+            Form::Hup => self.current.signal(Signal::SIGHUP),
+            Form::Socket => {
+                let _closed_by_the_reload = self.ask("master.sock", "reload");
+            }
+        }
+    }
+
+    fn replace(&mut self, args: &[&str]) {
+        let new = run(self.form, self.dir.path(), args);
+        let mut old = std::mem::replace(&mut self.current, new);
+        let status = old.wait(PATIENCE);
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "{status:?}\n{}\n{}",
+            old.stderr(),
+            self.current.stderr()
+        );
+    }
+
+    /// Tries to reload with a configuration that cannot be; gives what the service said.
+    pub fn fail_to_reload(&mut self, config: &str) -> String {
+        fs::write(self.dir.path().join("a.cfg"), config).expect("configuration");
+        if !self.form.has_master() {
+            let pid = self.current.pid().to_string();
+            let mut new = run(self.form, self.dir.path(), &["-sf", &pid]);
+            let status = new.wait(PATIENCE);
+            new.kill();
+            assert_eq!(status.and_then(|status| status.code()), Some(1), "{}", new.stderr());
+            return new.stderr();
+        }
+        let before = self.current.stderr().len();
+        self.order_reload();
+        wait_until(PATIENCE, || self.current.stderr()[before..].contains("[ALERT]"));
+        self.current.stderr()[before..].to_owned()
+    }
+
+    /// The pids of the workers: the children of a supervisor, or the one process.
+    pub fn workers(&self) -> Vec<u32> {
+        let children = children(self.current.pid());
+        if children.is_empty() { vec![self.current.pid()] } else { children }
+    }
+
+    /// Waits until exactly so many workers are there.
+    pub fn wait_for_workers(&self, workers: u32) {
+        let there = || self.workers().len() == workers as usize;
+        assert!(wait_until(PATIENCE, there), "{workers}: {:?}\n{}", self.workers(), self.current.stderr());
+    }
+
+    /// The answer to a runtime command.
+    pub fn ask(&self, socket: &str, command: &str) -> String {
+        let mut answer = String::new();
+        let Ok(mut stream) = UnixStream::connect(self.dir.path().join(socket)) else { return answer };
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        if stream.write_all(format!("{command}\n").as_bytes()).is_ok() {
+            let _as_far_as_it_came = stream.read_to_string(&mut answer);
+        }
+        answer
+    }
+
+    /// A column of `show stat`.
+    pub fn stat(&self, proxy: &str, server: &str, column: &str) -> u64 {
+        let page = self.ask("cli.sock", "show stat");
+        let mut lines = page.lines();
+        let names: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
+        let at = names.iter().position(|name| *name == column).unwrap_or_else(|| panic!("no {column} in {page}"));
+        let line = lines.map(|line| line.split(',').collect::<Vec<_>>()).find(|line| line[..2] == [proxy, server]);
+        let line = line.unwrap_or_else(|| panic!("no {proxy}/{server} in {page}"));
+        line[at].parse().unwrap_or(0)
+    }
+
+    /// A field of `show info`.
+    pub fn info(&self, field: &str) -> String {
+        let page = self.ask("cli.sock", "show info");
+        let found = page.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
+        found.unwrap_or_else(|| panic!("no {field} in {page}")).to_owned()
+    }
+}
+
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn write_config(dir: &Path, address: SocketAddrV4, workers: u32, more: &str) {
+    let (ip, dir_name) = (address.ip(), dir.display());
+    let config = format!(
+        "global
+    nbproc {workers}
+    stats socket {dir_name}/cli.sock mode 600 level admin expose-fd listeners
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 5s
+frontend f
+    bind {address}
+    http-response set-header X-Worker %pid
+    use_backend slow if {{ path /slow }}
+    default_backend quick
+backend quick
+    server s {ip}:8002
+backend slow
+    server s {ip}:8003
+{more}
+"
+    );
+    fs::write(dir.join("a.cfg"), config).expect("configuration");
+}
+
+/// Where the program is.
+pub fn program() -> PathBuf {
+    std::env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into()
+}
+
+fn run(form: Form, dir: &Path, args: &[&str]) -> Running {
+    let master = if form.has_master() { &["-W", "-S", "master.sock"][..] } else { &["-db"] };
+    let args = master.iter().chain(&["-f", "a.cfg"]).chain(args).map(|word| (*word).to_owned());
+    Running::start(&program(), "epoxy", &args.collect::<Vec<_>>(), dir).expect("a process")
+}

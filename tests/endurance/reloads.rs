@@ -1,0 +1,100 @@
+//! Reloads in every form, with numbers of workers that change.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::fleet::{Fleet, Form};
+use crate::load::Load;
+use crate::{assert_nothing_lost, habits, turn};
+
+const RELOADS: usize = 100;
+
+/// How long each set of workers serves before it is replaced.
+const SERVICE_TIME: Duration = Duration::from_millis(40);
+
+/// As many requests as may meet the closing of their connection: clients that go on at once should meet none, but
+/// the machine may be busy with something else just then.
+const RETRIES_MAX: u64 = RELOADS as u64 / 4;
+
+fn reload_often(form: Form) {
+    let _turn = turn();
+    let mut fleet = Fleet::start(form, 1, "");
+    let load = Load::start(fleet.address, &habits());
+    for workers in [4, 2, 1].iter().cycle().take(RELOADS) {
+        thread::sleep(SERVICE_TIME);
+        fleet.reload(*workers);
+    }
+    thread::sleep(SERVICE_TIME);
+    let count = load.finish();
+    assert_nothing_lost(&count);
+    assert!(count.retried <= RETRIES_MAX, "{count:?}");
+    // What the old processes counted is counted once and for all.
+    assert_eq!(fleet.stat("f", "FRONTEND", "hrsp_2xx"), count.answered, "{count:?}");
+    assert_eq!(fleet.stat("f", "FRONTEND", "req_tot"), count.answered, "{count:?}");
+    assert_eq!(fleet.stat("f", "FRONTEND", "conn_tot"), count.connects, "{count:?}");
+    let backends = ["quick", "slow"].iter().map(|backend| fleet.stat(backend, "BACKEND", "hrsp_2xx"));
+    assert_eq!(backends.sum::<u64>(), count.answered, "{count:?}");
+    let open =
+        ["f", "quick", "slow"].map(|name| fleet.stat(name, if name == "f" { "FRONTEND" } else { "BACKEND" }, "scur"));
+    assert_eq!(open, [0; 3]);
+}
+
+#[test]
+fn a_hundred_reloads_by_pid_lose_nothing() {
+    reload_often(Form::Finish);
+}
+
+#[test]
+fn a_hundred_reloads_by_the_runtime_socket_lose_nothing() {
+    reload_often(Form::Exposed);
+}
+
+#[test]
+fn a_hundred_reloads_by_sigusr2_lose_nothing() {
+    reload_often(Form::Usr2);
+}
+
+#[test]
+fn a_hundred_reloads_by_sighup_lose_nothing() {
+    reload_often(Form::Hup);
+}
+
+#[test]
+fn a_hundred_reloads_by_the_master_socket_lose_nothing() {
+    reload_often(Form::Socket);
+}
+
+/// Twenty configurations that cannot be: who served before goes on, and each says why.
+fn fail_often(form: Form) {
+    let _turn = turn();
+    let mut fleet = Fleet::start(form, 2, "");
+    let workers = fleet.workers();
+    let config = std::fs::read_to_string(fleet.dir().join("a.cfg")).expect("configuration");
+    let load = Load::start(fleet.address, &habits());
+    let taken = std::net::TcpListener::bind((*fleet.address.ip(), 9000)).expect("bind");
+    let held = format!("{config}\nfrontend g\n    bind {}\n", taken.local_addr().expect("address"));
+    let broken = [
+        (config.replace("mode http", "mode httq"), "unknown proxy mode 'httq'"),
+        (held, "cannot bind socket"),
+        (config.replace("default_backend quick", "default_backend nobody"), "nobody"),
+        (String::new(), "No enabled listener found"),
+    ];
+    for (config, reason) in broken.iter().cycle().take(20) {
+        let said = fleet.fail_to_reload(config);
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+    assert_nothing_lost(&load.finish());
+    assert_eq!(fleet.workers(), workers);
+    std::fs::write(fleet.dir().join("a.cfg"), config).expect("configuration");
+    fleet.reload(2);
+}
+
+#[test]
+fn failed_reloads_by_pid_change_nothing() {
+    fail_often(Form::Finish);
+}
+
+#[test]
+fn failed_reloads_of_a_master_change_nothing() {
+    fail_often(Form::Usr2);
+}
