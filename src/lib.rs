@@ -79,7 +79,7 @@ fn start(invocation: &Invocation) -> ExitCode {
     }
     // The configuration lives as long as the process: everything refers to it.
     let config: &'static proxy::Config = Box::leak(Box::new(config));
-    let (counters, slots) = match shared_counters(config, args.memory_max_mb) {
+    let (counters, slots) = match shared_counters(config, &plan) {
         Ok(shared) => shared,
         Err(reason) => {
             notice::alert(format!("[{}.main()] Cannot map shared memory: {reason}.", invocation.program));
@@ -97,7 +97,10 @@ fn start(invocation: &Invocation) -> ExitCode {
     let segment = counters.segment();
     let bury = |slot| stats::Counters::bury(segment, slot);
     let ties = process::Ties { segment, slots, bury: &bury, log: &mut log };
-    process::start(&plan, ties, |worker| event::serve(config, counters.of_slot(worker.slot), worker, program))
+    let worker = |worker: process::WorkerStart| event::serve(config, counters.of_slot(worker.slot), worker, program);
+    let code = process::start(&plan, ties, worker);
+    segment.slots().give_up();
+    code
 }
 
 /// The command line has precedence over the configuration (management manual, section 3).
@@ -112,14 +115,44 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
 }
 
 /// Maps what all workers share before any of them is forked, and gives each its slot.
-fn shared_counters(config: &proxy::Config, memory_max_mb: u32) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
-    let workers = config.global.crew().count as usize;
-    let full = |shm::Full| "no shared memory left".to_owned();
+fn shared_counters(config: &proxy::Config, plan: &StartPlan) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
+    let workers = plan.workers as usize;
+    if config.global.carry_over {
+        let files = process::old_segments(plan.sockets_from.as_deref(), &plan.old_pids);
+        let mut segments = files.filter_map(|file| stats::segment::attach(file, config).ok());
+        // Full of what other services and generations need: then this one goes on without the past.
+        if let Some(shared) = segments.find_map(|segment| enter(config, segment, workers).ok()) {
+            return Ok(shared);
+        }
+    }
+    let memory_max_mb = plan.limits.memory_max_mb;
     let cap_bytes = (memory_max_mb > 0).then_some((memory_max_mb as usize) << 20);
     let segment = stats::segment::create(config, workers, cap_bytes)?;
+    enter(config, segment, workers).map_err(|shm::Full| "no shared memory left".to_owned())
+}
+
+/// Begins a generation in a segment: a slot for each worker, and the objects of `config`.
+fn enter(
+    config: &proxy::Config,
+    segment: shm::Segment,
+    workers: usize,
+) -> Result<(stats::Counters, Vec<shm::Slot>), shm::Full> {
     let generation = segment.begin_generation();
-    let slots = (1..=workers).map(|number| segment.slots().take(generation, number));
-    let slots: Vec<shm::Slot> = slots.collect::<Option<_>>().ok_or(shm::Full).map_err(full)?;
-    let counters = stats::Counters::new(config, segment, slots[0], slots.clone()).map_err(full)?;
-    Ok((counters, slots))
+    let mut slots = Vec::with_capacity(workers);
+    for number in 1..=workers {
+        let slot = segment.slots().take(generation, number).or_else(|| {
+            stats::segment::bury_departed(segment);
+            segment.slots().take(generation, number)
+        });
+        slots.extend(slot);
+    }
+    let first = slots.first().filter(|_| slots.len() == workers).copied();
+    let counters = first.ok_or(shm::Full).and_then(|first| stats::Counters::new(config, segment, first, slots.clone()));
+    match counters {
+        Ok(counters) => Ok((counters, slots)),
+        Err(full) => {
+            slots.into_iter().for_each(|slot| segment.slots().free(slot));
+            Err(full)
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! simulations drive it on virtual time. [`worker`] is the loop around it.
 
 pub mod accept;
+mod ancestors;
 pub mod checks;
 pub mod core;
 mod serve;

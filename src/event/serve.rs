@@ -20,7 +20,13 @@ use crate::transport::Net;
 
 /// Runs a worker until it is told to stop; gives the exit code of its process.
 pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart, program: &str) -> ExitCode {
-    match assemble(config, counters, start, program).and_then(|mut worker| worker.run()) {
+    let (segment, slot, supervised) = (counters.segment(), counters.slot(), start.supervised);
+    let outcome = assemble(config, counters, start, program).and_then(|mut worker| worker.run());
+    if !supervised {
+        Counters::bury(segment, slot);
+        segment.slots().free(slot);
+    }
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             notice::alert(format!("The event loop cannot go on: {}.", notice::reason(&error)));

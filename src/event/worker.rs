@@ -11,6 +11,7 @@ use mio::{Events, Poll};
 use nix::time::{ClockId, clock_gettime};
 
 use super::accept::Listeners;
+use super::ancestors::Ancestors;
 use super::core::{Core, Readiness};
 use super::signalled::Stop;
 use crate::cli::Cli;
@@ -54,6 +55,7 @@ pub struct Worker {
     /// Where a supervisor sees since when it is busy, and with what.
     busy_since: &'static AtomicU64,
     doing: &'static AtomicU64,
+    ancestors: Ancestors,
     pub(super) ended: Option<ExitCode>,
     pub(super) stop: Stop,
 }
@@ -62,6 +64,7 @@ impl Worker {
     /// A worker over a poll; `core` has been made with the poll's registry and the clock's time.
     pub fn new(poll: Poll, clock: Clock, core: Core, signals: Signals) -> Worker {
         let (segment, slot) = (core.services.counters.segment(), core.services.counters.slot());
+        let ancestors = Ancestors::of(segment, slot, core.services.now);
         Worker {
             poll,
             clock,
@@ -72,6 +75,7 @@ impl Worker {
             signals,
             busy_since: segment.word(slot, SlotWord::BusySinceUs),
             doing: segment.word(slot, SlotWord::Doing),
+            ancestors,
             ended: None,
             stop: Stop::Not,
         }
@@ -114,6 +118,7 @@ impl Worker {
             }
             self.show(Token::new(Kind::Worker, 0, 0));
             self.core.expire();
+            self.ancestors.look(self.core.services.now);
             self.cli.expire(&mut self.core, &mut self.listeners);
             self.cli.accept(&mut self.core, &mut self.listeners);
             more = self.core.run_again();
@@ -143,7 +148,8 @@ impl Worker {
 
     fn timeout(&mut self) -> Option<Duration> {
         let now = self.core.services.now.tick();
-        let deadline = self.core.next_deadline().min(self.cli.next_deadline(now)).min(self.stop_deadline());
+        let ours = self.stop_deadline().min(self.ancestors.next_look());
+        let deadline = self.core.next_deadline().min(self.cli.next_deadline(now)).min(ours);
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
     }
 

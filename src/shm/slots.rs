@@ -150,6 +150,13 @@ impl Slots {
         self.0.set_state(slot, SlotState::Free);
     }
 
+    /// Gives back the slots that this process has taken and no worker ever came to.
+    pub fn give_up(self) {
+        let own = |slot: &Slot| self.0.pid(*slot) == std::process::id() as i32;
+        let unused = |slot: &Slot| self.0.state(*slot) == SlotState::Starting;
+        self.living().filter(own).filter(unused).for_each(|slot| self.free(slot));
+    }
+
     /// The slots that somebody has.
     pub fn living(self) -> impl Iterator<Item = Slot> {
         self.below_high_water().filter(move |slot| self.0.state(*slot) != SlotState::Free)
