@@ -21,6 +21,7 @@ const SLOW: Duration = Duration::from_millis(120);
 
 /// How a configuration comes to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)]
 pub enum Form {
     /// A new process with `-sf PID`.
     Finish,
@@ -168,13 +169,6 @@ impl Fleet {
         let line = line.unwrap_or_else(|| panic!("no {proxy}/{server} in {page}"));
         line[at].parse().unwrap_or(0)
     }
-
-    /// A field of `show info`.
-    pub fn info(&self, field: &str) -> String {
-        let page = self.ask("cli.sock", "show info");
-        let found = page.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
-        found.unwrap_or_else(|| panic!("no {field} in {page}")).to_owned()
-    }
 }
 
 /// The children of a process.
@@ -188,6 +182,9 @@ fn write_config(dir: &Path, address: SocketAddrV4, workers: u32, more: &str) {
     let config = format!(
         "global
     nbproc {workers}
+    # More than the descriptors of one process would do for, with a connection to a server for each.
+    no strict-limits
+    maxconn 10100
     stats socket {dir_name}/cli.sock mode 600 level admin expose-fd listeners
 defaults
     mode http

@@ -1,5 +1,6 @@
 //! Workers that are killed under load: who was not on them does not notice.
 
+use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,17 +25,17 @@ fn forty_killed_workers_take_only_their_own_requests_along() {
     let load = Load::start(fleet.address, &habits);
     let mut killed = Vec::new();
     let mut times = Vec::new();
-    for turn in 0..KILLS {
-        // Long enough apart to be no crash loop.
-        thread::sleep(Duration::from_millis(120));
-        let workers = fleet.workers();
-        // Any order will do that hits all of them.
-        let victim = workers[turn * 7 % workers.len()];
+    // The one that has been there for longest goes first: none dies so young that it looks like a crash loop.
+    let mut order: VecDeque<u32> = fleet.workers().into();
+    for _ in 0..KILLS {
+        thread::sleep(Duration::from_millis(300));
+        let victim = order.pop_front().expect("a worker");
         let started = Instant::now();
         kill(Pid::from_raw(victim as i32), Signal::SIGKILL).expect("kill");
         let back = || fleet.workers().len() == 4 && !fleet.workers().contains(&victim);
         assert!(wait_until(PATIENCE, back), "{:?}\n{}", fleet.workers(), fleet.current.stderr());
         times.push(started.elapsed());
+        order.extend(fleet.workers().iter().filter(|pid| !order.contains(pid)).copied().collect::<Vec<_>>());
         killed.push(victim);
     }
     let count = load.finish();

@@ -217,7 +217,10 @@ impl Shared {
         let mut player =
             Player { shared: Arc::clone(self), index, stream, name: name.to_owned(), pending: Vec::new(), open: true };
         let thread = thread::spawn(move || player.play(&program));
-        self.threads.lock().unwrap().push(thread);
+        let mut threads = self.threads.lock().unwrap();
+        // Those that have ended keep their stacks until they are joined or let go.
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
     }
 }
 
