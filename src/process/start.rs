@@ -74,7 +74,7 @@ pub fn start<'a>(plan: &'a StartPlan, ties: Ties<'a>, worker: impl FnOnce(Worker
 /// Which process came out of the start.
 enum Side<'a> {
     Worker(Box<WorkerStart>, Option<Ready>),
-    Supervisor(Supervisor<'a>, Option<Ready>),
+    Supervisor(Box<Supervisor<'a>>, Option<Ready>),
     /// The one that was started, its daemon being up or not.
     Foreground(ExitCode),
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::SocketAddrV4;
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::crew::{Crew, all_who_answer, epoxy, is_alive, tell, text, title, who_answers, workers_of};
 use crate::load::{Habit, Load};
@@ -83,6 +85,37 @@ fn a_stopped_worker_is_replaced() {
     let printed = crew.supervisor.stderr();
     assert!(printed.contains(&format!("Worker #2 ({old}) is stopped for ")), "{printed}");
     assert_eq!(all_who_answer(crew.address, 32), ["1/0", "2/0"]);
+}
+
+/// A worker that writes to a pipe which nobody empties is in a turn that does not end.
+#[test]
+fn a_worker_in_an_endless_turn_is_replaced() {
+    let _turn = turn();
+    let ip = loopback_address();
+    let (address, log) = (SocketAddrV4::new(ip, 8001), SocketAddrV4::new(ip, 8005));
+    let receiver = Receiver::udp(log.into()).expect("receiver");
+    let dir = TempDir::new("prefork").expect("directory");
+    let global = format!("    nbproc 2\n    tune.worker.hang-timeout 400ms\n    log {log} local0 alert");
+    fs::write(dir.path().join("a.cfg"), text(address, &global, "")).expect("configuration");
+    let mut command = Command::new(Program::Epoxy.path());
+    command.args(["-db", "-f", "a.cfg"]).current_dir(dir.path()).stderr(Stdio::piped());
+    let mut supervisor = command.spawn().expect("start");
+    let workers = || workers_of(supervisor.id());
+    assert!(wait_until(PATIENCE, || workers().len() == 2));
+    let old = workers()[0].1;
+    let begin = Instant::now();
+    let hangs =
+        || receiver.lines().iter().any(|line| line.contains(&format!("Worker #1 ({old}) is busy with signals")));
+    while !hangs() && begin.elapsed() < PATIENCE {
+        // Each of them makes it write some lines.
+        let _ended = kill(Pid::from_raw(old), Signal::SIGHUP);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(hangs(), "{:?}", receiver.lines());
+    assert!(wait_until(PATIENCE, || workers().len() == 2 && workers()[0].1 != old));
+    assert_eq!(all_who_answer(address, 32), ["1/0", "2/0"]);
+    supervisor.kill().expect("kill");
+    supervisor.wait().expect("wait");
 }
 
 #[test]

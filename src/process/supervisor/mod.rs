@@ -24,7 +24,7 @@ use super::plan::StartPlan;
 use super::start::{WorkerStart, open_post};
 use super::{Stop, notice, signals};
 use crate::log::Level;
-use crate::mesh::Post;
+use crate::mesh::{Mesh, Post};
 use crate::proxy::ListenAddress;
 use crate::shm::{Segment, Slot};
 use crate::sys::process::{Forked, fork};
@@ -106,7 +106,7 @@ pub struct Supervisor<'a> {
 /// Which process came out of a start.
 pub enum Raised<'a> {
     /// The supervisor, its workers being up.
-    Supervisor(Supervisor<'a>),
+    Supervisor(Box<Supervisor<'a>>),
     /// One of them.
     Worker(Box<WorkerStart>),
 }
@@ -164,7 +164,7 @@ impl<'a> Supervisor<'a> {
             return Err(Stop);
         }
         child::set_title("supervisor");
-        Ok(Raised::Supervisor(supervisor))
+        Ok(Raised::Supervisor(Box::new(supervisor)))
     }
 
     /// The workers.
@@ -281,6 +281,9 @@ impl<'a> Supervisor<'a> {
                     continue;
                 }
             }
+            if !pause.is_zero() {
+                self.pass_checks_on(slot);
+            }
             self.say(Level::Alert, &format!("Current worker #{number} ({pid}) exited with code {}", reason(status)));
             if self.phase == Phase::Serving && !pause.is_zero() {
                 let ms = pause.as_millis();
@@ -335,6 +338,7 @@ impl<'a> Supervisor<'a> {
                 }
                 Err(error) => {
                     let ms = self.members[index].refused(now).as_millis();
+                    self.pass_checks_on(self.slot(number));
                     let reason = notice::reason(&error);
                     self.say(
                         Level::Alert,
@@ -344,6 +348,19 @@ impl<'a> Supervisor<'a> {
             }
         }
         None
+    }
+
+    /// Has another worker run the checks that were the duty of a slot whose next worker is not there soon.
+    fn pass_checks_on(&self, from: Slot) {
+        let segment = self.ties.segment;
+        let another =
+            self.members.iter().filter(|member| member.pid().is_some()).map(|member| self.slot(member.number));
+        if let Some(to) = another.into_iter().find(|slot| *slot != from)
+            && segment.checker() == Some(from)
+            && segment.move_checker(Some(from), Some(to))
+        {
+            Mesh::new(segment, from).ring(to);
+        }
     }
 
     fn fork_worker(&self, index: usize) -> io::Result<Forked> {
@@ -365,6 +382,9 @@ impl<'a> Supervisor<'a> {
             for member in &mut self.members {
                 if member.ended().is_some() {
                     member.life = Life::Gone;
+                    let slot = self.ties.slots[member.number as usize - 1];
+                    (self.ties.bury)(slot);
+                    self.ties.segment.slots().free(slot);
                 }
             }
             if !killed && Instant::now() >= late {
@@ -379,11 +399,20 @@ impl<'a> Supervisor<'a> {
     /// Says something on standard error and in the global log.
     fn say(&mut self, level: Level, text: &str) {
         match level {
+            _ if !is_read() => {}
             Level::Notice => notice::notice(text),
             _ => notice::running(level == Level::Alert, text),
         }
         (self.ties.log)(level, text);
     }
+}
+
+/// Whether standard error takes a line without waiting: a full pipe that nobody reads must not keep the
+/// supervisor from replacing whom it stopped.
+fn is_read() -> bool {
+    let stderr = io::stderr();
+    let mut stderr = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut stderr, PollTimeout::ZERO) != Ok(0)
 }
 
 /// The exit code and what it stands for, in HAProxy's words.

@@ -44,7 +44,9 @@ pub struct Watch {
     busy_since: u64,
     /// For how long that was so.
     stuck: Duration,
-    /// For how long it was stopped.
+    /// It was stopped at the last look.
+    is_stopped: bool,
+    /// For how long that was so.
     stopped: Duration,
 }
 
@@ -63,7 +65,8 @@ impl Watch {
         let same = busy.since_us != 0 && busy.since_us == self.busy_since;
         self.busy_since = busy.since_us;
         self.stuck = if same { self.stuck + passed } else { Duration::ZERO };
-        self.stopped = if state(pid) == Some('T') { self.stopped + passed } else { Duration::ZERO };
+        let was_stopped = std::mem::replace(&mut self.is_stopped, state(pid) == Some('T'));
+        self.stopped = if was_stopped && self.is_stopped { self.stopped + passed } else { Duration::ZERO };
         if self.stuck.max(self.stopped) < timeout || is_traced(pid) {
             return None;
         }
