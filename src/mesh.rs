@@ -98,6 +98,11 @@ impl Mesh {
         Mesh { segment, own, ringer: bell_socket().ok() }
     }
 
+    /// The slot of the worker whose view it is.
+    pub fn own(&self) -> Slot {
+        self.own
+    }
+
     /// The slots of the other workers that are there.
     pub fn others(&self) -> impl Iterator<Item = Slot> + use<> {
         let own = self.own;

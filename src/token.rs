@@ -64,6 +64,11 @@ impl Token {
         (self.0 & 0xffff_ffff) as usize
     }
 
+    /// The generation that it was made for, as far as it is kept.
+    pub fn generation(self) -> u64 {
+        (self.0 >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)
+    }
+
     /// Whether the token was made for this generation of its slot.
     pub fn is_generation(self, generation: u32) -> bool {
         let mask = (1 << GENERATION_BITS) - 1;

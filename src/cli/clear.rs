@@ -1,6 +1,6 @@
 //! Setting counters back.
 
-use super::{Call, Command, Outcome};
+use super::{Call, Command, Outcome, Scope};
 use crate::proxy::CliLevel;
 
 /// The commands of this file.
@@ -9,6 +9,7 @@ pub static ROWS: &[Command] = &[Command {
     usage: "clear counters [all]",
     help: "clear max statistics counters (or all counters)",
     level: CliLevel::Operator,
+    scope: Scope::Everywhere,
     run: counters,
 }];
 

@@ -7,11 +7,14 @@ use mio::unix::SourceFd;
 use slab::Slab;
 
 use super::handover::{Gift, Handover};
+use super::inquiry::{Inquiry, Line};
 use super::{Call, Client, line, table};
 use crate::event::Core;
 use crate::event::accept::Listeners;
 use crate::event::core::Readiness;
-use crate::proxy::{Config, Global, ListenAddress};
+use crate::mesh::Post;
+use crate::proxy::{CliLevel, Config, Global, ListenAddress};
+use crate::stats::Count;
 use crate::sys::socket;
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
@@ -39,8 +42,14 @@ pub struct Cli {
     sockets: Vec<(OwnedFd, usize)>,
     registry: Option<mio::Registry>,
     connections: Slab<Conversation>,
+    /// Connections to workers that were asked something.
+    lines: Slab<Line>,
+    /// Connections that are clients'.
+    clients: usize,
     /// Where connections may wait to be accepted.
     pending: bool,
+    /// Questions of other workers may wait.
+    asked: bool,
     generation: u32,
 }
 
@@ -52,6 +61,8 @@ struct Conversation {
     answer: Vec<u8>,
     sent: usize,
     handover: Option<Handover>,
+    /// What other workers are asked before the last command is answered.
+    inquiry: Option<Inquiry>,
     deadline: Tick,
     /// The answer waits until all workers have followed what a command changed.
     awaited: Option<Awaited>,
@@ -93,20 +104,70 @@ impl Cli {
         self.run(slot, core, listeners);
     }
 
-    /// Accepts what waits, as far as `stats maxconn` allows.
-    pub fn accept(&mut self, core: &mut Core, listeners: &mut Listeners) {
-        if !self.pending {
-            return;
+    /// Another worker may have a question.
+    pub fn door_event(&mut self) {
+        self.asked = true;
+    }
+
+    /// An event of a connection to a worker that was asked something.
+    pub fn answer_event(&mut self, token: Token, ready: Readiness, core: &mut Core, listeners: &mut Listeners) {
+        let at = token.slot();
+        let Some(line) = self.lines.get_mut(at).filter(|line| line.is_named(token)) else { return };
+        line.ready(ready);
+        let slot = line.conversation;
+        let Some(inquiry) = self.connections.get_mut(slot).and_then(|one| one.inquiry.as_mut()) else { return };
+        inquiry.go_on(at, &mut self.lines, core);
+        if inquiry.is_over() {
+            self.conclude(slot, core, listeners);
         }
+    }
+
+    /// Answers a client once the other workers have, or nobody waits for them any longer.
+    fn conclude(&mut self, slot: usize, core: &mut Core, listeners: &mut Listeners) {
+        let Some(one) = self.connections.get_mut(slot) else { return };
+        let Some(inquiry) = one.inquiry.take() else { return };
+        one.answer.extend(inquiry.end(&mut self.lines, core));
+        table::frame(&one.client, &mut one.answer);
+        self.run(slot, core, listeners);
+    }
+
+    /// Accepts what waits: all questions of other workers, and clients as far as `stats maxconn` allows.
+    pub fn accept(&mut self, post: Option<&Post>, core: &mut Core, listeners: &mut Listeners) {
+        if let Some(post) = post.filter(|_| self.asked) {
+            let error = loop {
+                match post.answer() {
+                    Ok(fd) => {
+                        let client = Client { internal: true, ..client(&core.services.config.global) };
+                        self.open(fd, client, core, listeners);
+                    }
+                    Err(error) => break error,
+                }
+            };
+            // Out of descriptors, say: the next turn tries again.
+            self.asked = error.kind() != std::io::ErrorKind::WouldBlock;
+        }
+        if self.pending {
+            self.accept_clients(core, listeners);
+        }
+    }
+
+    fn accept_clients(&mut self, core: &mut Core, listeners: &mut Listeners) {
         let max = core.services.config.global.cli_connections_max();
         for index in 0..self.sockets.len() {
             loop {
-                if self.connections.len() >= max as usize {
+                if self.clients >= max as usize {
                     // The end of a connection comes back to those that wait.
                     return;
                 }
                 match socket::accept(&self.sockets[index].0) {
-                    Ok((fd, _)) => self.open(fd, self.sockets[index].1, core, listeners),
+                    Ok((fd, _)) => {
+                        let global = &core.services.config.global;
+                        let bind = global.cli_binds.get(self.sockets[index].1);
+                        let level = bind.map(|bind| bind.level).unwrap_or_default();
+                        let exposes_listeners = bind.is_some_and(|bind| bind.exposes_listeners);
+                        let client = Client { level, exposes_listeners, ..client(global) };
+                        self.open(fd, client, core, listeners);
+                    }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
                     // Out of descriptors, say: the next turn tries again.
@@ -117,26 +178,22 @@ impl Cli {
         self.pending = false;
     }
 
-    fn open(&mut self, fd: OwnedFd, bind: usize, core: &mut Core, listeners: &mut Listeners) {
-        let global = &core.services.config.global;
-        let level = global.cli_binds.get(bind).map(|bind| bind.level).unwrap_or_default();
-        let exposes_listeners = global.cli_binds.get(bind).is_some_and(|bind| bind.exposes_listeners);
-        let timeout = timeout(global);
-        core.services.ledger.cli_connections += 1;
-        self.generation = self.generation.wrapping_add(1);
+    fn open(&mut self, fd: OwnedFd, client: Client, core: &mut Core, listeners: &mut Listeners) {
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
-        // Zero names listening sockets, after a wrap, too.
-        let generation = self.generation % ((1 << 24) - 1) + 1;
-        let token = Token::new(Kind::Cli, slot, generation);
+        self.generation = next_generation(self.generation);
+        let token = Token::new(Kind::Cli, slot, self.generation);
         let stream = Stream::Socket(fd);
         if core.services.net.register(&stream, token).is_err() {
             return;
         }
+        if !client.internal {
+            self.clients += 1;
+            core.services.counters.process().add(Count::CliConnections, 1);
+        }
         let mut connection = Connection::new(stream);
         connection.ready(true, true, false);
-        let deadline = core.services.now.tick() + timeout;
-        let client = Client { level, prompt: false, timeout, quit: false, exposes_listeners, hands_over: None };
+        let deadline = core.services.now.tick() + client.timeout;
         entry.insert(Conversation {
             connection,
             token,
@@ -144,6 +201,7 @@ impl Cli {
             answer: Vec::new(),
             sent: 0,
             handover: None,
+            inquiry: None,
             deadline,
             awaited: None,
         });
@@ -159,7 +217,7 @@ impl Cli {
         }
         let received = one.connection.receive(&mut core.services.buffers);
         let mut sent = one.flush();
-        while !one.client.quit && one.answer.len() - one.sent < ANSWER_BYTES_MAX {
+        while !one.client.quit && one.inquiry.is_none() && one.answer.len() - one.sent < ANSWER_BYTES_MAX {
             let Some(end) = line::command_end(one.connection.received()) else {
                 // A line that has come half before the buffer was full is never answered: as in HAProxy,
                 // the timeout ends the connection.
@@ -167,10 +225,23 @@ impl Cli {
             };
             let words = line::words(&one.connection.received()[..end]);
             one.connection.consume(end + 1, &mut core.services.buffers);
-            core.services.ledger.cli_commands += 1;
             let before = core.services.boards.posted();
             let (client, out) = (&mut one.client, &mut one.answer);
-            table::run(Call { core, listeners, words: &words, client, out });
+            let internal = client.internal;
+            core.services.counters.process().add(Count::CliCommands, u64::from(!internal));
+            let call = Call { core, listeners, words: &words, client, alone: false, out };
+            if internal {
+                table::run_asked(call);
+            } else if let Some(question) = table::run(call) {
+                self.generation = next_generation(self.generation);
+                let inquiry = Inquiry::begin(question, slot, self.generation, &mut self.lines, core);
+                if inquiry.is_over() {
+                    one.answer.extend(inquiry.end(&mut self.lines, core));
+                    table::frame(&one.client, &mut one.answer);
+                } else {
+                    one.inquiry = Some(inquiry);
+                }
+            }
             // A command may have made room for requests that wait.
             core.run_promoted();
             one.await_others(core, before);
@@ -189,7 +260,8 @@ impl Cli {
         if received + sent > 0 {
             one.deadline = now + one.client.timeout;
         }
-        let done = one.answer.is_empty() && handed_over && (one.client.quit || one.connection.is_over());
+        let answered = one.answer.is_empty() && one.inquiry.is_none();
+        let done = answered && handed_over && (one.client.quit || one.connection.is_over());
         if done || one.connection.unwritable.is_some() || now >= one.deadline {
             self.close(slot, core);
         }
@@ -198,17 +270,27 @@ impl Cli {
     fn close(&mut self, slot: usize, core: &mut Core) {
         let one = self.connections.remove(slot);
         one.connection.close_politely(&mut core.services.buffers);
+        if let Some(inquiry) = one.inquiry {
+            inquiry.end(&mut self.lines, core);
+        }
+        self.clients -= usize::from(!one.client.internal);
         self.pending = true;
     }
 
-    /// Goes on where all workers have followed, and closes what has been silent for too long.
+    /// Goes on where all workers have followed or answered, and closes what has been silent for too long.
     pub fn expire(&mut self, core: &mut Core, listeners: &mut Listeners) {
+        let now = core.services.now.tick();
+        let waits = |one: &Conversation| one.inquiry.as_ref().is_some_and(|inquiry| now >= inquiry.deadline);
+        let unheard = |(slot, one): (usize, &Conversation)| waits(one).then_some(slot);
+        let slots: Vec<usize> = self.connections.iter().filter_map(unheard).collect();
+        for slot in slots {
+            self.conclude(slot, core, listeners);
+        }
         let waiting = |(slot, one): (usize, &Conversation)| one.awaited.map(|_| slot);
         let slots: Vec<usize> = self.connections.iter().filter_map(waiting).collect();
         for slot in slots {
             self.run(slot, core, listeners);
         }
-        let now = core.services.now.tick();
         let late = |(slot, one): (usize, &Conversation)| (one.awaited.is_none() && now >= one.deadline).then_some(slot);
         let slots: Vec<usize> = self.connections.iter().filter_map(late).collect();
         for slot in slots {
@@ -218,8 +300,7 @@ impl Cli {
 
     /// When [`Cli::expire`] has something to do.
     pub fn next_deadline(&self, now: Tick) -> Tick {
-        let of = |one: &Conversation| if one.awaited.is_some() { now + FOLLOWED_EVERY } else { one.deadline };
-        self.connections.iter().map(|(_, one)| of(one)).min().unwrap_or(Tick::NEVER)
+        self.connections.iter().map(|(_, one)| one.next_deadline(now)).min().unwrap_or(Tick::NEVER)
     }
 
     /// Stops listening where that lets another process listen on the same address, until [`Cli::resume`].
@@ -285,6 +366,12 @@ impl Conversation {
         self.awaited.is_some()
     }
 
+    /// When it goes on without those that say nothing, or is closed.
+    fn next_deadline(&self, now: Tick) -> Tick {
+        let own = if self.awaited.is_some() { now + FOLLOWED_EVERY } else { self.deadline };
+        self.inquiry.as_ref().map_or(own, |inquiry| own.min(inquiry.deadline))
+    }
+
     /// Gives listening sockets away where that was asked for. True when nothing of it is left to do.
     fn hand_over(&mut self, own: &[(OwnedFd, usize)], core: &mut Core, listeners: &Listeners) -> bool {
         let Some(gift) = self.client.hands_over else { return true };
@@ -317,6 +404,24 @@ impl Conversation {
         }
         sent
     }
+}
+
+/// A connection without any rights.
+fn client(global: &Global) -> Client {
+    Client {
+        level: CliLevel::User,
+        prompt: false,
+        timeout: timeout(global),
+        quit: false,
+        internal: false,
+        exposes_listeners: false,
+        hands_over: None,
+    }
+}
+
+/// Tells one use of a slot from the next. Zero names listening sockets, after a wrap, too.
+fn next_generation(generation: u32) -> u32 {
+    generation % ((1 << 24) - 1) + 1
 }
 
 /// `stats timeout`.

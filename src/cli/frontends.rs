@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Command, Outcome, is_named};
+use super::{Call, Command, Outcome, Scope, is_named};
 use crate::log::Level;
 use crate::notice;
 use crate::proxy::{CliLevel, FrontendId};
@@ -17,6 +17,7 @@ pub static ROWS: &[Command] = &[
         usage: "disable frontend <frontend>",
         help: "temporarily disable specific frontend",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: disable,
     },
     Command {
@@ -24,6 +25,7 @@ pub static ROWS: &[Command] = &[
         usage: "enable frontend <frontend>",
         help: "re-enable specific frontend",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: enable,
     },
     Command {
@@ -31,6 +33,7 @@ pub static ROWS: &[Command] = &[
         usage: "set maxconn frontend <frontend> <value>",
         help: "change a frontend's maxconn setting",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: set_maxconn,
     },
     Command {
@@ -38,6 +41,7 @@ pub static ROWS: &[Command] = &[
         usage: "set maxconn global <value>",
         help: "change the per-process maxconn setting",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: set_maxconn_global,
     },
     Command {
@@ -45,6 +49,7 @@ pub static ROWS: &[Command] = &[
         usage: "shutdown frontend <frontend>",
         help: "stop a specific frontend",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: shutdown,
     },
 ];

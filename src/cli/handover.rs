@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{Call, Command, Outcome};
+use super::{Call, Command, Outcome, Scope};
 use crate::buffer::Pool;
 use crate::proxy::CliLevel;
 use crate::sys::fds::{FDS_PER_MESSAGE_MAX, send_fds};
@@ -21,6 +21,7 @@ pub static ROWS: &[Command] = &[
         usage: "",
         help: "",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: |call| give(call, Gift::Segment),
     },
     Command {
@@ -28,6 +29,7 @@ pub static ROWS: &[Command] = &[
         usage: "",
         help: "",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: |call| give(call, Gift::Sockets),
     },
 ];

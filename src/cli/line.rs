@@ -47,6 +47,23 @@ pub fn words(command: &[u8]) -> Vec<String> {
     words.into_iter().map(|word| String::from_utf8_lossy(&word).into_owned()).collect()
 }
 
+/// The command that [`words`] makes these words of.
+pub fn join(words: &[String]) -> String {
+    let mut command = String::new();
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 {
+            command.push(' ');
+        }
+        for character in word.chars() {
+            if matches!(character, ' ' | '\t' | ';' | '\\') {
+                command.push('\\');
+            }
+            command.push(character);
+        }
+    }
+    command
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

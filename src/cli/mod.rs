@@ -8,6 +8,7 @@ mod clear;
 pub mod engine;
 mod frontends;
 mod handover;
+mod inquiry;
 pub mod line;
 mod servers;
 mod session;
@@ -23,7 +24,9 @@ use std::borrow::Cow;
 use crate::event::Core;
 use crate::event::accept::Listeners;
 use crate::proxy::{BackendId, CliLevel, Config, ServerId};
+use crate::stats::Counters;
 use crate::time::Millis;
+use inquiry::Merge;
 
 /// One command under way: its words and all that it may look at and change.
 pub struct Call<'a> {
@@ -35,6 +38,8 @@ pub struct Call<'a> {
     pub words: &'a [String],
     /// What the connection is, and what its commands may change of it.
     pub client: &'a mut Client,
+    /// Shows this worker and nothing of the service.
+    pub alone: bool,
     /// The answer.
     pub out: &'a mut Vec<u8>,
 }
@@ -50,6 +55,8 @@ pub struct Client {
     pub timeout: Millis,
     /// The connection ends now.
     pub quit: bool,
+    /// It is another worker.
+    pub internal: bool,
     /// Its socket has `expose-fd listeners`.
     pub exposes_listeners: bool,
     /// Descriptors are the answer.
@@ -70,8 +77,21 @@ pub struct Command {
     pub help: &'static str,
     /// Rights that it needs.
     pub level: CliLevel,
+    /// Whom it concerns.
+    pub scope: Scope,
     /// Runs it.
     pub run: fn(&mut Call<'_>) -> Outcome,
+}
+
+/// Which workers a command concerns.
+#[derive(Clone, Copy)]
+pub enum Scope {
+    /// The one that was asked can answer for all, by what they share.
+    Here,
+    /// Each has something to tell.
+    Each(Merge),
+    /// Each has something to do, and has done it before the command is answered.
+    Everywhere,
 }
 
 /// What a client without the rights is told.
@@ -81,6 +101,12 @@ impl Call<'_> {
     /// A word by its position, empty where there is none.
     pub fn word(&self, at: usize) -> &str {
         self.words.get(at).map_or("", String::as_str)
+    }
+
+    /// What was counted: by all, or by this worker.
+    pub fn counters(&self) -> Counters {
+        let counters = &self.core.services.counters;
+        if self.alone { counters.only(counters.slot()) } else { counters.clone() }
     }
 
     /// The configuration.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Command, Outcome};
+use super::{Call, Command, Outcome, Scope};
 use crate::check::server::CheckEffect;
 use crate::check::{Operation, ServerState};
 use crate::proxy::{CliLevel, ServerId};
@@ -17,6 +17,7 @@ pub static ROWS: &[Command] = &[
         usage: "disable health",
         help: "disable health checks",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: |call| health_checks(call, false),
     },
     Command {
@@ -24,6 +25,7 @@ pub static ROWS: &[Command] = &[
         usage: "disable server (DEPRECATED)",
         help: "disable a server for maintenance (use 'set server' instead)",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: |call| change(call, |state, now_s| state.order_maintenance(now_s).into()),
     },
     Command {
@@ -31,6 +33,7 @@ pub static ROWS: &[Command] = &[
         usage: "enable health",
         help: "enable health checks",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: |call| health_checks(call, true),
     },
     Command {
@@ -38,6 +41,7 @@ pub static ROWS: &[Command] = &[
         usage: "enable server  (DEPRECATED)",
         help: "enable a disabled server (use 'set server' instead)",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: |call| change(call, |state, now_s| state.order_enable(now_s).into()),
     },
     Command {
@@ -45,6 +49,7 @@ pub static ROWS: &[Command] = &[
         usage: "get weight <bk>/<srv>",
         help: "report a server's current weight",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: get_weight,
     },
     Command {
@@ -52,6 +57,7 @@ pub static ROWS: &[Command] = &[
         usage: "set maxconn server <bk>/<srv>",
         help: "change a server's maxconn setting",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: set_maxconn,
     },
     Command {
@@ -59,6 +65,7 @@ pub static ROWS: &[Command] = &[
         usage: "set server <bk>/<srv> [opts]",
         help: "change a server's state, weight, address or ssl",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: set_server,
     },
     Command {
@@ -66,6 +73,7 @@ pub static ROWS: &[Command] = &[
         usage: "set weight <bk>/<srv>  (DEPRECATED)",
         help: "change a server's weight (use 'set server' instead)",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: |call| {
             let id = call.server(call.word(2))?;
             set_weight(call, id, 3)

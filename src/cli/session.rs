@@ -1,6 +1,6 @@
 //! What concerns the conversation itself: rights and timeout.
 
-use super::{Call, Command, Outcome};
+use super::{Call, Command, Outcome, Scope};
 use crate::proxy::{CliLevel, ListenAddress};
 use crate::text::unit::{TimeUnit, time_ms};
 use crate::time::Millis;
@@ -12,6 +12,7 @@ pub static ROWS: &[Command] = &[
         usage: "operator",
         help: "lower the level of the current CLI session to operator",
         level: CliLevel::Operator,
+        scope: Scope::Here,
         run: |call| lower(call, CliLevel::Operator),
     },
     Command {
@@ -19,6 +20,7 @@ pub static ROWS: &[Command] = &[
         usage: "user",
         help: "lower the level of the current CLI session to user",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: |call| lower(call, CliLevel::User),
     },
     Command {
@@ -26,6 +28,7 @@ pub static ROWS: &[Command] = &[
         usage: "set timeout [cli] <delay>",
         help: "change a timeout setting",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: set_timeout,
     },
     Command {
@@ -33,6 +36,7 @@ pub static ROWS: &[Command] = &[
         usage: "show cli level",
         help: "display the level of the current CLI session",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_level,
     },
     Command {
@@ -40,6 +44,7 @@ pub static ROWS: &[Command] = &[
         usage: "show cli sockets",
         help: "dump list of cli sockets",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_sockets,
     },
 ];
@@ -87,7 +92,8 @@ fn show_sockets(call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-fn level_name(level: CliLevel) -> &'static str {
+/// The word of a level.
+pub fn level_name(level: CliLevel) -> &'static str {
     match level {
         CliLevel::User => "user",
         CliLevel::Operator => "operator",

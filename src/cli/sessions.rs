@@ -1,12 +1,15 @@
 //! Sessions: which there are, ending them, and the invalid messages that some have sent.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{Call, Command, Outcome};
+use super::inquiry::{Answer, together};
+use super::{Call, Command, Outcome, Scope};
 use crate::log::date;
 use crate::proxy::{BackendId, CliLevel, FrontendId, ServerId};
 use crate::session::{Exchange, Session};
+use crate::stats::Count;
 use crate::stats::errors::Capture;
 use crate::stats::snapshot;
 use crate::time::Tick;
@@ -18,6 +21,7 @@ pub static ROWS: &[Command] = &[
         usage: "show errors [<px>] [request|response]",
         help: "report last request and/or response errors for each proxy",
         level: CliLevel::Operator,
+        scope: Scope::Each(latest),
         run: show_errors,
     },
     Command {
@@ -25,6 +29,7 @@ pub static ROWS: &[Command] = &[
         usage: "show sess [id]",
         help: "report the list of current sessions or dump this exact session",
         level: CliLevel::Operator,
+        scope: Scope::Each(together),
         run: show_sessions,
     },
     Command {
@@ -32,6 +37,7 @@ pub static ROWS: &[Command] = &[
         usage: "shutdown session [id]",
         help: "kill a specific session",
         level: CliLevel::Admin,
+        scope: Scope::Everywhere,
         run: shutdown_session,
     },
     Command {
@@ -39,6 +45,7 @@ pub static ROWS: &[Command] = &[
         usage: "shutdown sessions server <bk>/<srv>",
         help: "kill sessions on a server",
         level: CliLevel::Admin,
+        scope: Scope::Everywhere,
         run: shutdown_sessions_server,
     },
 ];
@@ -52,9 +59,11 @@ fn busy<'a>(call: &'a Call<'_>) -> impl Iterator<Item = (usize, &'a Session, &'a
     core.sessions.iter().filter_map(|(slot, session)| Some((slot, session, &*core.exchanges[session.exchange?])))
 }
 
-/// A session's name in listings.
-fn id(session: &Session) -> u64 {
-    session.token.0
+/// A session's name in listings, one over all workers: the worker's slot, then what tells it from others there.
+fn id(call: &Call<'_>, session: &Session) -> u64 {
+    const SLOT_BITS: u32 = 24;
+    let (worker, token) = (u64::from(call.core.services.counters.slot().0), session.token);
+    (worker << (2 * SLOT_BITS)) | (token.generation() << SLOT_BITS) | token.slot() as u64
 }
 
 fn show_sessions(call: &mut Call<'_>) -> Outcome {
@@ -63,7 +72,8 @@ fn show_sessions(call: &mut Call<'_>) -> Outcome {
         word => parse_id(word),
     };
     let mut out = String::new();
-    for (_, session, exchange) in busy(call).filter(|(_, session, _)| wanted.is_none_or(|wanted| wanted == id(session)))
+    for (_, session, exchange) in
+        busy(call).filter(|(_, session, _)| wanted.is_none_or(|wanted| wanted == id(call, session)))
     {
         line(call, session, exchange, &mut out);
     }
@@ -98,7 +108,7 @@ fn line(call: &Call<'_>, session: &Session, exchange: &Exchange, out: &mut Strin
         "{:#x}: proto={protocol} src={source} fe={} be={backend} srv={server} ts=00 epoch=0 age={age}s calls={} rate=0 \
          cpu=0 lat=0 rq[f=0h,i=0,an=00h,rx={},wx=,ax=] rp[f=0h,i=0,an=00h,rx={},wx=,ax=] scf=[8,0h,fd=-1] \
          scb=[8,0h,fd=-1] exp={} rc={} c_exp=",
-        id(session),
+        id(call, session),
         config[session.frontend].name,
         session.requests,
         left(exchange.client_deadline),
@@ -116,7 +126,7 @@ fn shutdown_session(call: &mut Call<'_>) -> Outcome {
     let Some(wanted) = parse_id(call.word(2)).filter(|&id| id != 0 && call.word(2).starts_with("0x")) else {
         return Err("Session pointer expected (use 'show sess').\n".into());
     };
-    let found = busy(call).find(|(_, session, _)| id(session) == wanted).map(|(slot, ..)| slot);
+    let found = busy(call).find(|(_, session, _)| id(call, session) == wanted).map(|(slot, ..)| slot);
     let Some(slot) = found else { return Err("No such session (use 'show sess').\n".into()) };
     call.core.kill_those(|at, _| at == slot);
     Ok(())
@@ -146,22 +156,55 @@ fn show_errors(call: &mut Call<'_>) -> Outcome {
     };
     let captures = &call.core.services.captures;
     let mut out = String::new();
-    let _ = writeln!(out, "Total events captured on {} : {}", stamp(call.core.services.now), captures.total());
+    let total = call.counters().process().get(Count::Captured);
+    let _ = writeln!(out, "Total events captured on {} : {total}", stamp(call.core.services.now));
     for parts in snapshot::proxies(config) {
         if wanted.is_some_and(|wanted| wanted != parts.uuid) {
             continue;
         }
         if let Some(capture) = parts.frontend.filter(|_| requests).and_then(|id| captures.request(id)) {
+            start_record(parts.uuid, "request", capture, &mut out);
             write_capture(call, capture, None, &mut out);
         }
         if let Some((id, capture)) =
             parts.backend.filter(|_| responses).and_then(|id| Some((id, captures.response(id)?)))
         {
+            start_record(parts.uuid, "response", capture, &mut out);
             write_capture(call, capture, Some(id), &mut out);
         }
     }
     call.say(out);
     Ok(())
+}
+
+/// Begins a message in a worker's answer: for [`latest`] to see whose it is, and when it came. Nothing that
+/// follows has a NUL.
+fn start_record(uuid: u32, kind: &str, capture: &Capture, out: &mut String) {
+    let _ = writeln!(out, "\0{uuid:010} {kind} {:020}", capture.when.wall_us);
+}
+
+/// Of the messages that the workers have kept, the last one of each proxy and direction.
+fn latest(answers: Vec<Answer>) -> Vec<u8> {
+    let mut title = None;
+    let mut last: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)> = BTreeMap::new();
+    let (heard, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    for answer in heard.into_iter().flatten() {
+        let mut parts = answer.split(|byte| *byte == 0);
+        title = title.or(parts.next().map(<[u8]>::to_vec));
+        for part in parts {
+            let end = part.iter().position(|byte| *byte == b'\n').unwrap_or(part.len());
+            let (key, text) = (&part[..end], part.get(end + 1..).unwrap_or_default());
+            let space = key.iter().rposition(|byte| *byte == b' ').unwrap_or(key.len());
+            let (whose, when) = (key[..space].to_vec(), key[space..].to_vec());
+            if last.get(&whose).is_none_or(|(known, _)| *known < when) {
+                last.insert(whose, (when, text.to_vec()));
+            }
+        }
+    }
+    match title {
+        Some(title) => title.into_iter().chain(last.into_values().flat_map(|(_, text)| text)).collect(),
+        None => together(refused),
+    }
 }
 
 /// `[21/Nov/2026:03:00:29.074]`
@@ -254,5 +297,23 @@ mod tests {
         dump(&[&b"GET /"[..], &[b'a'; 80], b"\x01 HTTP/1.1\r\nHost: x\r\n"].concat(), &mut out);
         let long = format!("  00000  GET /{}\n  00070+ {}\\x01 HTTP/1.1\\r\\n\n", "a".repeat(65), "a".repeat(15));
         assert_eq!(out, format!("{long}  00097  Host: x\\r\\n\n"));
+    }
+
+    #[test]
+    fn the_last_message_of_each_proxy_is_shown() {
+        let answer = |records: &[(u32, &str, u64, &str)]| {
+            let mut out = "title\n".to_owned();
+            for (uuid, kind, wall_us, text) in records {
+                let _ = writeln!(out, "\0{uuid:010} {kind} {wall_us:020}\n{text}");
+            }
+            Ok(out.into_bytes())
+        };
+        let merged = latest(vec![
+            answer(&[(2, "request", 5, "a"), (10, "request", 5, "b")]),
+            Err(b"no\n".to_vec()),
+            answer(&[(2, "request", 10, "c"), (2, "response", 1, "d")]),
+        ]);
+        assert_eq!(String::from_utf8_lossy(&merged), "title\nc\nd\nb\n");
+        assert_eq!(latest(vec![Err(b"no\n".to_vec())]), b"no\n");
     }
 }

@@ -1,8 +1,10 @@
 //! What can be looked at, beside the statistics.
 
-use super::{Call, Command, Outcome, find_backend};
-use crate::proxy::{BackendId, CliLevel, ServerAddress, ServerId};
+use super::{Call, Command, Outcome, Scope, find_backend};
+use crate::proxy::{BackendId, CliLevel, Config, ServerAddress, ServerId};
+use crate::shm::Slot;
 use crate::stats::info::Form;
+use crate::stats::{Count, Counters};
 use crate::version::VERSION;
 
 /// The commands of this file.
@@ -12,6 +14,7 @@ pub static ROWS: &[Command] = &[
         usage: "show backend",
         help: "list backends in the current running config",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_backend,
     },
     Command {
@@ -19,6 +22,7 @@ pub static ROWS: &[Command] = &[
         usage: "show env [var]",
         help: "dump environment variables known to the process",
         level: CliLevel::Operator,
+        scope: Scope::Here,
         run: show_env,
     },
     Command {
@@ -26,6 +30,7 @@ pub static ROWS: &[Command] = &[
         usage: "show info [desc|json|typed|float]*",
         help: "report information about the running process",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_info,
     },
     Command {
@@ -33,6 +38,7 @@ pub static ROWS: &[Command] = &[
         usage: "show servers conn [<backend>]",
         help: "dump server connections status (all or for a single backend)",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_servers_conn,
     },
     Command {
@@ -40,6 +46,7 @@ pub static ROWS: &[Command] = &[
         usage: "show servers state [<backend>]",
         help: "dump volatile server information (all or for a single backend)",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_servers_state,
     },
     Command {
@@ -47,6 +54,7 @@ pub static ROWS: &[Command] = &[
         usage: "show version",
         help: "show version of the current process",
         level: CliLevel::User,
+        scope: Scope::Here,
         run: show_version,
     },
 ];
@@ -73,7 +81,9 @@ fn show_info(call: &mut Call<'_>) -> Outcome {
         _ => Form::Plain,
     };
     let (float, describe) = (asked("float"), asked("desc"));
-    call.core.services.process().write(form, float, describe, call.out);
+    call.core.services.publish();
+    let counters = call.counters();
+    call.core.services.process(&counters).write(form, float, describe, call.out);
     Ok(())
 }
 
@@ -151,37 +161,46 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
 
 fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
     let backends = backends(call)?;
-    call.say(
+    let counters = call.counters();
+    let shown = counters.shown();
+    let workers: Vec<Slot> = shown.map_or_else(|| counters.among().to_vec(), |slot| vec![slot]);
+    call.say(format!(
         "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim \
-         idle_cur idle_per_thr[1]\n",
-    );
+         idle_cur idle_per_thr[{}]\n",
+        workers.len()
+    ));
     for id in backends {
-        for (server_id, server) in call.config().servers_of(id) {
-            let services = &call.core.services;
-            let backend = &services.config[id];
-            let (address, port) = match &server.address {
-                ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
-                ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
-                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), 0),
-            };
-            let usage = services.upstreams.usage(server_id);
-            let limit = server.pool_max_conn.map_or(-1, i64::from);
-            let idle = usage.proven + usage.fresh;
-            let line = format!(
-                "{}/{} {}/{} {address} {port} - {} {} {} {} {} {} {limit} {idle} {idle}\n",
-                backend.name,
-                server.name,
-                backend.uuid,
-                server.uuid,
-                server.pool_purge_delay.0,
-                usage.used,
-                usage.used.max(usage.needed),
-                usage.needed,
-                usage.fresh,
-                usage.proven,
-            );
+        for (server_id, _) in call.config().servers_of(id) {
+            let line = connections_line(call.config(), &counters, server_id, &workers);
             call.say(line);
         }
     }
     Ok(())
+}
+
+/// A server's connections: of all workers, and the idle ones of each.
+fn connections_line(config: &Config, counters: &Counters, id: ServerId, workers: &[Slot]) -> String {
+    let server = &config[id];
+    let backend = &config[server.backend];
+    let (address, port) = match &server.address {
+        ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
+        ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), 0),
+    };
+    let row = counters.server(id);
+    let [used, needed] = [Count::UsedCurrent, Count::NeededCurrent].map(|column| row.get(column));
+    let [idle, proven] = [Count::IdleCurrent, Count::IdleProven].map(|column| row.get(column));
+    let limit = server.pool_max_conn.map_or(-1, i64::from);
+    let each = workers.iter().map(|slot| counters.only(*slot).server(id).get(Count::IdleCurrent).to_string());
+    format!(
+        "{}/{} {}/{} {address} {port} - {} {used} {} {needed} {} {proven} {limit} {idle} {}\n",
+        backend.name,
+        server.name,
+        backend.uuid,
+        server.uuid,
+        server.pool_purge_delay.0,
+        used.max(needed),
+        idle.saturating_sub(proven),
+        each.collect::<Vec<_>>().join(" "),
+    )
 }

@@ -1,6 +1,6 @@
 //! `show stat`: every object's counters as CSV, typed lines or JSON (management manual 9.1, 9.2).
 
-use super::{Call, Command, Outcome};
+use super::{Call, Command, Outcome, Scope};
 use crate::proxy::CliLevel;
 use crate::stats::record::{self, Record};
 use crate::stats::snapshot::{self, Filter, Snapshot};
@@ -11,6 +11,7 @@ pub static ROWS: &[Command] = &[Command {
     usage: "show stat [json|no-maint|typed|up]*",
     help: "report counters for each proxy and server",
     level: CliLevel::User,
+    scope: Scope::Here,
     run: show_stat,
 }];
 
@@ -27,10 +28,10 @@ fn show_stat(call: &mut Call<'_>) -> Outcome {
     let asked = |word: &str| words.iter().any(|known| known == word);
     filter.only_up = asked("up");
     filter.no_maintenance = asked("no-maint");
-    let services = &call.core.services;
+    let (services, counters) = (&call.core.services, call.counters());
     let snapshot = Snapshot {
         config: services.config,
-        counters: &services.counters,
+        counters: &counters,
         now: services.now,
         states: services,
         maxconn: services.maxconn_at_start(),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Call, Command};
+use super::inquiry::{self, Answer, Merge, Question, together};
+use super::{Call, Client, Command, Scope};
+use crate::shm::{Slot, SlotState};
 use crate::text::suggest;
 
 /// Commands offered when none was meant exactly.
@@ -30,35 +32,113 @@ const LAST: [(&str, &str); 3] = [
     ("quit", "disconnect"),
 ];
 
-/// Runs one command and appends its answer with what frames it.
-pub fn run(mut call: Call<'_>) {
-    match call.word(0) {
-        "quit" => {
-            call.client.quit = true;
-            return;
-        }
-        "prompt" => call.client.prompt = !call.client.prompt,
-        "help" => {
-            let text = help(&call.words[1..]);
-            call.say(text);
-        }
-        _ => match find(call.words) {
-            None => {
-                let text = unknown(call.words);
-                call.say(text);
-            }
-            Some(command) => {
-                let outcome = call.need(command.level).and_then(|()| (command.run)(&mut call));
-                if let Err(message) = outcome {
-                    call.say(message.as_bytes());
+/// Runs one command and appends its answer with what frames it, unless others are to be asked before.
+pub fn run(mut call: Call<'_>) -> Option<Question> {
+    let words = call.words;
+    let outcome = match worker_prefix(words) {
+        None => ask_or_answer(&mut call, words),
+        Some(number) => {
+            let mesh = &call.core.services.mesh;
+            let nobody = format!("Can't find the target PID matching the prefix '{}'\n", call.word(0));
+            match number.and_then(|number| mesh.numbered(number)) {
+                Some(slot) if slot == mesh.own() => {
+                    call.alone = true;
+                    call.words = &call.words[1..];
+                    let answer = answer(&mut call);
+                    let merge = find(call.words).map_or(together as Merge, |command| command.merge());
+                    Ok(merge(vec![answer]))
                 }
+                Some(slot) => {
+                    let text = inquiry::question(call.client.level, true, &call.words[1..]);
+                    Err(Question { to: vec![slot], text, own: None, merge: together, nobody })
+                }
+                None => Ok(nobody.into_bytes()),
             }
-        },
+        }
+    };
+    match outcome {
+        Err(question) => Some(question),
+        Ok(text) => {
+            call.say(text);
+            if !call.client.quit {
+                frame(call.client, call.out);
+            }
+            None
+        }
     }
-    if call.client.quit {
-        return;
+}
+
+/// Answers another worker.
+pub fn run_asked(mut call: Call<'_>) {
+    call.client.quit = true;
+    let Some((level, alone)) = inquiry::asker(call.words) else { return };
+    call.client.level = level;
+    call.words = &call.words[2..];
+    call.alone = alone;
+    let mut answer = answer(&mut call);
+    if let (true, Some(command)) = (alone, find(call.words)) {
+        answer = Ok(command.merge()(vec![answer]));
     }
-    call.say(if call.client.prompt { "\n> " } else { "\n" });
+    call.say(inquiry::close(answer));
+}
+
+/// What ends an answer.
+pub fn frame(client: &Client, out: &mut Vec<u8>) {
+    out.extend_from_slice(if client.prompt { b"\n> " } else { b"\n" });
+}
+
+/// The number of the worker that `@N` names: none if it is no number.
+fn worker_prefix(words: &[String]) -> Option<Option<usize>> {
+    words.first()?.strip_prefix('@').map(|number| number.parse().ok())
+}
+
+/// The answer to a command, or the question to the workers whose answers it needs.
+fn ask_or_answer(call: &mut Call<'_>, words: &[String]) -> Result<Vec<u8>, Question> {
+    let own = answer(call);
+    let Some(command) = find(words).filter(|command| call.need(command.level).is_ok()) else {
+        return Ok(together(vec![own]));
+    };
+    let (segment, mesh) = (call.core.services.counters.segment(), &call.core.services.mesh);
+    let to: Vec<Slot> = match command.scope {
+        Scope::Here => Vec::new(),
+        // Who is not there yet has nothing to tell.
+        Scope::Each(_) => mesh.others().filter(|slot| segment.state(*slot) != SlotState::Starting).collect(),
+        Scope::Everywhere => mesh.others().collect(),
+    };
+    if to.is_empty() {
+        return Ok(command.merge()(vec![own]));
+    }
+    let text = inquiry::question(call.client.level, false, words);
+    Err(Question { to, text, own: Some((mesh.own(), own)), merge: command.merge(), nobody: String::new() })
+}
+
+/// What this worker answers to a command.
+fn answer(call: &mut Call<'_>) -> Answer {
+    let before = call.out.len();
+    match call.word(0) {
+        "quit" => call.client.quit = true,
+        "prompt" => call.client.prompt = !call.client.prompt,
+        "help" => return Ok(help(&call.words[1..]).into_bytes()),
+        _ => {
+            let Some(command) = find(call.words) else { return Ok(unknown(call.words).into_bytes()) };
+            if let Err(message) = call.need(command.level).and_then(|()| (command.run)(call)) {
+                // What it said before it failed stands.
+                let mut text = call.out.split_off(before);
+                text.extend_from_slice(message.as_bytes());
+                return Err(text);
+            }
+        }
+    }
+    Ok(call.out.split_off(before))
+}
+
+impl Command {
+    fn merge(&self) -> Merge {
+        match self.scope {
+            Scope::Each(merge) => merge,
+            Scope::Here | Scope::Everywhere => together,
+        }
+    }
 }
 
 /// All commands that lists show.

@@ -144,8 +144,7 @@ impl Listeners {
     pub fn follow_frontend(&mut self, services: &mut Services, id: FrontendId) {
         let state = services.states.frontends[id.0 as usize];
         if state.stopped {
-            let closed = self.close_frontend(id);
-            services.ledger.listening = services.ledger.listening.saturating_sub(closed as u64);
+            self.close_frontend(id);
         } else if state.paused {
             let registry = self.registry.as_ref();
             let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
@@ -155,7 +154,7 @@ impl Listeners {
         }
     }
 
-    /// Closes a frontend's sockets for good (`shutdown frontend`); says how many there were.
+    /// Closes a frontend's sockets for good (`shutdown frontend`).
     fn close_frontend(&mut self, id: FrontendId) -> usize {
         let registry = self.registry.as_ref();
         let list = self.list.iter_mut().filter(|listener| listener.frontend == id);

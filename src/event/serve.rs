@@ -45,13 +45,13 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     registry.register(&mut SourceFd(&start.signals.as_raw_fd()), signals.into(), Interest::READABLE)?;
     let mut services = Services::new(config, counters, clock.now(), Net::Real(poll.registry().try_clone()?), program);
     services.adopt_limits(&start.limits);
+    services.note_start();
     services.log.complain_to(|text| notice::running(true, text));
     let core = Core::new(services);
     let mut worker = Worker::new(poll, clock, core, start.signals);
     if start.supervised {
         worker.listeners.share(start.kept);
     }
-    worker.core.services.ledger.listening = start.listeners.len() as u64;
     for listener in start.listeners {
         match listener.owner {
             ListenOwner::Frontend { frontend, bind } => {

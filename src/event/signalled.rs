@@ -203,7 +203,7 @@ impl Worker {
 
     fn tell_stopped(&mut self, proxy: Option<&Named>) {
         let Some(proxy) = proxy else {
-            let count = self.core.services.ledger.cli_connections;
+            let count = self.core.services.counters.process().get(Count::CliConnections);
             let text = format_args!("Proxy GLOBAL stopped (cumulated conns: FE: {count}, BE: {count}).");
             return notice::running(false, text);
         };
@@ -227,7 +227,7 @@ impl Worker {
         notice::running(false, "SIGHUP received, dumping servers states.");
         let config = self.core.services.config;
         if !config.global.cli_binds.is_empty() {
-            let total = self.core.services.ledger.cli_connections;
+            let total = self.core.services.counters.process().get(Count::CliConnections);
             let conns = format!("act(FE+BE): 0+0, 0 pend (0 unass), tot(FE+BE): {total}+{total}");
             notice::running(false, format_args!("SIGHUP: Proxy GLOBAL has no servers. Conn: {conns}."));
         }

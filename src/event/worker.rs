@@ -101,6 +101,7 @@ impl Worker {
                 return Ok(ExitCode::SUCCESS);
             }
             self.busy_since.store(0, Relaxed);
+            self.core.services.publish();
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -120,7 +121,7 @@ impl Worker {
             self.core.expire();
             self.ancestors.look(self.core.services.now);
             self.cli.expire(&mut self.core, &mut self.listeners);
-            self.cli.accept(&mut self.core, &mut self.listeners);
+            self.cli.accept(self.post.as_ref(), &mut self.core, &mut self.listeners);
             more = self.core.run_again();
             more |= self.listeners.accept(&mut self.core);
             if self.core.services.boards.take_urgent() {
@@ -183,7 +184,8 @@ impl Worker {
                 self.post.iter().for_each(Post::silence);
                 self.core.rung();
             }
-            Some(Kind::Door | Kind::Asked) => {}
+            Some(Kind::Door) => self.cli.door_event(),
+            Some(Kind::Asked) => self.cli.answer_event(token, ready, &mut self.core, &mut self.listeners),
             Some(Kind::Cli) => self.cli.event(token, ready, &mut self.core, &mut self.listeners),
             None => {}
         }

@@ -41,7 +41,7 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, server: ServerId) -> std::io::Re
     let target = Target::new(&services.config[server].address, turn.session.destination)?;
     turn.exchange.facts.upstream_peer = target.ip();
     let options = ConnectOptions::new(backend.tcp_keepalive, backend.nolinger, &services.config.global.tune);
-    services.upstreams.open(&services.net, server, &target, options, turn.slot)
+    services.upstreams.open(&services.net, server, &target, options, turn.slot, &services.counters)
 }
 
 /// Takes the session's own connection or an idle one of the server.

@@ -82,8 +82,8 @@ pub struct Services {
     pub started: Now,
     /// The other workers.
     pub mesh: Mesh,
-    /// Counts for `show info`.
-    pub ledger: super::about::Ledger,
+    /// Lost log lines that the counters have.
+    pub dropped_published: u64,
 }
 
 /// A place on a server for someone who waited.
@@ -144,7 +144,7 @@ impl Services {
             maxconn: config.global.maxconn.unwrap_or(u32::MAX),
             limits_at_start: None,
             started: now,
-            ledger: super::about::Ledger::default(),
+            dropped_published: 0,
         };
         services.adopt_boards();
         services
@@ -328,7 +328,17 @@ impl Services {
     /// Keeps a request that could not be parsed for `show errors`.
     pub fn capture_bad_request(&mut self, session: &Session, error: &ParseError) {
         let bytes = session.client.received();
-        self.captures.put_request(Capture::new(self.now, session.source, session.frontend, error, bytes));
+        let mut capture = Capture::new(self.now, session.source, session.frontend, error, bytes);
+        capture.event = self.count_captured();
+        self.captures.put_request(capture);
+    }
+
+    /// Counts an invalid message; gives its number.
+    fn count_captured(&self) -> u64 {
+        let row = self.counters.process();
+        let number = row.get(Count::Captured);
+        row.add(Count::Captured, 1);
+        number
     }
 
     /// Keeps a response that could not be parsed for `show errors`.
@@ -337,6 +347,7 @@ impl Services {
         let bytes = self.upstreams.get(key).connection.received();
         let mut capture = Capture::new(self.now, session.source, session.frontend, error, bytes);
         (capture.backend, capture.server) = (Some(backend), exchange.server);
+        capture.event = self.count_captured();
         self.captures.put_response(backend, capture);
     }
 }

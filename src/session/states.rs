@@ -112,7 +112,6 @@ impl Views for Services {
         let now_s = self.now.wall_s();
         let active = state.is_checked && state.checks_enabled;
         let check = active && !state.admin.is_maintenance();
-        let usage = self.upstreams.usage(id);
         ServerView {
             status: state.status_word(),
             maintained: state.admin.is_maintenance(),
@@ -135,10 +134,6 @@ impl Views for Services {
             }),
             address: address_text(&server.address),
             maxconn: self.server_maxconn(id),
-            idle_safe: usage.proven as u64,
-            idle_unsafe: usage.fresh as u64,
-            used: usage.used as u64,
-            needed: usage.needed as u64,
             idle_max: server.pool_max_conn,
         }
     }

@@ -41,6 +41,7 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
         return Some(denied(turn, page));
     }
     let name = backend.map_or(&turn.frontend().name, |id| &config[id].name);
+    turn.services.publish();
     let (body, kind) = render(turn.services, page, &wish, name);
     let response = &mut turn.exchange.response;
     response.clear();
@@ -123,9 +124,11 @@ fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
 fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) -> (Vec<u8>, &'static [u8]) {
     let config = services.config;
     let legends = page.show_legends;
+    let worker = wish.worker.and_then(|number| services.mesh.numbered(number));
+    let counters = worker.map_or_else(|| services.counters.clone(), |slot| services.counters.only(slot));
     let snapshot = Snapshot {
         config,
-        counters: &services.counters,
+        counters: &counters,
         now: services.now,
         states: services,
         maxconn: services.maxconn_at_start(),
@@ -160,7 +163,7 @@ fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) ->
             (body, b"application/json")
         }
         Form::Html => {
-            let process = services.process();
+            let process = services.process(&counters);
             let page = Page { settings: page, wish, process: &process, sections: &sections };
             (page.html().into_bytes(), b"text/html")
         }

@@ -28,7 +28,7 @@ pub const CACHE_LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<u64>();
 pub const SHARED_WORDS: usize = 128;
 
 /// Words of an object's row in each slot.
-pub const ROW_WORDS: usize = 64;
+pub const ROW_WORDS: usize = 80;
 
 /// A row: written by one worker only, read by any.
 pub type Cells = [AtomicU64; ROW_WORDS];

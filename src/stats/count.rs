@@ -103,6 +103,25 @@ columns! {
     ConnectionRateMax Max
     SessionRateMax Max
     RequestRateMax Max
+    /// Idle connections to a server that have carried more than one request; the others are not proven.
+    IdleProven Gauge
+    /// Connections that a server is likely to need.
+    NeededCurrent Gauge
+    /// Invalid messages seen.
+    Captured Kept
+    /// Connections to runtime sockets, and commands there.
+    CliConnections Kept
+    CliCommands Kept
+    /// Log lines that could not be sent.
+    DroppedLogs Kept
+    PipesUsed Gauge
+    PipesFree Gauge
+    /// Bytes of buffers lent.
+    BuffersBytes Gauge
+    /// Connections to servers, open or being made.
+    UpstreamsCurrent Gauge
+    /// Wall-clock microseconds at which the service started that the worker belongs to.
+    ServiceStartUs Gauge
 }
 
 const _: () = assert!(COUNTS.len() <= ROW_WORDS);

@@ -100,6 +100,11 @@ impl Counters {
         Counters { only: Some(slot), ..self.clone() }
     }
 
+    /// The one worker whose share is read, if it is one only.
+    pub fn shown(&self) -> Option<Slot> {
+        self.only
+    }
+
     /// The memory that they stand in.
     pub fn segment(&self) -> Segment {
         self.segment

@@ -35,7 +35,6 @@ pub struct Capture {
 /// All that are kept.
 #[derive(Debug, Default)]
 pub struct Captures {
-    events: u64,
     requests: HashMap<FrontendId, Capture>,
     responses: HashMap<BackendId, Capture>,
 }
@@ -56,14 +55,12 @@ impl Capture {
 
 impl Captures {
     /// Keeps a request in place of the one before.
-    pub fn put_request(&mut self, mut capture: Capture) {
-        capture.event = self.next_event();
+    pub fn put_request(&mut self, capture: Capture) {
         self.requests.insert(capture.frontend, capture);
     }
 
     /// Keeps a response in place of the one before.
-    pub fn put_response(&mut self, backend: BackendId, mut capture: Capture) {
-        capture.event = self.next_event();
+    pub fn put_response(&mut self, backend: BackendId, capture: Capture) {
         self.responses.insert(backend, capture);
     }
 
@@ -75,15 +72,5 @@ impl Captures {
     /// The last invalid response of a backend.
     pub fn response(&self, backend: BackendId) -> Option<&Capture> {
         self.responses.get(&backend)
-    }
-
-    /// Invalid messages seen so far.
-    pub fn total(&self) -> u64 {
-        self.events
-    }
-
-    fn next_event(&mut self) -> u64 {
-        self.events += 1;
-        self.events - 1
     }
 }

@@ -13,6 +13,8 @@ use crate::version::{RELEASE_DATE, VERSION};
 pub struct Process {
     /// Its pid.
     pub pid: u32,
+    /// Its number among the workers, from 1.
+    pub number: u64,
     /// Workers that share the service.
     pub workers: u64,
     /// Milliseconds since the start.
@@ -142,7 +144,7 @@ impl Process {
             Entry(2, "Release_date", "POS", Str, text(RELEASE_DATE), "Day of that version"),
             Entry(3, "Nbthread", "CGS", U32, number(1), "Threads of a worker"),
             Entry(4, "Nbproc", "CGS", U32, number(self.workers), "Workers"),
-            Entry(5, "Process_num", "KGP", U32, number(1), "This worker's number"),
+            Entry(5, "Process_num", "KGP", U32, number(self.number), "This worker's number"),
             Entry(6, "Pid", "SGP", U32, number(u64::from(self.pid)), "This worker's process id"),
             Entry(7, "Uptime", "MDP", Str, text(&self.uptime()), "Time since the start"),
             Entry(8, "Uptime_sec", "MDP", U32, number(self.uptime_ms / 1000), "The same in seconds"),

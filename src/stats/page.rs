@@ -21,6 +21,8 @@ pub struct Wish {
     pub only_up: bool,
     /// `;norefresh`: stay as it is.
     pub no_refresh: bool,
+    /// `;worker=`: what one worker has, by its number.
+    pub worker: Option<usize>,
     /// `scope=`: proxies with this in their names.
     pub scope: String,
     /// `;st=`: what became of an action.
@@ -89,6 +91,7 @@ impl Wish {
             form,
             only_up: has(";up"),
             no_refresh: has(";norefresh"),
+            worker: after(";worker=", &[';', '&', '?']).parse().ok(),
             scope,
             status: after(";st=", &[';', '&', '?']),
         }
@@ -140,12 +143,13 @@ impl Page<'_> {
         let p = self.process;
         let _ = write!(
             out,
-            "<div><p><b>pid =</b> {} (process #1, nbproc = {}, nbthread = 1)<br>\n<b>uptime =</b> {}<br>\n\
+            "<div><p><b>pid =</b> {} (process #{}, nbproc = {}, nbthread = 1)<br>\n<b>uptime =</b> {}<br>\n\
              <b>system limits:</b> memmax = unlimited; ulimit-n = {}<br>\n\
              <b>maxsock =</b> {}; <b>maxconn =</b> {}; <b>maxpipes =</b> {}<br>\n\
              current conns = {}; current pipes = {}/{}; conn rate = {}/sec<br>\n\
              Running tasks: 0/{}; idle = {} %</p></div>\n",
             p.pid,
+            p.number,
             p.workers,
             p.uptime(),
             p.descriptors_max,
@@ -179,6 +183,10 @@ impl Page<'_> {
             (true, false) => item(format!("{up};norefresh"), "Disable refresh"),
         }
         item(format!("{up}{still}"), "Refresh now");
+        self.worker_links(&format!("{up}{still}"), out);
+        let mut item = |words: String, text: &str| {
+            let _ = writeln!(out, "<li><a href=\"{}\">{text}</a></li>", self.link(&words));
+        };
         let once = if refreshes { ";norefresh" } else { "" };
         item(format!("{once};json"), "JSON export");
         item(format!("{once};csv"), "CSV export");
@@ -190,12 +198,33 @@ impl Page<'_> {
         );
     }
 
+    /// Where there are several workers: what each has by itself.
+    fn worker_links(&self, words: &str, out: &mut String) {
+        if self.process.workers < 2 {
+            return;
+        }
+        out.push_str("<li>Worker:");
+        for number in std::iter::once(None).chain((1..=self.process.workers as usize).map(Some)) {
+            let text = number.map_or("all".to_owned(), |number| number.to_string());
+            let _ = match number == self.wish.worker {
+                true => write!(out, " <b>{text}</b>"),
+                false => write!(out, " <a href=\"{}\">{text}</a>", self.link_to(number, words)),
+            };
+        }
+        out.push_str("</li>\n");
+    }
+
     fn link(&self, words: &str) -> String {
+        self.link_to(self.wish.worker, words)
+    }
+
+    fn link_to(&self, worker: Option<usize>, words: &str) -> String {
         let uri = String::from_utf8_lossy(&self.settings.uri);
+        let worker = worker.map_or(String::new(), |number| format!(";worker={number}"));
         let scope = if self.wish.scope.is_empty() { String::new() } else { format!("?scope={}", self.wish.scope) };
         // What ends in `;csv` is what scripts look for: no scope behind it.
         let scope = if words.ends_with(";csv") || words.ends_with(";json") { String::new() } else { scope };
-        escape(&format!("{uri}{words}{scope}"))
+        escape(&format!("{uri}{worker}{words}{scope}"))
     }
 
     /// What became of an action, when the visitor comes back from one.
@@ -408,6 +437,7 @@ mod tests {
         let wish = Wish::parse(b";up;csv;norefresh?scope=ab<c&x");
         assert_eq!((wish.form, wish.only_up, wish.no_refresh), (Form::Csv, true, true));
         assert_eq!(wish.scope, "abc");
+        assert_eq!(Wish::parse(b";worker=2;csv").worker, Some(2));
         assert_eq!(Wish::parse(b"/x;st=DENY").status, "DENY");
         assert_eq!(Wish::parse(b""), Wish::default());
         assert_eq!(Wish::parse(b"?scope=12345678901234567890123").scope.len(), SCOPE_BYTES_MAX);

@@ -92,6 +92,11 @@ impl<'a> Row<'a> {
         self.slots().map(move |slot| (slot, &self.counters.segment.row(slot, self.object)[column as usize]))
     }
 
+    /// The column's values in the slots of this worker's generation.
+    pub fn cells_of_generation(self, column: Count) -> impl Iterator<Item = u64> {
+        self.counters.among.iter().map(move |slot| self.cell(*slot, column as usize))
+    }
+
     /// Enters one more of a gauge: the gauge itself and its maximum over all workers.
     #[inline]
     pub fn enter(self, gauge: Count, max: Count) {

@@ -109,7 +109,7 @@ mod tests {
                 }
             })
         };
-        assert_eq!(limited(40 << 20), 16);
+        assert_eq!(limited(50 << 20), 16);
         assert_eq!(limited(0), 0);
     }
 }

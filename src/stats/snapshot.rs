@@ -175,6 +175,7 @@ impl<S: States> Snapshot<'_, S> {
             record.number(C::Intercepted, row.get(Count::Intercepted));
             record.zeros(&[C::CacheLookups, C::CacheHits]);
         }
+        record.number(C::Pid, self.process_number());
         common(&mut record, row, frontend.mode);
         protocols(&mut record);
         let (requests, current) = (row.get(Count::RequestsTotal), row.get(Count::SessionsCurrent));
@@ -225,7 +226,7 @@ impl<S: States> Snapshot<'_, S> {
             record.text(C::Addr, address_text(&bind.address));
         }
         record.zeros(&[C::SslSess, C::SslReusedSess, C::SslFailedHandshake]);
-        record.number(C::Pid, 1);
+        record.number(C::Pid, self.process_number());
         record
     }
 
@@ -276,13 +277,15 @@ impl<S: States> Snapshot<'_, S> {
             statuses(&mut record, row);
             record.number(C::ReqTot, row.get(Count::RequestsTotal));
         }
+        record.number(C::Pid, self.process_number());
         common(&mut record, row, backend.mode);
-        let idle = view.idle_safe + view.idle_unsafe;
+        let (idle, safe) = (row.get(Count::IdleCurrent), row.get(Count::IdleProven));
         record.number(C::SrvIcur, idle);
-        record.number(C::IdleConnCur, view.idle_unsafe);
-        record.number(C::SafeConnCur, view.idle_safe);
-        record.number(C::UsedConnCur, view.used);
-        record.number(C::NeedConnEst, view.needed);
+        // The rows of other workers may change between the two looks.
+        record.number(C::IdleConnCur, idle.saturating_sub(safe));
+        record.number(C::SafeConnCur, safe);
+        record.number(C::UsedConnCur, row.get(Count::UsedCurrent));
+        record.number(C::NeedConnEst, row.get(Count::NeededCurrent));
         record
     }
 
@@ -321,6 +324,7 @@ impl<S: States> Snapshot<'_, S> {
         if self.legends {
             record.text(C::Algo, algorithm_name(backend.algorithm));
         }
+        record.number(C::Pid, self.process_number());
         common(&mut record, row, backend.mode);
         record.zeros(&[C::AggServerStatus, C::AggServerCheckStatus, C::AggCheckStatus]);
         protocols(&mut record);
@@ -334,6 +338,11 @@ impl<S: States> Snapshot<'_, S> {
         let most = |frontend: &crate::proxy::Frontend| frontend.maxconn.unwrap_or(self.maxconn);
         let total = || self.config.frontends.iter().filter(leads_here).map(most).sum::<u32>();
         self.config[id].fullconn.unwrap_or_else(|| total().div_ceil(10).max(1))
+    }
+
+    /// The number of the worker that is shown; the service as a whole is one process.
+    fn process_number(&self) -> u64 {
+        self.counters.shown().map_or(1, |slot| self.counters.segment().number(slot) as u64)
     }
 
     fn rate(&self, record: &mut Record, row: Row<'_>, rate: Count, max: Count, columns: (C, C)) {
@@ -426,7 +435,6 @@ fn check_columns(record: &mut Record, check: &CheckView) {
 
 /// What all but listening addresses have.
 fn common(record: &mut Record, row: Row<'_>, mode: Mode) {
-    record.number(C::Pid, 1);
     record.text(C::Mode, mode_name(mode));
     copy(record, row, &[(C::Wrew, Count::FailedRewrites), (C::Eint, Count::InternalErrors)]);
     record.zeros(&[C::SslSess, C::SslReusedSess, C::SslFailedHandshake]);

@@ -48,14 +48,6 @@ pub struct ServerView {
     pub address: String,
     /// Most sessions at a time.
     pub maxconn: Option<u32>,
-    /// Idle connections that any session may use, and those that only a session's later requests may.
-    pub idle_safe: u64,
-    /// See [`ServerView::idle_safe`].
-    pub idle_unsafe: u64,
-    /// Connections lent to exchanges.
-    pub used: u64,
-    /// Estimate of how many connections are needed.
-    pub needed: u64,
     /// Most idle connections.
     pub idle_max: Option<u32>,
 }

@@ -115,6 +115,12 @@ pub fn cpu_time() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
+/// The same for another process, of whatever user; `None` once it is gone.
+pub fn cpu_time_of(pid: i32) -> Option<Duration> {
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
+    clock.now().ok().map(Duration::from)
+}
+
 /// Time of the monotonic clock since its start, from the coarse counter: a read without a system call and
 /// without reading the hardware clock, precise to a tick (1 to 4 ms).
 pub fn monotonic_coarse() -> Duration {

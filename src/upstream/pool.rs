@@ -146,6 +146,7 @@ impl Upstreams {
         target: &Target,
         options: ConnectOptions,
         session: usize,
+        counters: &Counters,
     ) -> io::Result<usize> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slab.vacant_entry();
@@ -163,6 +164,7 @@ impl Upstreams {
             behind: None,
         });
         self.shares[server.0 as usize].take();
+        self.publish(server, counters);
         Ok(key)
     }
 
@@ -190,7 +192,7 @@ impl Upstreams {
         let upstream = &mut self.slab[key];
         upstream.user = User::Session(session);
         upstream.exchanges += 1;
-        counters.server(server).sub(Count::IdleCurrent, 1);
+        self.publish(server, counters);
         Some(key)
     }
 
@@ -216,19 +218,18 @@ impl Upstreams {
         let purge = *share.next_purge.get_or_insert(now + settings.pool_purge_delay);
         self.next_purge = self.next_purge.min(purge);
         self.join_line(key, proven);
-        let upstream = &self.slab[key];
-        counters.server(upstream.server).add(Count::IdleCurrent, 1);
+        self.publish(self.slab[key].server, counters);
     }
 
     /// Closes a connection, idle or lent.
     pub fn close(&mut self, key: usize, counters: &Counters, buffers: &mut Buffers) {
         if let User::Idle { .. } = self.slab[key].user {
             self.leave_line(key);
-            counters.server(self.slab[key].server).sub(Count::IdleCurrent, 1);
         } else {
             self.shares[self.slab[key].server.0 as usize].used -= 1;
         }
         let mut upstream = self.slab.remove(key);
+        self.publish(upstream.server, counters);
         upstream.connection.release(buffers);
         if !upstream.connection.ended {
             // We are the first to close: an ordinary close would leave a TIME_WAIT behind, and with many of
@@ -254,6 +255,8 @@ impl Upstreams {
                 let share = &mut self.shares[index];
                 share.needed = (share.needed + share.used_max) / 2;
                 share.used_max = share.used;
+                self.publish(server, counters);
+                let share = &self.shares[index];
                 for _ in 0..share.excess().div_ceil(2) {
                     let Some(key) = self.oldest_idle(server) else { break };
                     self.close(key, counters, buffers);
@@ -271,10 +274,18 @@ impl Upstreams {
         self.next_purge
     }
 
-    /// What a server has and is likely to need (`show servers conn`).
-    pub fn usage(&self, server: ServerId) -> Usage {
+    /// Lets everybody see what a server has and is likely to need.
+    fn publish(&self, server: ServerId, counters: &Counters) {
         let share = &self.shares[server.0 as usize];
-        Usage { proven: share.proven.len, fresh: share.fresh.len, used: share.used, needed: share.needed }
+        let row = counters.server(server);
+        for (column, n) in [
+            (Count::IdleCurrent, share.idle()),
+            (Count::IdleProven, share.proven.len),
+            (Count::UsedCurrent, share.used),
+            (Count::NeededCurrent, share.needed),
+        ] {
+            row.set(column, n as u64);
+        }
     }
 
     /// Puts a connection at the end of a line.
@@ -314,17 +325,4 @@ impl Upstreams {
         let share = &self.shares[server.0 as usize];
         share.fresh.first.or(share.proven.first)
     }
-}
-
-/// Connections of one server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Idle, and used more than once.
-    pub proven: usize,
-    /// Idle, and used once.
-    pub fresh: usize,
-    /// Lent.
-    pub used: usize,
-    /// Estimate of how many are needed.
-    pub needed: usize,
 }
