@@ -12,7 +12,7 @@ mod old;
 pub mod plan;
 mod privileges;
 mod pull;
-mod sandbox;
+pub mod sandbox;
 mod signals;
 mod start;
 pub mod supervisor;

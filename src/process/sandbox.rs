@@ -85,13 +85,14 @@ fn rules() -> Result<RulesetCreated, RulesetError> {
         .create()
 }
 
-fn has_landlock() -> bool {
+/// Whether this kernel has landlock: Linux 5.13, unless it is switched off.
+pub fn has_landlock() -> bool {
     let first = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Execute);
     first.and_then(Ruleset::create).is_ok()
 }
 
-/// Whether filters can kill a whole process: Linux 4.14.
-fn has_seccomp() -> bool {
+/// Whether this kernel has filters that can kill a whole process: Linux 4.14.
+pub fn has_seccomp() -> bool {
     let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
     calls::architecture().is_some() && actions.split_whitespace().any(|action| action == "kill_process")
 }

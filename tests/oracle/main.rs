@@ -23,6 +23,7 @@ use std::{env, fs};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use epoxy::process::sandbox;
 use normal::Transcript;
 use run::{Manner, Place};
 use script::Script;
@@ -98,12 +99,15 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
 fn attempt(name: &str, text: &str, oracle: &Path, epoxy: &Path, settle: Duration) -> Result<Option<String>, Failed> {
     let place = Place::new()?;
     let script = Script::parse(text, &place.values)?;
-    let mut manner = Manner { program: oracle, settle, log_lines: 0 };
+    let mut manner = Manner { program: oracle, settle, log_lines: 0, sandbox: false };
     let expected = run::run(&script, &place, &manner).map_err(|why| format!("haproxy: {why}"))?;
     if env::var_os("ORACLE_SHOW").is_some() {
         println!("#### {}\n{}", name, compare::show(&expected));
     }
     manner.program = epoxy;
+    // What the sandbox refuses shows as a difference, in every conversation that there is.
+    let is_ours = epoxy.file_name() != oracle.file_name() && env::var_os("ORACLE_PLAIN").is_none();
+    manner.sandbox = is_ours && sandbox::has_landlock() && sandbox::has_seccomp();
     manner.log_lines = run::log_lines(&expected);
     Ok(match run::run(&script, &place, &manner) {
         Ok(seen) => compare::differences(&expected, &seen),

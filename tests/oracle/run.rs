@@ -78,6 +78,8 @@ pub struct Manner<'a> {
     pub settle: Duration,
     /// Log lines that are waited for (those the other side wrote).
     pub log_lines: usize,
+    /// The proxy serves locked into its sandbox.
+    pub sandbox: bool,
 }
 
 /// Runs a script and returns the normalised transcript.
@@ -164,6 +166,11 @@ impl<'a> Stage<'a> {
         }
         let mut args = vec!["-db".to_owned(), "-f".to_owned(), place.values["cfg"].clone()];
         args.extend(script.args.iter().cloned());
+        if manner.sandbox {
+            let path = place.path("sandbox.cfg");
+            fs::write(&path, "global\n    sandbox landlock seccomp\n").map_err(fail)?;
+            args.extend(["-f".to_owned(), path.display().to_string()]);
+        }
         let process = Running::start(manner.program, "haproxy", &args, place.dir.path());
         let mut stage = Self {
             script,

@@ -285,6 +285,10 @@ impl<'a> Supervisor<'a> {
                 self.pass_checks_on(slot);
             }
             self.say(Level::Alert, &format!("Current worker #{number} ({pid}) exited with code {}", reason(status)));
+            if self.plan.confinement.seccomp && matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _)) {
+                let text = "made a system call that its sandbox forbids (the kernel's audit log names it)";
+                self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}"));
+            }
             if self.phase == Phase::Serving && !pause.is_zero() {
                 let ms = pause.as_millis();
                 self.say(
