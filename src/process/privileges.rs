@@ -6,7 +6,7 @@ use super::{Stop, capability, notice};
 use crate::sys::fds;
 use caps::CapSet;
 use nix::sys::prctl;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, chdir, chroot, geteuid, getgroups, setgid, setgroups, setuid};
 
 /// Before anything is opened: closes what the caller left open and the configuration does not name, and tells
@@ -51,8 +51,8 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
     }
     if plan.dumpable {
         // While it may: a core is a file, and a large one.
-        let _ = setrlimit(Resource::RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY);
-        let _ = setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
+        raise(Resource::RLIMIT_FSIZE);
+        raise(Resource::RLIMIT_CORE);
     }
     let kept = capability::of_worker(plan);
     if !plan.may_gain {
@@ -77,6 +77,15 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
         alert(format!("Cannot give up capabilities: {reason}."));
         Stop
     })
+}
+
+/// Takes a limit away, or raises it as far as this process may.
+fn raise(resource: Resource) {
+    if setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY).is_err()
+        && let Ok((_, hard)) = getrlimit(resource)
+    {
+        let _ = setrlimit(resource, hard, hard);
+    }
 }
 
 /// Gives up, for good, gaining privileges by executing something and creating processes, unless the

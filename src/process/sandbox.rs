@@ -30,7 +30,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// What `plan` asks for and the kernel has. To be made before the chroot, which hides the kernel's answers.
-    pub fn prepare(plan: &StartPlan) -> Result<Sandbox, Stop> {
+    pub(super) fn prepare(plan: &StartPlan) -> Result<Sandbox, Stop> {
         let wanted = &plan.confinement;
         let rules = match wanted.landlock && has_landlock() {
             true => Some(rules().map_err(|error| refused(plan, &error))?),
@@ -44,7 +44,7 @@ impl Sandbox {
     }
 
     /// Locks this process in, for good. Nothing may be left to open.
-    pub fn enter(self, plan: &StartPlan) -> Result<(), Stop> {
+    pub(super) fn enter(self, plan: &StartPlan) -> Result<(), Stop> {
         if let Some(rules) = self.rules {
             rules.restrict_self().map_err(|error| refused(plan, &error))?;
         }

@@ -1,0 +1,1 @@
+//! Starts that the system refuses.
