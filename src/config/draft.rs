@@ -1,6 +1,7 @@
 //! What was written: the configuration before names are resolved and sections checked against each
 //! other. Rows fill it in line by line; `resolve` turns it into `proxy::Config`.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::env::Env;
@@ -44,6 +45,10 @@ pub struct Draft {
     pub last_defaults: Option<usize>,
     /// All frontends, backends and listens in order.
     pub proxies: Vec<ProxyDraft>,
+    /// The first of them that is a frontend (or listen) of a name.
+    pub first_frontend: HashMap<String, usize>,
+    /// The first of them that is a backend (or listen) of a name.
+    pub first_backend: HashMap<String, usize>,
 }
 
 impl Draft {
@@ -58,6 +63,8 @@ impl Draft {
             defaults: Vec::new(),
             last_defaults: None,
             proxies: Vec::new(),
+            first_frontend: HashMap::new(),
+            first_backend: HashMap::new(),
         }
     }
 }

@@ -147,7 +147,7 @@ impl<'a> Resolver<'a> {
             self.findings.alert(format!("Proxy '{from}': loop detected for {keyword}: '{name}'."));
             return None;
         }
-        let target = self.draft.proxies.iter().filter(|other| other.kind.is_backend()).nth(id.0 as usize)?;
+        let target = &self.draft.proxies[*self.draft.first_backend.get(name)?];
         // A TCP frontend may be upgraded to HTTP, the other way round there is no way.
         if proxy.settings.mode == Mode::Http && target.settings.mode == Mode::Tcp {
             self.findings.alert(format!(

@@ -1,6 +1,6 @@
 //! Section lines: `global`, `defaults`, `frontend`, `backend`, `listen` (chapter 4).
 
-use super::draft::{Kind, ProxyDraft, Settings};
+use super::draft::{Draft, Kind, ProxyDraft, Settings};
 use super::finding::{Finding, Severity};
 use super::scope::{Scope, Section, arg, no_more_than, not_yet};
 use super::unit::invalid_char;
@@ -164,10 +164,9 @@ fn inherited(scope: &mut Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Setti
 /// Frontends must differ in name from frontends, backends from backends; a `listen` is looked at as a frontend
 /// when it is the later of two.
 fn unique_name(scope: &mut Scope<'_>, kind: Kind, name: &str) {
-    let same = scope.draft.proxies.iter().find(|other| {
-        other.name == name && if kind == Kind::Backend { other.kind.is_backend() } else { other.kind.is_frontend() }
-    });
-    if let Some(other) = same {
+    let Draft { proxies, first_frontend, first_backend, .. } = &mut *scope.draft;
+    let same = if kind == Kind::Backend { first_backend.get(name) } else { first_frontend.get(name) };
+    if let Some(other) = same.map(|index| &proxies[*index]) {
         let text = format!(
             "Parsing [{}]: {} '{name}' has the same name as {} '{name}' declared at {}.",
             scope.at,
@@ -178,5 +177,12 @@ fn unique_name(scope: &mut Scope<'_>, kind: Kind, name: &str) {
         let mut finding = Finding::general(Severity::Alert, text);
         finding.line = scope.at.line;
         scope.findings.push(finding);
+    }
+    let index = proxies.len();
+    if kind.is_frontend() {
+        first_frontend.entry(name.to_owned()).or_insert(index);
+    }
+    if kind.is_backend() {
+        first_backend.entry(name.to_owned()).or_insert(index);
     }
 }
