@@ -1,6 +1,8 @@
 //! Runs the health checks: connects, moves bytes and tells the time for [`crate::check::Probe`].
 
 use crate::check::probe::error_text;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::check::server::CheckEffect;
 use crate::check::{Next, Outcome, Probe, schedule};
 use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
@@ -57,7 +59,8 @@ impl Slot {
 }
 
 impl Checks {
-    /// Plans the first check of every server. Their states are those of the worker that ran the checks before.
+    /// Plans the first check of every server. States and dates are those of the worker that ran the checks
+    /// before, so that servers do not notice the change; what has no date, or is late, is spread as at a start.
     pub fn start(&mut self, services: &mut Services) {
         services.forget_checks();
         let config: &'static Config = services.config;
@@ -73,9 +76,10 @@ impl Checks {
         let intervals: Vec<Millis> = checked.iter().map(first).collect();
         let delays = schedule::first_delays(&intervals, None);
         (self.is_on, self.random) = (true, now.0 as u32 | 1);
-        for ((server, settings), delay) in checked.into_iter().zip(delays) {
-            let run = Run::Resting { until: now + delay };
-            self.slots.push(Slot { server, settings, generation: self.generation, run });
+        for (((server, settings), delay), interval) in checked.into_iter().zip(delays).zip(intervals) {
+            let date = Tick(services.boards.next_check(server).load(Relaxed));
+            let until = if date > now && date <= now + Millis(2 * interval.0) { date } else { now + delay };
+            self.slots.push(Slot { server, settings, generation: self.generation, run: Run::Resting { until } });
             self.arm(self.slots.len() - 1, services);
         }
     }
@@ -244,6 +248,9 @@ impl Checks {
 
     fn arm(&self, at: usize, services: &mut Services) {
         let slot = &self.slots[at];
+        if let Run::Resting { until } = slot.run {
+            services.boards.next_check(slot.server).store(until.0, Relaxed);
+        }
         let token = Token::new(Kind::Check, at, slot.generation);
         services.timers.insert(slot.deadline().0, token);
     }

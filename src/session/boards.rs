@@ -35,6 +35,9 @@ enum Word {
 /// Changes that are remembered one by one.
 const CHANGES: usize = SHARED_WORDS - Word::Changes as usize;
 
+/// Word beside the pages of a server's board, see [`Boards::next_check`].
+const NEXT_CHECK: usize = 0;
+
 /// Bits of a remembered change that say which object changed; those above tell which change it was.
 const OBJECT_BITS: u32 = 32;
 
@@ -259,6 +262,12 @@ impl Boards {
                 page.set(Whole::MaxconnOf as usize, generation);
             });
         });
+    }
+
+    /// Where whoever runs the checks tells when the next one of a server begins, in milliseconds of the clock
+    /// that all workers share.
+    pub fn next_check(&self, server: ServerId) -> &'static AtomicU64 {
+        self.board(Thing::Server(server)).loose(NEXT_CHECK)
     }
 
     /// Whether this worker is to run the checks: one load.

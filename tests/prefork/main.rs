@@ -14,6 +14,7 @@ mod reloads;
 #[allow(dead_code)]
 mod service;
 mod signals;
+mod states;
 #[path = "../support/mod.rs"]
 mod support;
 

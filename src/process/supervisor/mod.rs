@@ -296,6 +296,19 @@ impl<'a> Supervisor<'a> {
                     &format!("Worker #{number} died at once {failures} times in a row: the next one starts in {ms} ms"),
                 );
             }
+            if !pause.is_zero() || self.phase == Phase::Finishing {
+                self.pass_checks(slot);
+            }
+        }
+    }
+
+    /// Gives the checks of a worker that stays away to another one, until it is back.
+    fn pass_checks(&self, from: Slot) {
+        let segment = self.ties.segment;
+        let living = self.members.iter().filter(|member| member.pid().is_some());
+        let heir = living.map(|member| self.slot(member.number)).find(|slot| *slot != from);
+        if segment.checker() == Some(from) && heir.is_some() && segment.move_checker(Some(from), heir) {
+            heir.iter().for_each(|heir| Mesh::new(segment, from).ring(*heir));
         }
     }
 

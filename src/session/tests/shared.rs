@@ -158,8 +158,11 @@ fn the_checks_are_run_by_one_worker() {
     assert!(a.core.services.servers[S1 as usize].in_progress);
     b.settle();
     assert!(b.core.services.servers[S1 as usize].in_progress);
+    let dates = [S1, S2].map(|id| a.core.services.boards.next_check(ServerId(id)).load(Relaxed));
     let mut new = a.successor(&text);
     new.core.claim_checks();
+    let kept = [S1, S2].map(|id| new.core.services.boards.next_check(ServerId(id)).load(Relaxed));
+    assert_eq!(kept, dates);
     assert!(!new.core.services.servers[S1 as usize].in_progress);
     a.settle();
     b.settle();

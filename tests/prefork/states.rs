@@ -1,0 +1,120 @@
+//! States that are one for all workers: what one of them is told, all do, and one of them checks the servers.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::crew::{Crew, tell};
+use crate::service::PATIENCE;
+use crate::support::place::{loopback_address, wait_until};
+use crate::turn;
+
+const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
+
+/// What the runtime socket says to these commands.
+fn ask(crew: &Crew, commands: &str) -> String {
+    let mut stream = UnixStream::connect(crew.dir.path().join("stats")).expect("runtime socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream.write_all(format!("{commands}\n").as_bytes()).expect("a command");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// How many of some connections succeed.
+fn connects(address: SocketAddrV4) -> usize {
+    (0..12).filter(|_| TcpStream::connect_timeout(&address.into(), PATIENCE).is_ok()).count()
+}
+
+#[test]
+fn an_order_holds_for_all_workers_when_it_is_answered() {
+    let _turn = turn();
+    let second = SocketAddrV4::new(loopback_address(), 8002);
+    let crew = Crew::start(GLOBAL, &format!("\nfrontend g\n    bind {second}\n"));
+    // All workers are there, so that nobody is waited for.
+    assert!(wait_until(PATIENCE, || connects(second) == 12));
+    let mut slowest = Duration::ZERO;
+    for _ in 0..10 {
+        let begun = Instant::now();
+        assert_eq!(ask(&crew, "disable frontend g"), "\n");
+        assert_eq!(connects(second), 0);
+        assert_eq!(ask(&crew, "enable frontend g"), "\n");
+        slowest = slowest.max(begun.elapsed());
+        assert_eq!(connects(second), 12);
+    }
+    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+    assert_eq!(ask(&crew, "set maxconn global 77; set maxconn frontend g 55"), "\n\n");
+    for _ in 0..8 {
+        assert!(ask(&crew, "show info").contains("\nMaxconn: 77\n"));
+    }
+    assert_eq!(crew.supervisor.stderr().matches("Paused frontend g.").count(), 10, "each is told once");
+}
+
+#[test]
+fn a_replacement_knows_what_was_ordered() {
+    let _turn = turn();
+    let second = SocketAddrV4::new(loopback_address(), 8002);
+    let more = format!("    default_backend b\nbackend b\n    server s {second}\nfrontend g\n    bind {second}\n");
+    let crew = Crew::start(GLOBAL, &more);
+    ask(&crew, "disable frontend g; set server b/s state maint; set server b/s weight 7");
+    for number in [1, 2, 3] {
+        let old = crew.worker(number);
+        tell(old, Signal::SIGKILL);
+        crew.successor(number, old);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(connects(second), 0);
+    for _ in 0..8 {
+        let states = ask(&crew, "show servers state b");
+        let fields: Vec<&str> = states.lines().nth(2).unwrap_or_default().split(' ').collect();
+        assert_eq!(fields.get(5..8), Some(&["0", "1", "7"][..]), "{states}");
+    }
+}
+
+#[test]
+fn a_server_notices_one_checker_only() {
+    let _turn = turn();
+    const INTERVAL_MS: u64 = 250;
+    let server = TcpListener::bind((loopback_address(), 0)).expect("bind");
+    let address = server.local_addr().expect("address");
+    let checks = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&checks);
+    std::thread::spawn(move || {
+        for _connection in server.incoming() {
+            seen.fetch_add(1, Relaxed);
+        }
+    });
+    let more = format!("    default_backend b\nbackend b\n    server s {address} check inter {INTERVAL_MS}ms\n");
+    let crew = Crew::start(GLOBAL, &more);
+    let rate = |during: &dyn Fn()| {
+        let (begun, before) = (Instant::now(), checks.load(Relaxed));
+        during();
+        std::thread::sleep(Duration::from_millis(8 * INTERVAL_MS).saturating_sub(begun.elapsed()));
+        let expected = begun.elapsed().as_millis() as usize / INTERVAL_MS as usize;
+        (checks.load(Relaxed) - before, expected)
+    };
+    let (count, expected) = rate(&|| {});
+    assert!(count + 2 >= expected && count <= expected + 2, "{count} checks instead of {expected}");
+    let (count, expected) = rate(&|| {
+        let old = crew.worker(1);
+        tell(old, Signal::SIGKILL);
+        crew.successor(1, old);
+    });
+    assert!(count + 3 >= expected && count <= expected + 3, "{count} checks instead of {expected}");
+}
+
+#[test]
+fn states_are_told_once_for_all_workers() {
+    let _turn = turn();
+    let crew = Crew::start(GLOBAL, "");
+    let said = || crew.supervisor.stderr().matches("SIGHUP received, dumping servers states.").count();
+    crew.supervisor.signal(Signal::SIGHUP);
+    assert!(wait_until(PATIENCE, || said() > 0));
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(said(), 1);
+}
