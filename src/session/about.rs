@@ -55,6 +55,7 @@ impl Services {
             pid: segment.pid(slot) as u32,
             number: segment.number(slot) as u64,
             workers: counters.among().len() as u64,
+            are_threads: !global.crew().are_processes,
             uptime_ms: self.now.wall_us.saturating_sub(started_us) / 1000,
             started_s: started_us / 1_000_000,
             descriptors_max: limits.map_or(0, |limits| limits.descriptors.max(limits.maxsock)),

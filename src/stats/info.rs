@@ -17,6 +17,8 @@ pub struct Process {
     pub number: u64,
     /// Workers that share the service.
     pub workers: u64,
+    /// They stand for the threads of one process (`nbthread`).
+    pub are_threads: bool,
     /// Milliseconds since the start.
     pub uptime_ms: u64,
     /// Second of the start since the epoch.
@@ -91,6 +93,16 @@ impl Process {
         self.connection_rate_max = row.max(Count::ConnectionRateMax);
     }
 
+    /// What `nbproc` asked for.
+    pub fn processes(&self) -> u64 {
+        if self.are_threads { 1 } else { self.workers }
+    }
+
+    /// What `nbthread` asked for, where it asked for workers.
+    pub fn threads(&self) -> u64 {
+        if self.are_threads { self.workers } else { 1 }
+    }
+
     /// `0d 0h02m18s`
     pub fn uptime(&self) -> String {
         let s = self.uptime_ms / 1000;
@@ -142,8 +154,8 @@ impl Process {
             Entry(0, "Name", "POS", Str, text("HAProxy"), "Product"),
             Entry(1, "Version", "POS", Str, text(VERSION), "Version of the product"),
             Entry(2, "Release_date", "POS", Str, text(RELEASE_DATE), "Day of that version"),
-            Entry(3, "Nbthread", "CGS", U32, number(1), "Threads of a worker"),
-            Entry(4, "Nbproc", "CGS", U32, number(self.workers), "Workers"),
+            Entry(3, "Nbthread", "CGS", U32, number(self.threads()), "Workers, by nbthread"),
+            Entry(4, "Nbproc", "CGS", U32, number(self.processes()), "Workers, by nbproc"),
             Entry(5, "Process_num", "KGP", U32, number(self.number), "This worker's number"),
             Entry(6, "Pid", "SGP", U32, number(u64::from(self.pid)), "This worker's process id"),
             Entry(7, "Uptime", "MDP", Str, text(&self.uptime()), "Time since the start"),

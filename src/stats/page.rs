@@ -143,14 +143,15 @@ impl Page<'_> {
         let p = self.process;
         let _ = write!(
             out,
-            "<div><p><b>pid =</b> {} (process #{}, nbproc = {}, nbthread = 1)<br>\n<b>uptime =</b> {}<br>\n\
+            "<div><p><b>pid =</b> {} (process #{}, nbproc = {}, nbthread = {})<br>\n<b>uptime =</b> {}<br>\n\
              <b>system limits:</b> memmax = unlimited; ulimit-n = {}<br>\n\
              <b>maxsock =</b> {}; <b>maxconn =</b> {}; <b>maxpipes =</b> {}<br>\n\
              current conns = {}; current pipes = {}/{}; conn rate = {}/sec<br>\n\
              Running tasks: 0/{}; idle = {} %</p></div>\n",
             p.pid,
             p.number,
-            p.workers,
+            p.processes(),
+            p.threads(),
             p.uptime(),
             p.descriptors_max,
             p.sockets_max,

@@ -17,6 +17,7 @@ mod signals;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;
+mod view;
 
 use std::sync::{Mutex, MutexGuard};
 
