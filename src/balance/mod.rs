@@ -111,6 +111,11 @@ impl Balancer {
         }
     }
 
+    /// Whether loads matter.
+    pub fn is_by_load(&self) -> bool {
+        matches!(self.order, Order::LeastConn(_))
+    }
+
     /// A server's load changed: `connections` it serves now plus those that wait in its queue.
     pub fn set_load(&mut self, server: u32, connections: u32) {
         if let Order::LeastConn(order) = &mut self.order {

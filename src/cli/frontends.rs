@@ -45,6 +45,13 @@ pub static ROWS: &[Command] = &[
         run: set_maxconn_global,
     },
     Command {
+        words: &["set", "rate-limit"],
+        usage: "set rate-limit <setting> <value>",
+        help: "change a rate limiting value",
+        level: CliLevel::Admin,
+        run: set_rate_limit,
+    },
+    Command {
         words: &["shutdown", "frontend"],
         usage: "shutdown frontend <frontend>",
         help: "stop a specific frontend",
@@ -153,3 +160,31 @@ fn set_maxconn_global(call: &mut Call<'_>) -> Outcome {
     }
     Ok(())
 }
+
+/// Zero takes the limit away.
+fn set_rate_limit(call: &mut Call<'_>) -> Outcome {
+    let mut rates = call.core.services.rates;
+    let limit = match (call.word(2), call.word(3)) {
+        ("connections", "global") => &mut rates.connections,
+        ("sessions", "global") => &mut rates.sessions,
+        (setting @ ("ssl-sessions" | "http-compression"), "global") => {
+            return Err(format!("'set rate-limit {setting}' is not supported by this build yet.\n").into());
+        }
+        _ => return Err(RATE_LIMITS.into()),
+    };
+    if call.word(4).is_empty() {
+        return Err("Expects an integer value.\n".into());
+    }
+    let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
+    *limit = (value > 0).then_some(value);
+    call.core.services.rates = rates;
+    Ok(())
+}
+
+/// What `set rate-limit` may set.
+const RATE_LIMITS: &str = "'set rate-limit' only supports :
+   - 'connections global' to set the per-process maximum connection rate
+   - 'sessions global' to set the per-process maximum session rate
+   - 'ssl-sessions global' to set the per-process maximum SSL session rate
+   - 'http-compression global' to set the per-process maximum compression speed in kB/s
+";

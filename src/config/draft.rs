@@ -203,6 +203,8 @@ pub struct Settings {
     pub processes: NumberSet,
     /// `maxconn`.
     pub maxconn: Option<u32>,
+    /// `rate-limit sessions`.
+    pub rate_limit: Option<u32>,
     /// `backlog`.
     pub backlog: Option<u32>,
     /// `fullconn`.
@@ -254,6 +256,7 @@ impl Default for Settings {
             disabled: false,
             processes: NumberSet::default(),
             maxconn: None,
+            rate_limit: None,
             backlog: None,
             fullconn: None,
             client_timeouts: ClientTimeouts::default(),

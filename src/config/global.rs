@@ -15,6 +15,8 @@ use crate::time::Millis;
 pub static ROWS: &[Keyword] = &[
     row("daemon", Some(0), |s, _| put(&mut s.global().daemon, true), "run in the background"),
     row("maxconn", Some(1), maxconn, "connections of the whole service"),
+    row("maxconnrate", Some(1), maxconnrate, "new connections a second"),
+    row("maxsessrate", Some(1), maxsessrate, "new sessions a second"),
     row("ulimit-n", Some(1), ulimit_n, "descriptors of the process"),
     row("user", Some(1), user, "user to become after binding"),
     row("uid", Some(1), uid, "user id to become after binding"),
@@ -101,6 +103,24 @@ fn maxconn(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let n = count(words)?;
     // Zero leaves it to the descriptor limit.
     scope.global().maxconn = u32::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn maxconnrate(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().maxconnrate.is_some() {
+        return already(scope, "'maxconnrate' already specified. Continuing.");
+    }
+    let n = count(words)?;
+    scope.global().maxconnrate = u32::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn maxsessrate(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().maxsessrate.is_some() {
+        return already(scope, "'maxsessrate' already specified. Continuing.");
+    }
+    let n = count(words)?;
+    scope.global().maxsessrate = u32::try_from(n).ok().filter(|n| *n > 0);
     Ok(())
 }
 

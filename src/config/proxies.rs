@@ -17,6 +17,7 @@ pub static ROWS: &[Keyword] = &[
     row("mode", Sections::ANY_PROXY, Some(1), mode, "what is relayed: bytes or HTTP"),
     row("maxconn", Sections::CLIENT_SIDE, Some(1), maxconn, "connections of a frontend"),
     row("backlog", Sections::CLIENT_SIDE, Some(1), backlog, "pending connections of the listening sockets"),
+    row("rate-limit", Sections::CLIENT_SIDE, None, rate_limit, "new sessions of a frontend a second"),
     row("fullconn", Sections::SERVER_SIDE, Some(1), fullconn, "connections at which servers reach their maxconn"),
     row("default_backend", Sections::CLIENT_SIDE, None, default_backend, "backend when no rule chose one"),
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
@@ -59,6 +60,23 @@ fn mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn maxconn(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let n = count(words)?;
     scope.settings().maxconn = u32::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn rate_limit(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if arg(words, 1) != "sessions" {
+        return Err(format!("'rate-limit' only supports 'sessions' (got '{}')", arg(words, 1)));
+    }
+    let text = arg(words, 2);
+    if text.is_empty() {
+        return Err("'rate-limit sessions' expects expects an integer value (in sessions/second)".into());
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if let Some(other) = digits.chars().find(|c| !c.is_ascii_digit()) {
+        return Err(format!("'rate-limit sessions' : unexpected character '{other}' in integer value '{text}'"));
+    }
+    // Zero is no limit; one below zero wraps around to more than ever comes.
+    scope.settings().rate_limit = text.parse().ok().filter(|limit| *limit > 0);
     Ok(())
 }
 

@@ -420,6 +420,7 @@ fn warn_ignored(scope: &mut Scope<'_>, row: &registry::Keyword) {
     scope.warn(match name {
         "maxconn" => format!("{text}. Maybe you want 'fullconn' instead ?"),
         "fullconn" => format!("{text}. Maybe you want 'maxconn' instead ?"),
+        "rate-limit" => text.replace("'rate-limit' ignored", "rate-limit sessions will be ignored"),
         _ if name.starts_with("timeout ") => text.replace(" ignored", " will be ignored"),
         _ => format!("{text}."),
     });

@@ -142,6 +142,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         processes: settings.processes,
         binds: binds(proxy),
         maxconn: settings.maxconn,
+        rate_limit: settings.rate_limit,
         backlog: settings.backlog,
         timeouts: settings.client_timeouts,
         connection_mode: settings.connection_mode.unwrap_or_default(),

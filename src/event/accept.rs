@@ -8,14 +8,18 @@ use mio::unix::SourceFd;
 
 use super::core::{Core, Peer};
 use crate::proxy::{Config, FrontendId, ListenAddress};
-use crate::session::Services;
-use crate::stats::Count;
+use crate::session::{Admission, Services};
 use crate::sys::socket;
+use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::Stream;
 
 /// Length of the queue of a listener that was paused; the kernel cuts it to its own limit.
 const RESUME_BACKLOG: i32 = 4096;
+
+/// A worker that waits for a place looks this often without being told of any: a neighbour that hung or died
+/// tells nobody.
+const SECOND_LOOK: Millis = Millis(50);
 
 /// How often `tune.maxaccept` connections are taken from each socket before it is closed, at most: more may come
 /// as fast as they are taken.
@@ -32,14 +36,12 @@ pub struct Listener {
     pub bind: usize,
     /// Connections may be waiting: an edge came, and the queue was not seen empty since.
     pending: bool,
-    /// No more than this many connections, where the address has a limit of its own.
-    maxconn: Option<u32>,
     /// The local address of its connections, where the socket is bound to a single one.
     local: Option<SocketAddr>,
 }
 
 /// All of a worker's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listeners {
     list: Vec<Listener>,
     /// Sockets of other workers, for a new process that asks this one for all.
@@ -48,6 +50,28 @@ pub struct Listeners {
     /// Other processes have the sockets, too: the supervisor, for a successor.
     shared: bool,
     paused: bool,
+    /// When to look again for what the limits allow.
+    look_at: Tick,
+}
+
+/// How the accepting of a listener ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// More may wait.
+    More,
+    /// Nothing waits, or nothing can be had.
+    Nothing,
+    /// A limit of connections is reached.
+    Full,
+    /// A limit of a rate is reached until then.
+    Until(Tick),
+}
+
+impl Default for Listeners {
+    fn default() -> Listeners {
+        let (list, kept) = (Vec::new(), Vec::new());
+        Listeners { list, kept, registry: None, shared: false, paused: false, look_at: Tick::NEVER }
+    }
 }
 
 impl Listeners {
@@ -73,8 +97,7 @@ impl Listeners {
             ListenAddress::Ip(address) if !address.ip().is_unspecified() => Some(address),
             _ => None,
         };
-        let maxconn = settings.options.maxconn;
-        self.list.push(Listener { socket: Some(socket), frontend, bind, pending: true, maxconn, local });
+        self.list.push(Listener { socket: Some(socket), frontend, bind, pending: true, local });
         Ok(())
     }
 
@@ -180,13 +203,38 @@ impl Listeners {
         self.list.is_empty()
     }
 
+    /// When the limits may allow more although nothing happens here.
+    pub fn next_deadline(&self) -> Tick {
+        self.look_at
+    }
+
     /// Accepts what waits, each listener up to `tune.maxaccept` in a row; says whether more may wait.
     pub fn accept(&mut self, core: &mut Core) -> bool {
-        let mut more = false;
-        for listener in self.list.iter_mut().filter(|listener| listener.pending) {
-            more |= listener.accept(core);
+        let (mut more, full) = self.accept_once(core);
+        if core.services.shares_limits() {
+            if core.services.wait_to_accept(full) && full {
+                more |= self.accept_once(core).0;
+            }
+            if full {
+                self.look_at = self.look_at.min(core.services.now.tick() + SECOND_LOOK);
+            }
         }
         more
+    }
+
+    /// Whether more may wait, and whether a limit of connections keeps any from being accepted.
+    fn accept_once(&mut self, core: &mut Core) -> (bool, bool) {
+        let (mut more, mut full) = (false, false);
+        self.look_at = Tick::NEVER;
+        for listener in self.list.iter_mut().filter(|listener| listener.pending) {
+            match listener.accept(core) {
+                Ended::More => more = true,
+                Ended::Nothing => {}
+                Ended::Full => full = true,
+                Ended::Until(tick) => self.look_at = self.look_at.min(tick),
+            }
+        }
+        (more, full)
     }
 }
 
@@ -214,38 +262,38 @@ impl Listener {
         self.pending = self.socket.as_ref().is_some_and(listens);
     }
 
-    fn accept(&mut self, core: &mut Core) -> bool {
-        let Some(socket) = &self.socket else { return false };
+    fn accept(&mut self, core: &mut Core) -> Ended {
+        let Some(socket) = &self.socket else { return Ended::Nothing };
+        if core.services.states.frontends[self.frontend.0 as usize].paused {
+            return Ended::Nothing;
+        }
         for _ in 0..core.services.config.global.tune.maxaccept.max(1) {
-            if self.is_full(core) {
+            match core.services.admit(self.frontend, self.bind) {
+                Admission::Reserved => {}
                 // The end of a connection lets the loop come back to it.
-                return false;
+                Admission::Full => return Ended::Full,
+                Admission::Later(tick) => return Ended::Until(tick),
             }
             match socket::accept(socket) {
-                Ok((fd, peer)) => self.open(core, fd, peer.as_socket()),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.pending = false;
-                    return false;
+                Ok((fd, peer)) => {
+                    self.open(core, fd, peer.as_socket());
+                    continue;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-                // Out of descriptors, say: the next turn tries again.
-                Err(_) => return false,
+                Err(error) => {
+                    core.services.withdraw(self.frontend, self.bind);
+                    match error.kind() {
+                        std::io::ErrorKind::ConnectionAborted => {}
+                        std::io::ErrorKind::WouldBlock => {
+                            self.pending = false;
+                            return Ended::Nothing;
+                        }
+                        // Out of descriptors, say: the next turn tries again.
+                        _ => return Ended::Nothing,
+                    }
+                }
             }
         }
-        true
-    }
-
-    fn is_full(&self, core: &Core) -> bool {
-        let services = &core.services;
-        let current = |row: crate::stats::Row<'_>| row.get(Count::SessionsCurrent);
-        let reached = |limit: Option<u32>, now: u64| limit.is_some_and(|limit| now >= u64::from(limit));
-        services.states.frontends[self.frontend.0 as usize].paused
-            || reached(Some(services.maxconn), current(services.counters.process()))
-            || reached(
-                Some(services.frontend_maxconn(self.frontend)),
-                current(services.counters.frontend(self.frontend)),
-            )
-            || reached(self.maxconn, current(services.counters.listener(self.frontend, self.bind)))
+        Ended::More
     }
 
     fn open(&self, core: &mut Core, fd: OwnedFd, source: Option<SocketAddr>) {

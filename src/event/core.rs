@@ -5,7 +5,7 @@ use slab::Slab;
 use super::checks::Checks;
 use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
-use crate::session::services::Promotion;
+use crate::session::places::Promotion;
 use crate::session::{After, Exchange, Phase, Services, Session, Turn, deadline, idle};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
@@ -66,7 +66,7 @@ impl Core {
         }
     }
 
-    /// Takes over a connection just accepted.
+    /// Takes over a connection just accepted, which [`Services::admit`] has admitted.
     pub fn open(&mut self, stream: Stream, frontend: FrontendId, bind: usize, peer: Peer) {
         self.generation = self.generation.wrapping_add(1);
         let now = self.services.now;
@@ -74,7 +74,7 @@ impl Core {
         let slot = entry.key();
         let token = Token::new(Kind::Session, slot, self.generation);
         if self.services.net.register(&stream, token).is_err() {
-            return;
+            return self.services.withdraw(frontend, bind);
         }
         let mut session = Session::new(Connection::new(stream), token, frontend, bind, now);
         (session.source, session.destination) = (peer.source, peer.destination);
@@ -137,6 +137,7 @@ impl Core {
 
     /// Another worker has changed something that both share: boards, places in queues, limits.
     pub fn rung(&mut self) {
+        self.services.look_again();
         self.run_promoted();
     }
 
@@ -191,12 +192,16 @@ impl Core {
         if now >= services.upstreams.next_purge() {
             services.upstreams.purge(services.config, &services.counters, &mut services.buffers, now);
         }
+        if now >= services.look_at() {
+            services.second_look();
+            self.run_promoted();
+        }
     }
 
     /// The next tick at which [`Core::expire`] has something to do; may be early.
     pub fn next_deadline(&mut self) -> Tick {
         let timer = self.services.timers.next_deadline().map_or(Tick::NEVER, Tick);
-        timer.min(self.services.upstreams.next_purge())
+        timer.min(self.services.upstreams.next_purge()).min(self.services.look_at())
     }
 
     /// Sets the time of the turn.

@@ -124,9 +124,7 @@ impl Worker {
             self.cli.accept(self.post.as_ref(), &mut self.core, &mut self.listeners);
             more = self.core.run_again();
             more |= self.listeners.accept(&mut self.core);
-            if self.core.services.boards.take_urgent() {
-                self.core.services.mesh.ring_all();
-            }
+            self.core.services.ring_others();
         }
     }
 
@@ -149,7 +147,7 @@ impl Worker {
 
     fn timeout(&mut self) -> Option<Duration> {
         let now = self.core.services.now.tick();
-        let ours = self.stop_deadline().min(self.ancestors.next_look());
+        let ours = self.stop_deadline().min(self.ancestors.next_look()).min(self.listeners.next_deadline());
         let deadline = self.core.next_deadline().min(self.cli.next_deadline(now)).min(ours);
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
     }

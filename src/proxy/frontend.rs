@@ -29,6 +29,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// `maxconn`; the process's when absent.
     pub maxconn: Option<u32>,
+    /// `rate-limit sessions`: new sessions a second; no limit when absent.
+    pub rate_limit: Option<u32>,
     /// `backlog`.
     pub backlog: Option<u32>,
     /// Timeouts towards clients.

@@ -15,6 +15,10 @@ pub struct Global {
     pub daemon: bool,
     /// `maxconn`: connections of the whole service; computed from the descriptor limit when absent.
     pub maxconn: Option<u32>,
+    /// `maxconnrate`: new connections a second.
+    pub maxconnrate: Option<u32>,
+    /// `maxsessrate`: new sessions a second.
+    pub maxsessrate: Option<u32>,
     /// `user` or `uid`.
     pub uid: Option<u32>,
     /// `group` or `gid`.

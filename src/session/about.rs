@@ -62,6 +62,8 @@ impl Services {
             sockets_max: limits.map_or(0, |limits| limits.maxsock),
             maxconn: u64::from(self.maxconn),
             maxconn_at_start: u64::from(self.maxconn_at_start()),
+            connection_rate_limit: self.rates.connections.map_or(0, u64::from),
+            session_rate_limit: self.rates.sessions.map_or(0, u64::from),
             connections_total: row.get(Count::CliConnections),
             requests_total: row.get(Count::CliCommands),
             pipes_max: limits.map_or(0, |limits| u64::from(limits.maxpipes)),

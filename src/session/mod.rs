@@ -14,6 +14,7 @@
 //! exchange and the services, and returns a [`Step`]; no phase calls another.
 
 pub mod about;
+mod admission;
 mod answer;
 pub mod boards;
 mod capture;
@@ -26,6 +27,7 @@ mod forward;
 pub mod idle;
 mod inspect;
 mod pick;
+pub mod places;
 mod receive;
 mod relay;
 mod reply;
@@ -43,6 +45,7 @@ mod tunnel;
 
 use std::net::SocketAddr;
 
+pub use admission::{Admission, Rates};
 pub use exchange::{Exchange, Phase};
 pub use services::Services;
 

@@ -1,6 +1,6 @@
 //! Phase pick: a server is chosen, or the request waits for one.
 
-use super::services::Pick;
+use super::places::Pick;
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::{Algorithm, BackendId, ServerId};
@@ -33,8 +33,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     }
 }
 
-/// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place.
-fn last_server(turn: &Turn<'_>, backend: BackendId) -> Option<ServerId> {
+/// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place,
+/// which is reserved then.
+fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
     let services = &*turn.services;
     let settings = &services.config[backend];
     if !settings.prefer_last_server || settings.algorithm == Algorithm::Source {
@@ -42,41 +43,43 @@ fn last_server(turn: &Turn<'_>, backend: BackendId) -> Option<ServerId> {
     }
     let server = services.upstreams.get(turn.session.private?).server;
     let usable = services.live[server.0 as usize].takes_part() && turn.exchange.avoid != Some(server);
-    (settings.servers.contains(&server.0) && usable && services.has_room(server)).then_some(server)
+    let wanted = settings.servers.contains(&server.0) && usable && services.has_room(server);
+    if !wanted {
+        return None;
+    }
+    if !turn.services.occupy(server) {
+        turn.services.freed.push(server);
+        return None;
+    }
+    Some(server)
 }
 
-/// Takes a place on a server.
-pub fn assign(turn: &mut Turn<'_>, server: ServerId) {
+/// Notes the server on which a place was reserved.
+fn assign(turn: &mut Turn<'_>, server: ServerId) {
     let changed = turn.exchange.server.is_some_and(|before| before != server);
     if changed {
         turn.exchange.facts.redispatched = true;
     }
     turn.exchange.server = Some(server);
     turn.exchange.counted_on = Some(server);
-    turn.services.occupy(server);
 }
 
 fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
     let Some(backend) = turn.exchange.backend else { return Step::Go(Phase::Pick) };
     let services = &mut *turn.services;
-    if let Some(server) = server {
-        let length = services.queues.server_len(server);
-        if services.config[server].maxqueue.is_some_and(|max| length >= max as usize) {
-            services.counters.backend(backend).add(Count::ConnectErrors, 1);
-            return reply::error(turn, 503, Cause::ServerAbort, Doing::Queue);
+    let position = services.queue_length(backend, server) as u32 + 1;
+    let Some(ticket) = services.join_queue(backend, server, turn.slot) else {
+        services.counters.backend(backend).add(Count::ConnectErrors, 1);
+        return reply::error(turn, 503, Cause::ServerAbort, Doing::Queue);
+    };
+    match server {
+        Some(server) => {
+            turn.exchange.facts.server_queue = position;
+            turn.exchange.server = Some(server);
         }
-        turn.exchange.facts.server_queue = length as u32 + 1;
-        turn.exchange.server = Some(server);
-        services.counters.server(server).enter(Count::QueueCurrent, Count::QueueMax);
-    } else {
-        turn.exchange.facts.backend_queue = services.queues.backend_len(backend) as u32 + 1;
-        services.counters.backend(backend).enter(Count::QueueCurrent, Count::QueueMax);
+        None => turn.exchange.facts.backend_queue = position,
     }
     let now = services.now.tick();
-    let ticket = services.queues.join(backend, server, turn.slot, now);
-    if let Some(server) = server {
-        services.tell_load(server);
-    }
     let timeouts = &services.config[backend].timeouts;
     let timeout = timeouts.queue.or(timeouts.connect);
     turn.exchange.phase_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);

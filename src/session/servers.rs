@@ -1,8 +1,9 @@
 //! Servers change: what a check or an order does to a server reaches the algorithm, the queues, the
 //! counters, the log and standard error, in that order.
 
+use super::Services;
 use super::follow::moves_traffic;
-use super::services::{Promotion, Services};
+use super::places::Promotion;
 use crate::check::notice::{self, Names};
 use crate::check::server::CheckEffect;
 use crate::check::{Change, Notice, ServerState, Tally};
@@ -89,7 +90,7 @@ impl Services {
         if self.config[backend].redispatch == Redispatch::Never {
             return false;
         }
-        for waiting in self.queues.drain_server(id) {
+        for waiting in self.queues.drain_server(backend, id) {
             self.count_dequeued(backend, Some(id));
             self.promoted.push(Promotion { waiting, server: None });
         }

@@ -1,11 +1,11 @@
 //! What all sessions of a worker share.
 
-use std::net::IpAddr;
-
+use super::admission::Rates;
 use super::boards::Boards;
+use super::places::{Promotion, Shares};
 use super::states::States;
 use super::{Exchange, Session};
-use crate::balance::{Balancer, HashType, Member, Weight, Wish, source_hash};
+use crate::balance::{Balancer, Member, Weight};
 use crate::buffer::Pool;
 use crate::check::ServerState;
 use crate::h1::{Limits, ParseError};
@@ -13,6 +13,7 @@ use crate::log::Logger;
 use crate::mesh::Mesh;
 use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
 use crate::sample::{Ctx, LiveServer};
+use crate::shm::Slot;
 use crate::stats::errors::{Capture, Captures};
 use crate::stats::{Count, Counters};
 use crate::time::wheel::Wheel;
@@ -20,7 +21,7 @@ use crate::time::{Now, Tick};
 use crate::token::Token;
 use crate::transport::Net;
 use crate::transport::splice::Pipes;
-use crate::upstream::{Queues, Upstreams, Waiting};
+use crate::upstream::{Queues, Upstreams};
 
 /// The worker's shared state, as sessions see it.
 pub struct Services {
@@ -52,6 +53,10 @@ pub struct Services {
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
     pub freed: Vec<ServerId>,
+    /// What is between this worker's waiters and those of others.
+    pub shares: Shares,
+    /// Workers to be told that there is something for them.
+    pub to_ring: Vec<Slot>,
     /// Bytes that the session whose turn it is may still receive before others have theirs.
     pub budget: u64,
     /// Where log lines go.
@@ -72,6 +77,8 @@ pub struct Services {
     pub no_splice: bool,
     /// Most connections of the service.
     pub maxconn: u32,
+    /// Most connections and sessions a second.
+    pub rates: Rates,
     /// What the start found out about descriptors.
     pub limits_at_start: Option<crate::process::Limits>,
     /// Servers up and down, and other states that change.
@@ -84,26 +91,6 @@ pub struct Services {
     pub mesh: Mesh,
     /// Lost log lines that the counters have.
     pub dropped_published: u64,
-}
-
-/// A place on a server for someone who waited.
-#[derive(Clone, Copy, Debug)]
-pub struct Promotion {
-    /// Who.
-    pub waiting: Waiting,
-    /// Where; `None` lets it choose again (its server went away).
-    pub server: Option<ServerId>,
-}
-
-/// The outcome of choosing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// This one.
-    Server(ServerId),
-    /// This one and no other, but it is full; or all are (`None`).
-    Full(Option<ServerId>),
-    /// No server is usable.
-    Nobody,
 }
 
 impl Services {
@@ -132,6 +119,9 @@ impl Services {
             live: LiveServer::all(config),
             promoted: Vec::new(),
             freed: Vec::new(),
+            shares: Shares::new(config),
+            to_ring: Vec::new(),
+            rates: Rates::of(config),
             budget: 0,
             log: Logger::new(config, program),
             scratch: Vec::new(),
@@ -172,110 +162,6 @@ impl Services {
     /// Limits of a request's head.
     pub fn request_limits(&self, frontend: FrontendId) -> Limits {
         self.limits(self.config[frontend].accept_invalid)
-    }
-
-    /// Lets the backend's algorithm choose among the servers that are up and have room; `avoid` failed before.
-    pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
-        let first = self.config[backend].servers.start;
-        let (counters, queues, config) = (&self.counters, &self.queues, self.config);
-        let live = &self.live;
-        // Nobody overtakes those who wait for any server; a hash leads to one server only.
-        let overtakes = config[backend].algorithm != Algorithm::Source && queues.backend_len(backend) > 0;
-        let has_room = |index: u32| {
-            let server = ServerId(first + index);
-            let place = has_place(live[server.0 as usize].maxconn, counters, server);
-            place && !overtakes && queues.server_len(server) == 0
-        };
-        let hash = match config[backend].algorithm {
-            Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),
-            _ => None,
-        };
-        let wish = Wish { hash, avoid: avoid.map(|server| server.0 - first) };
-        let balancer = &mut self.balancers[backend.0 as usize];
-        match balancer.pick(wish, has_room) {
-            Some(index) if has_room(index) => Pick::Server(ServerId(first + index)),
-            Some(index) => Pick::Full(Some(ServerId(first + index))),
-            None if balancer.usable_counts() != (0, 0) => Pick::Full(None),
-            None => Pick::Nobody,
-        }
-    }
-
-    /// Whether a server has a place and nobody waits for it.
-    pub fn has_room(&self, server: ServerId) -> bool {
-        has_place(self.server_maxconn(server), &self.counters, server) && self.queues.server_len(server) == 0
-    }
-
-    /// Counts one more session on a server.
-    pub fn occupy(&mut self, server: ServerId) {
-        self.counters.server(server).enter(Count::SessionsCurrent, Count::SessionsMax);
-        self.tell_load(server);
-    }
-
-    /// Tells the algorithm how many connections a server has and how many wait for it.
-    pub fn tell_load(&mut self, server: ServerId) {
-        let backend = self.config[server].backend;
-        let current = self.counters.server(server).get(Count::SessionsCurrent) as usize;
-        let load = current + self.queues.server_len(server);
-        let index = server.0 - self.config[backend].servers.start;
-        self.balancers[backend.0 as usize].set_load(index, load as u32);
-    }
-
-    /// Counts one less. Whoever waits for the place gets it at the end of the session's turn.
-    pub fn vacate(&mut self, server: ServerId) {
-        self.counters.server(server).sub(Count::SessionsCurrent, 1);
-        self.tell_load(server);
-        self.freed.push(server);
-    }
-
-    /// Gives a server's free places to whoever waits for them.
-    pub fn serve_queues(&mut self, server: ServerId) {
-        let backend = self.config[server].backend;
-        let state = &self.servers[server.0 as usize];
-        if !state.is_up() {
-            return;
-        }
-        let index = server.0 - self.config[backend].servers.start;
-        let in_charge = self.balancers[backend.0 as usize].is_in_charge(index);
-        while has_place(self.server_maxconn(server), &self.counters, server) {
-            // One that drains, has no weight or is an unneeded backup still serves those who wait for it alone.
-            let next = if in_charge { self.queues.next_for(backend, server) } else { self.queues.next_own(server) };
-            let Some((waiting, own)) = next else { return };
-            self.count_dequeued(backend, own.then_some(server));
-            self.occupy(server);
-            self.promoted.push(Promotion { waiting, server: Some(server) });
-        }
-    }
-
-    /// Takes one from the gauges of queues.
-    pub fn count_dequeued(&mut self, backend: BackendId, server: Option<ServerId>) {
-        // As in HAProxy, a backend's figure leaves out those who wait for one of its servers.
-        match server {
-            Some(server) => {
-                self.counters.server(server).sub(Count::QueueCurrent, 1);
-                self.tell_load(server);
-            }
-            None => self.counters.backend(backend).sub(Count::QueueCurrent, 1),
-        }
-    }
-
-    /// Counts a connection accepted.
-    pub fn count_opened(&mut self, frontend: FrontendId, bind: usize) {
-        let rows = [self.counters.process(), self.counters.frontend(frontend), self.counters.listener(frontend, bind)];
-        for row in rows {
-            row.enter(Count::SessionsCurrent, Count::SessionsMax);
-            row.add(Count::SessionsTotal, 1);
-            row.add(Count::ConnectionsTotal, 1);
-            row.tick_rate(Count::SessionRate, Count::SessionRateMax, self.now);
-            row.tick_rate(Count::ConnectionRate, Count::ConnectionRateMax, self.now);
-        }
-    }
-
-    /// Counts a connection closed.
-    pub fn count_closed(&mut self, frontend: FrontendId, bind: usize) {
-        let rows = [self.counters.process(), self.counters.frontend(frontend), self.counters.listener(frontend, bind)];
-        for row in rows {
-            row.sub(Count::SessionsCurrent, 1);
-        }
     }
 
     /// Counts a request.
@@ -350,11 +236,6 @@ impl Services {
         capture.event = self.count_captured();
         self.captures.put_response(backend, capture);
     }
-}
-
-/// Whether a server has fewer sessions than its maxconn.
-fn has_place(maxconn: Option<u32>, counters: &Counters, server: ServerId) -> bool {
-    maxconn.is_none_or(|max| counters.server(server).get(Count::SessionsCurrent) < u64::from(max))
 }
 
 fn context<'a>(

@@ -139,6 +139,8 @@ impl Sim {
         let source = SocketAddr::from(([127, 0, 0, 1], 40_000 + far.0 as u16));
         let destination = SocketAddr::from(([127, 0, 0, 1], 8001));
         let peer = Peer { source: Some(source), destination: Some(destination) };
+        let admission = self.core.services.admit(FrontendId(frontend), 0);
+        assert_eq!(admission, crate::session::Admission::Reserved);
         self.core.open(Stream::Sim(ours), FrontendId(frontend), 0, peer);
         self.settle();
         far
@@ -306,7 +308,8 @@ impl Sim {
             rows.push((server.name.clone(), counters.server(crate::proxy::ServerId(id as u32))));
         }
         let gauges = [Count::SessionsCurrent, Count::QueueCurrent, Count::UsedCurrent];
-        let all = rows.iter().flat_map(|(name, row)| gauges.map(|gauge| (format!("{name} {gauge:?}"), row.get(gauge))));
+        let all =
+            rows.iter().flat_map(|(name, row)| gauges.map(|gauge| (format!("{name} {gauge:?}"), row.here(gauge))));
         all.filter(|(_, value)| *value > 0).collect()
     }
 
@@ -317,7 +320,7 @@ impl Sim {
         assert_eq!(self.gauges(), []);
         assert_eq!((core.sessions.len(), core.exchanges.len()), (0, 0), "sessions and exchanges");
         let servers = 0..core.services.config.servers.len() as u32;
-        let idle_gauge = |id: u32| core.services.counters.server(crate::proxy::ServerId(id)).get(Count::IdleCurrent);
+        let idle_gauge = |id: u32| core.services.counters.server(crate::proxy::ServerId(id)).here(Count::IdleCurrent);
         let idle: u64 = servers.map(idle_gauge).sum();
         assert_eq!(core.services.upstreams.len() as u64, idle, "connections to servers that nobody has");
         assert_eq!(core.services.buffers.lent(), 0, "buffers lent");

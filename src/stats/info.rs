@@ -61,6 +61,10 @@ pub struct Process {
     pub stopping: bool,
     /// Sockets that listen.
     pub listeners: u64,
+    /// Limit of new connections a second, 0 if there is none.
+    pub connection_rate_limit: u64,
+    /// Limit of new sessions a second, 0 if there is none.
+    pub session_rate_limit: u64,
     /// Log lines lost.
     pub dropped_logs: u64,
     /// Bytes sent to clients.
@@ -190,10 +194,17 @@ impl Process {
             Entry(24, "PipesUsed", "MGP", U32, number(self.pipes_used), "Pipes in use"),
             Entry(25, "PipesFree", "MGP", U32, number(self.pipes_free), "Spare pipes"),
             Entry(26, "ConnRate", "MRP", U32, number(rate), "Connections in the last second"),
-            none(27, "ConnRateLimit", "CLP"),
+            Entry(
+                27,
+                "ConnRateLimit",
+                "CLP",
+                U32,
+                number(self.connection_rate_limit),
+                "Limit of new connections a second",
+            ),
             Entry(28, "MaxConnRate", "MMP", U32, number(self.connection_rate_max), "Most connections in a second"),
             Entry(29, "SessRate", "MRP", U32, number(rate), "Sessions in the last second"),
-            none(30, "SessRateLimit", "CLP"),
+            Entry(30, "SessRateLimit", "CLP", U32, number(self.session_rate_limit), "Limit of new sessions a second"),
             Entry(31, "MaxSessRate", "MRP", U32, number(self.connection_rate_max), "Most sessions in a second"),
             none(32, "SslRate", "MRP"),
             none(33, "SslRateLimit", "CLP"),

@@ -8,6 +8,7 @@ pub mod errors;
 pub mod info;
 #[cfg(test)]
 mod kills;
+pub mod limit;
 pub mod page;
 pub mod record;
 pub mod row;
@@ -18,4 +19,5 @@ pub mod view;
 
 pub use count::Count;
 pub use counters::Counters;
+pub use limit::Among;
 pub use row::Row;

@@ -19,9 +19,9 @@ const RATE_STRIDE: u64 = 16;
 /// One object's row: the calling worker's own cells for writing, those of all slots for reading.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
-    own: &'static Cells,
+    pub(super) own: &'static Cells,
     object: Object,
-    counters: &'a Counters,
+    pub(super) counters: &'a Counters,
 }
 
 impl<'a> Row<'a> {
@@ -97,6 +97,12 @@ impl<'a> Row<'a> {
         self.counters.among.iter().map(move |slot| self.cell(*slot, column as usize))
     }
 
+    /// The column's cell in each slot of this worker's generation.
+    pub fn words_of_generation(self, column: Count) -> impl Iterator<Item = &'static AtomicU64> {
+        let Counters { segment, among, .. } = self.counters;
+        among.iter().map(move |slot| &segment.row(*slot, self.object)[column as usize])
+    }
+
     /// Enters one more of a gauge: the gauge itself and its maximum over all workers.
     #[inline]
     pub fn enter(self, gauge: Count, max: Count) {
@@ -108,6 +114,15 @@ impl<'a> Row<'a> {
     ///
     /// The three words are the current second, the events in it and the events of the second before.
     pub fn tick_rate(self, rate: Count, max: Count, now: Now) {
+        self.turn_second(rate, now);
+        let at = rate as usize;
+        let events = self.own(at + 1).load(Relaxed) + 1;
+        self.own(at + 1).store(events, Relaxed);
+        self.raise_rate(rate, max, now);
+    }
+
+    /// Begins the second of `now` in the words of a rate.
+    pub(super) fn turn_second(self, rate: Count, now: Now) {
         let second = now.mono_us / 1_000_000;
         let at = rate as usize;
         let seen = self.own(at).load(Relaxed);
@@ -117,8 +132,11 @@ impl<'a> Row<'a> {
             self.own(at + 1).store(0, Relaxed);
             self.own(at).store(second, Relaxed);
         }
-        let events = self.own(at + 1).load(Relaxed) + 1;
-        self.own(at + 1).store(events, Relaxed);
+    }
+
+    /// Keeps the maximum of a rate of which an event was just counted.
+    pub fn raise_rate(self, rate: Count, max: Count, now: Now) {
+        let events = self.own(rate as usize + 1).load(Relaxed);
         if !self.has_others() {
             self.raise(max, self.rate_of(self.counters.slot, rate, now));
         } else if events <= RATE_EXACT || events.is_multiple_of(RATE_STRIDE) {
@@ -129,7 +147,7 @@ impl<'a> Row<'a> {
     /// Events over the last second, all workers: the current second's plus the share of the previous one
     /// that still lies within the last second.
     pub fn rate(self, rate: Count, now: Now) -> u64 {
-        self.slots().map(|slot| self.rate_of(slot, rate, now)).sum()
+        faded(self.events(rate, now), now)
     }
 
     /// Adds a sample in milliseconds to a sliding average.
@@ -162,14 +180,23 @@ impl<'a> Row<'a> {
     }
 
     fn rate_of(self, slot: Slot, rate: Count, now: Now) -> u64 {
+        faded(self.events_of(slot, rate, now), now)
+    }
+
+    /// Events of the current second and of the one before, all workers.
+    pub(super) fn events(self, rate: Count, now: Now) -> (u64, u64) {
+        let all = self.slots().map(|slot| self.events_of(slot, rate, now));
+        all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    fn events_of(self, slot: Slot, rate: Count, now: Now) -> (u64, u64) {
         let at = rate as usize;
-        let (second, part) = (now.mono_us / 1_000_000, now.mono_us % 1_000_000);
-        let (current, previous) = match second.checked_sub(self.cell(slot, at)) {
-            Some(0) => (self.cell(slot, at + 1), self.cell(slot, at + 2)),
-            Some(1) => (0, self.cell(slot, at + 1)),
+        // Another worker's clock may be read a little later, within the next second.
+        match (now.mono_us / 1_000_000).saturating_sub(self.cell(slot, at)) {
+            0 => (self.cell(slot, at + 1), self.cell(slot, at + 2)),
+            1 => (0, self.cell(slot, at + 1)),
             _ => (0, 0),
-        };
-        current + previous * (1_000_000 - part) / 1_000_000
+        }
     }
 
     fn slots(self) -> impl Iterator<Item = Slot> {
@@ -180,9 +207,14 @@ impl<'a> Row<'a> {
         slots.map(Slot)
     }
 
+    /// The slot of the worker that writes here.
+    pub(super) fn slot(self) -> Slot {
+        self.counters.slot
+    }
+
     /// Whether any other slot was ever used.
     #[inline]
-    fn has_others(self) -> bool {
+    pub fn has_others(self) -> bool {
         self.counters.segment.high_water() > 1
     }
 
@@ -195,6 +227,11 @@ impl<'a> Row<'a> {
     fn cell(&self, slot: Slot, column: usize) -> u64 {
         self.counters.segment.row(slot, self.object)[column].load(Relaxed)
     }
+}
+
+/// The events of a second and of the one before as a rate.
+fn faded((current, previous): (u64, u64), now: Now) -> u64 {
+    current + previous * (1_000_000 - now.mono_us % 1_000_000) / 1_000_000
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl<S: States> Snapshot<'_, S> {
         self.rate(&mut record, row, Count::SessionRate, Count::SessionRateMax, (C::Rate, C::RateMax));
         self.rate(&mut record, row, Count::RequestRate, Count::RequestRateMax, (C::ReqRate, C::ReqRateMax));
         self.rate(&mut record, row, Count::ConnectionRate, Count::ConnectionRateMax, (C::ConnRate, C::ConnRateMax));
-        record.number(C::RateLim, 0);
+        record.number(C::RateLim, frontend.rate_limit.map_or(0, u64::from));
         record.number(C::ReqTot, row.get(Count::RequestsTotal));
         if frontend.mode == Mode::Http {
             statuses(&mut record, row);
@@ -210,7 +210,10 @@ impl<S: States> Snapshot<'_, S> {
         copy(&mut record, row, &[(C::Wrew, Count::FailedRewrites)]);
         let current = row.get(Count::SessionsCurrent);
         let full = bind.options.maxconn.is_some_and(|max| current >= u64::from(max));
-        let waits = self.counters.frontend(id).get(Count::SessionsCurrent) >= u64::from(view.maxconn);
+        let whole = self.counters.frontend(id);
+        let limited = |limit: u32| whole.rate(Count::SessionRate, self.now) >= u64::from(limit);
+        let waits = whole.get(Count::SessionsCurrent) >= u64::from(view.maxconn);
+        let waits = waits || frontend.rate_limit.is_some_and(limited);
         record.text(
             C::Status,
             if full {

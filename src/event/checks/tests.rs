@@ -7,7 +7,7 @@ use super::Readiness;
 use crate::check::Status;
 use crate::proxy::ServerId;
 use crate::session::Services;
-use crate::session::services::Pick;
+use crate::session::places::Pick;
 use crate::stats::{Count, Counters};
 use crate::time::Now;
 use crate::transport::Net;

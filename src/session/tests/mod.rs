@@ -10,6 +10,7 @@ mod soft_stop;
 mod stale;
 mod timeouts;
 mod tunnels;
+mod workers;
 
 use super::sim::{Far, Sim};
 use crate::transport::net::SimConnect;
