@@ -6,6 +6,7 @@ use super::{Call, Command, Outcome, Scope, is_named};
 use crate::log::Level;
 use crate::notice;
 use crate::proxy::{CliLevel, FrontendId};
+use crate::session::Rates;
 use crate::session::states::FrontendState;
 use crate::stats::Count;
 use crate::text::unit::atoi;
@@ -163,10 +164,9 @@ fn set_maxconn_global(call: &mut Call<'_>) -> Outcome {
 
 /// Zero takes the limit away.
 fn set_rate_limit(call: &mut Call<'_>) -> Outcome {
-    let mut rates = call.core.services.rates;
-    let limit = match (call.word(2), call.word(3)) {
-        ("connections", "global") => &mut rates.connections,
-        ("sessions", "global") => &mut rates.sessions,
+    let choose: fn(&mut Rates) -> &mut Option<u32> = match (call.word(2), call.word(3)) {
+        ("connections", "global") => |rates| &mut rates.connections,
+        ("sessions", "global") => |rates| &mut rates.sessions,
         (setting @ ("ssl-sessions" | "http-compression"), "global") => {
             return Err(format!("'set rate-limit {setting}' is not supported by this build yet.\n").into());
         }
@@ -176,8 +176,7 @@ fn set_rate_limit(call: &mut Call<'_>) -> Outcome {
         return Err("Expects an integer value.\n".into());
     }
     let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
-    *limit = (value > 0).then_some(value);
-    call.core.services.rates = rates;
+    call.core.services.change_rates(|rates| *choose(rates) = (value > 0).then_some(value));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use super::admission::Rates;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
 use crate::shm::{Board, Generation, Guard, Lock, SHARED_WORDS, Segment, Slot, SlotState, SlotWord};
 use crate::stats::{Counters, Row};
@@ -19,6 +20,11 @@ enum Whole {
     Maxconn,
     /// The generation that this order is for.
     MaxconnOf,
+    /// Limits of connections and of sessions a second as ordered, 0 for none.
+    ConnectionRate,
+    SessionRate,
+    /// The generation that these are for.
+    RatesOf,
 }
 
 /// Words of the bulletin.
@@ -268,6 +274,27 @@ impl Boards {
     /// that all workers share.
     pub fn next_check(&self, server: ServerId) -> &'static AtomicU64 {
         self.board(Thing::Server(server)).loose(NEXT_CHECK)
+    }
+
+    /// The limits of rates that were ordered, for this generation.
+    pub fn ordered_rates(&self) -> Option<Rates> {
+        let numbers = [Whole::ConnectionRate, Whole::SessionRate, Whole::RatesOf];
+        let [connections, sessions, of] =
+            self.entries[0].board.read(|page| numbers.map(|number| page.get(number as usize)));
+        let limit = |number: u64| u32::try_from(number).ok().filter(|limit| *limit > 0);
+        (of == self.generation.0).then(|| Rates { connections: limit(connections), sessions: limit(sessions) })
+    }
+
+    /// Under the lock: orders limits of rates.
+    pub fn order_rates(&mut self, rates: Rates) {
+        let generation = self.generation.0;
+        self.post(Thing::Whole, |board| {
+            board.change(|page| {
+                page.set(Whole::ConnectionRate as usize, rates.connections.map_or(0, u64::from));
+                page.set(Whole::SessionRate as usize, rates.sessions.map_or(0, u64::from));
+                page.set(Whole::RatesOf as usize, generation);
+            });
+        });
     }
 
     /// Whether this worker is to run the checks: one load.

@@ -5,6 +5,7 @@
 //! counting is for the one who changed something; the others follow in silence.
 
 use super::Services;
+use super::admission::Rates;
 use super::boards::Thing;
 use super::states::{BackendState, FrontendState};
 use crate::check::ServerState;
@@ -42,6 +43,7 @@ impl Services {
         (0..self.config.servers.len() as u32).for_each(|id| self.adopt_server(ServerId(id), first));
         (0..self.config.backends.len() as u32).for_each(|id| self.adopt_backend(BackendId(id), first));
         (0..self.config.frontends.len() as u32).for_each(|id| self.adopt_frontend(FrontendId(id), first));
+        self.follow_rates();
         if first {
             self.boards.set_merged();
         }
@@ -107,7 +109,10 @@ impl Services {
         let guard = self.boards.lock();
         for thing in self.boards.changes() {
             match thing {
-                Thing::Whole => self.follow_maxconn(),
+                Thing::Whole => {
+                    self.follow_maxconn();
+                    self.follow_rates();
+                }
                 Thing::Frontend(id) => self.follow_frontend(id),
                 Thing::Backend(id) => self.states.backends[id.0 as usize] = backend_on(self.boards.board(thing)),
                 Thing::Server(id) => self.follow_server(id),
@@ -118,6 +123,10 @@ impl Services {
 
     fn follow_maxconn(&mut self) {
         self.maxconn = self.boards.ordered_maxconn().unwrap_or(self.maxconn_at_start());
+    }
+
+    fn follow_rates(&mut self) {
+        self.rates = self.boards.ordered_rates().unwrap_or(Rates::of(self.config));
     }
 
     fn follow_frontend(&mut self, id: FrontendId) {
@@ -215,6 +224,13 @@ impl Services {
         let _guard = self.lock_state();
         self.boards.order_maxconn(maxconn);
         self.follow_maxconn();
+    }
+
+    /// Lets an order change the limits of connections and sessions a second, of the whole.
+    pub fn change_rates(&mut self, order: impl FnOnce(&mut Rates)) {
+        let _guard = self.lock_state();
+        order(&mut self.rates);
+        self.boards.order_rates(self.rates);
     }
 
     /// Forgets how long servers and backends have been down.
