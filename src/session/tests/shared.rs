@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::Operation;
 use crate::proxy::{BackendId, FrontendId, ServerId};
-use crate::session::services::Pick;
+use crate::session::places::Pick;
 use crate::shm::{SlotState, SlotWord};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -38,6 +38,7 @@ fn an_order_to_one_worker_holds_for_all_and_is_told_once() {
     let source = |n: u8| Some(std::net::IpAddr::from([10, 0, 0, n]));
     for n in 0..20 {
         assert_eq!(b.core.services.choose(BackendId(BE), source(n), None), Pick::Server(ServerId(S2)));
+        b.core.services.vacate(ServerId(S2));
     }
     b.pass(5_000);
     maintain(&mut b, S2);
