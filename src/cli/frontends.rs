@@ -50,6 +50,7 @@ pub static ROWS: &[Command] = &[
         usage: "set rate-limit <setting> <value>",
         help: "change a rate limiting value",
         level: CliLevel::Admin,
+        scope: Scope::Here,
         run: set_rate_limit,
     },
     Command {
