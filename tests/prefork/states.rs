@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::crew::{Crew, tell};
+use crate::crew::{Crew, epoxy, tell, text};
 use crate::service::PATIENCE;
 use crate::support::place::{loopback_address, wait_until};
 use crate::turn;
@@ -70,10 +70,39 @@ fn a_replacement_knows_what_was_ordered() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(connects(second), 0);
     for _ in 0..8 {
-        let states = ask(&crew, "show servers state b");
-        let fields: Vec<&str> = states.lines().nth(2).unwrap_or_default().split(' ').collect();
-        assert_eq!(fields.get(5..8), Some(&["0", "1", "7"][..]), "{states}");
+        assert_eq!(state_of_server(&crew), ["0", "1", "7"]);
     }
+}
+
+/// State, orders and weight of `b/s`.
+fn state_of_server(crew: &Crew) -> [String; 3] {
+    let states = ask(crew, "show servers state b");
+    let line = states.lines().nth(2).unwrap_or_default();
+    let fields: Vec<&str> = line.split(' ').collect();
+    [5, 6, 7].map(|at| fields.get(at).copied().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn states_of_servers_outlive_a_reload_unless_told_otherwise() {
+    let _turn = turn();
+    let more = "    default_backend b\nbackend b\n    server s 127.0.0.1:1 weight 10\n";
+    let mut crew = Crew::start(GLOBAL, more);
+    ask(&crew, "set server b/s state drain; set server b/s weight 7; disable frontend f");
+    let reload = |crew: &mut Crew, global: &str, more: &str| {
+        let global = format!("{GLOBAL}\n{global}").replace("DIR", &crew.dir.path().display().to_string());
+        std::fs::write(crew.dir.path().join("a.cfg"), text(crew.address, &global, more)).expect("configuration");
+        let old = crew.supervisor.pid().to_string();
+        let new = epoxy(crew.dir.path(), &["-db", "-f", "a.cfg", "-sf", &old]);
+        let mut old = std::mem::replace(&mut crew.supervisor, new);
+        assert!(old.wait(PATIENCE).is_some(), "the old one goes");
+        assert!(wait_until(PATIENCE, || connects(crew.address) == 12), "what frontends were told is over");
+    };
+    reload(&mut crew, "", more);
+    assert_eq!(state_of_server(&crew), ["2", "8", "7"]);
+    reload(&mut crew, "", &more.replace("weight 10", "weight 12"));
+    assert_eq!(state_of_server(&crew), ["2", "8", "12"]);
+    reload(&mut crew, "no carry-over", &more.replace("weight 10", "weight 12"));
+    assert_eq!(state_of_server(&crew), ["2", "0", "12"]);
 }
 
 #[test]

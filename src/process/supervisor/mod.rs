@@ -273,6 +273,9 @@ impl<'a> Supervisor<'a> {
             (self.ties.bury)(slot);
             // Nobody shall wait for the dead.
             self.ties.segment.slots().restart(slot);
+            if !pause.is_zero() || self.phase == Phase::Finishing {
+                self.pass_checks_on(slot);
+            }
             if self.phase == Phase::Finishing {
                 self.members[index].life = Life::Gone;
                 self.posts[index] = None;
@@ -280,9 +283,6 @@ impl<'a> Supervisor<'a> {
                 if matches!(status, WaitStatus::Exited(_, 0)) {
                     continue;
                 }
-            }
-            if !pause.is_zero() {
-                self.pass_checks_on(slot);
             }
             self.say(Level::Alert, &format!("Current worker #{number} ({pid}) exited with code {}", reason(status)));
             if self.plan.confinement.seccomp && matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _)) {
@@ -296,19 +296,6 @@ impl<'a> Supervisor<'a> {
                     &format!("Worker #{number} died at once {failures} times in a row: the next one starts in {ms} ms"),
                 );
             }
-            if !pause.is_zero() || self.phase == Phase::Finishing {
-                self.pass_checks(slot);
-            }
-        }
-    }
-
-    /// Gives the checks of a worker that stays away to another one, until it is back.
-    fn pass_checks(&self, from: Slot) {
-        let segment = self.ties.segment;
-        let living = self.members.iter().filter(|member| member.pid().is_some());
-        let heir = living.map(|member| self.slot(member.number)).find(|slot| *slot != from);
-        if segment.checker() == Some(from) && heir.is_some() && segment.move_checker(Some(from), heir) {
-            heir.iter().for_each(|heir| Mesh::new(segment, from).ring(*heir));
         }
     }
 
