@@ -33,7 +33,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -139,9 +139,9 @@ impl<'a> Supervisor<'a> {
             posts,
             phase: Phase::Serving,
             paused: false,
-            look: plan.hang_timeout.map(|timeout| Instant::now() + watch::interval(timeout)),
+            look: None,
         };
-        let (mut reader, writer) = io::pipe().map_err(|error| cannot("make a pipe", &error))?;
+        let (reader, writer) = io::pipe().map_err(|error| cannot("make a pipe", &error))?;
         for index in 0..supervisor.members.len() {
             let ready = writer.try_clone().map_err(|error| cannot("make a pipe", &error))?;
             match supervisor.fork_worker(index) {
@@ -158,13 +158,41 @@ impl<'a> Supervisor<'a> {
             }
         }
         drop(writer);
-        if reader.read_exact(&mut vec![0; supervisor.members.len()]).is_err() {
-            // Whoever ended has said why.
+        if !supervisor.await_workers(reader) {
             supervisor.end_workers();
             return Err(Stop);
         }
+        supervisor.look = plan.hang_timeout.map(|timeout| Instant::now() + watch::interval(timeout));
         child::set_title("supervisor");
         Ok(Raised::Supervisor(Box::new(supervisor)))
+    }
+
+    /// Waits until every worker has written a byte. False if one has ended before, which has said why then, or if
+    /// a signal ended the start.
+    fn await_workers(&mut self, mut reader: PipeReader) -> bool {
+        let (mut up, mut later) = (0, Vec::new());
+        while up < self.members.len() {
+            if self.wait(&[reader.as_fd()]).contains(&0) {
+                match reader.read(&mut [0; 64]) {
+                    Ok(count @ 1..) => up += count,
+                    _ => return false,
+                }
+            }
+            while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
+                match signal {
+                    Signal::SIGTERM | Signal::SIGINT => {
+                        let _ended = self.signalled(signal);
+                        return false;
+                    }
+                    other => later.push(other),
+                }
+            }
+        }
+        for signal in later {
+            // None of them ends the supervisor at once.
+            let _ = self.signalled(signal);
+        }
+        true
     }
 
     /// The workers.
