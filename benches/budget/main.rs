@@ -1,17 +1,20 @@
 //! `make bench`: what one request costs the proxy, beside its peers, in one run.
 //!
-//! wrk and the origin node share CPU 0, the proxy under test has CPU 1 to itself. Rounds are
+//! wrk and the origin node share CPU 0, the proxy under test has CPU 1 to itself; in the rows of workers all
+//! share both, and CPU per request is what compares. Rounds are
 //! interleaved (each round measures every peer once), so that a machine that slows down slows all
 //! of them; the table shows medians. The CPU counted is the proxy's alone, from /proc.
 //!
 //! The same program is also the origin node and the floor relay, run as its own children with the
 //! arguments `origin PORT` and `floor PORT ORIGIN_PORT`.
 
+mod client;
 mod floor;
 mod measure;
 mod options;
 mod origin;
 mod peers;
+mod reload;
 mod report;
 
 use std::io::IsTerminal;
@@ -20,7 +23,7 @@ use std::time::Duration;
 
 use measure::Sample;
 use options::{Options, Row};
-use peers::Bench;
+use peers::{Bench, Team};
 use report::{Outcome, Table};
 
 /// How long the load lasts while strace slows the proxy down.
@@ -57,11 +60,23 @@ fn child(arguments: &[String], role: impl FnOnce(Vec<u16>) -> std::io::Result<()
 
 fn bench(arguments: &[String]) -> Result<(), String> {
     let options = Options::parse(arguments)?;
-    let bench = Bench::start(&options.peers)?;
+    let bench = Bench::new(&options.peers)?;
+    let mut team: Option<Team> = None;
     let mut tables = Vec::new();
     for &row in &options.rows {
-        let table = measure_row(&bench, row, &options);
-        print!("{}", table.markdown());
+        let table = match row {
+            Row::Reload => reload::first_answer(&bench, row, options.rounds)?,
+            Row::Longest => reload::longest_request(&bench, row)?,
+            _ => {
+                // The same processes for all rows of a shape.
+                let same = team.take().filter(|team| team.shape == row.shape());
+                let same = same.map_or_else(|| bench.team(row.shape()), Ok)?;
+                let table = measure_row(&same, row, &options).markdown();
+                team = Some(same);
+                table
+            }
+        };
+        print!("{table}");
         tables.push(table);
     }
     if options.save {
@@ -73,9 +88,9 @@ fn bench(arguments: &[String]) -> Result<(), String> {
 }
 
 /// Measures every peer that can serve `row`, round by round.
-fn measure_row(bench: &Bench, row: Row, options: &Options) -> Table {
+fn measure_row(team: &Team, row: Row, options: &Options) -> Table {
     let load = row.load(Duration::from_secs(options.seconds));
-    let peers: Vec<_> = bench.peers.iter().filter(|peer| peer.port(row).is_some()).collect();
+    let peers: Vec<_> = team.peers.iter().filter(|peer| peer.port(row).is_some()).collect();
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); peers.len()];
     let mut troubles = Vec::new();
     for round in 0..options.rounds {
@@ -104,7 +119,7 @@ fn measure_row(bench: &Bench, row: Row, options: &Options) -> Table {
 }
 
 /// Says on a terminal what goes on, in one line that is overwritten.
-fn progress(what: &str) {
+pub fn progress(what: &str) {
     if std::io::stderr().is_terminal() {
         eprint!("\r{what:<50}\r");
     }

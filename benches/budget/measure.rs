@@ -11,11 +11,6 @@ use nix::unistd::Pid;
 
 use crate::options::Load;
 
-/// wrk and the origin node run here.
-pub const LOAD_CPU: &str = "0";
-/// The proxy under test has this one to itself.
-pub const PROXY_CPU: &str = "1";
-
 /// What one run of wrk showed.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -104,7 +99,7 @@ struct Answered {
 
 fn wrk(port: u16, load: &Load) -> Result<Answered, String> {
     let mut wrk = Command::new("taskset");
-    wrk.args(["-c", LOAD_CPU, "wrk", "-t1", "--timeout", "10s"])
+    wrk.args(["-c", load.cpus, "wrk", "-t1", "--timeout", "10s"])
         .arg(format!("-c{}", load.connections))
         .arg(format!("-d{}s", load.duration.as_secs()));
     if load.close {
@@ -161,7 +156,7 @@ impl Cpu {
 }
 
 /// `pid` and all its descendants.
-fn tree(pid: u32) -> Vec<u32> {
+pub fn tree(pid: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()

@@ -16,10 +16,42 @@ pub enum Row {
     Tcp,
     /// TCP mode under the bodies of 1 MiB.
     TcpLarge,
+    /// The small answers again, by one worker; it shares all CPUs with load and origin.
+    Workers1,
+    /// The same by two workers.
+    Workers2,
+    /// From `-sf` to the first answer of the new process.
+    Reload,
+    /// The longest request while the process is replaced again and again.
+    Longest,
 }
 
+/// How a peer runs for a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Worker processes or threads; None without any supervisor, as little as the peer can do with.
+    pub workers: Option<u32>,
+    /// CPUs of the peer.
+    pub cpus: &'static str,
+    /// CPUs of wrk and the origin node.
+    pub load_cpus: &'static str,
+}
+
+/// wrk and the origin node have the first CPU, the proxy the second.
+const APART: Shape = Shape { workers: None, cpus: "1", load_cpus: "0" };
+
 impl Row {
-    const ALL: [Row; 5] = [Row::KeepAlive, Row::Close, Row::Large, Row::Tcp, Row::TcpLarge];
+    const ALL: [Row; 9] = [
+        Row::KeepAlive,
+        Row::Close,
+        Row::Large,
+        Row::Tcp,
+        Row::TcpLarge,
+        Row::Workers1,
+        Row::Workers2,
+        Row::Reload,
+        Row::Longest,
+    ];
 
     fn from_name(name: &str) -> Option<Row> {
         Row::ALL.into_iter().find(|row| row.name() == name)
@@ -32,6 +64,10 @@ impl Row {
             Row::Large => "large",
             Row::Tcp => "tcp",
             Row::TcpLarge => "tcplarge",
+            Row::Workers1 => "workers1",
+            Row::Workers2 => "workers2",
+            Row::Reload => "reload",
+            Row::Longest => "longest",
         }
     }
 
@@ -43,6 +79,10 @@ impl Row {
             Row::Large => "HTTP, bodies of 1 MiB, 16 connections",
             Row::Tcp => "TCP mode, 14-byte answers, 64 connections",
             Row::TcpLarge => "TCP mode, bodies of 1 MiB, 16 connections",
+            Row::Workers1 => "HTTP, keep-alive, one worker or thread, both CPUs shared with the load",
+            Row::Workers2 => "HTTP, keep-alive, two workers or threads, both CPUs shared with the load",
+            Row::Reload => "From `-sf` to the first answer of the new process",
+            Row::Longest => "The longest request, without and with reloads",
         }
     }
 
@@ -56,12 +96,23 @@ impl Row {
         matches!(self, Row::Tcp | Row::TcpLarge)
     }
 
+    /// How the peers run for this row.
+    pub fn shape(self) -> Shape {
+        let workers = match self {
+            Row::Workers1 => 1,
+            Row::Workers2 => 2,
+            _ => return APART,
+        };
+        Shape { workers: Some(workers), cpus: "0,1", load_cpus: "0,1" }
+    }
+
     /// What wrk is told to do.
     pub fn load(self, duration: Duration) -> Load {
         Load {
             connections: if self.is_bulk() { 16 } else { 64 },
             path: if self.is_bulk() { "/large" } else { "/" },
             close: self == Row::Close,
+            cpus: self.shape().load_cpus,
             duration,
         }
     }
@@ -80,6 +131,8 @@ pub struct Load {
     pub path: &'static str,
     /// Ask for the connection to be closed after each answer.
     pub close: bool,
+    /// Where wrk runs.
+    pub cpus: &'static str,
     pub duration: Duration,
 }
 

@@ -13,7 +13,7 @@ use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
 /// The small answer of the budget: 14 bytes.
-const SMALL_BODY: &[u8] = b"Hello, world!\n";
+pub const SMALL_BODY: &[u8] = b"Hello, world!\n";
 /// Bytes of the large answer.
 pub const LARGE_BYTES: usize = 1 << 20;
 
