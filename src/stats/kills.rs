@@ -2,14 +2,15 @@
 //! has counted stays, what it had is gone once it is buried, no lock stays held, and nothing is half changed.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::count::{COUNTS, Nature};
-use super::{Count, Counters, Row};
+use super::{Among, Count, Counters, Row};
 use crate::proxy::{Config, FrontendId, ServerId};
 use crate::shm::{Board, Full, Generation, LOOSE_MAX, Lock, NUMBERS_MAX, Object, Segment, Slot};
 use crate::sys::process::{exit_code, start_child};
@@ -22,7 +23,10 @@ const NAMES: u64 = 60;
 /// Kills until all workers of a generation are killed and a new one begins.
 const KILLS_A_GENERATION: u32 = 12;
 const BYTES_A_REQUEST: u64 = 7;
-const TIME: Duration = Duration::from_millis(1500);
+/// Places on a server; and what a worker's share of a word can hold.
+const LIMIT: u64 = 5;
+const SHARE_MASK: u64 = 0xffff;
+const TIME: Duration = Duration::from_secs(1);
 
 /// xorshift64*: the same numbers for the same seed.
 pub(super) struct Random(pub u64);
@@ -36,12 +40,11 @@ impl Random {
     }
 }
 
-/// What a worker does until it is killed. The code tells what it saw that must not be.
+/// Counts, changes a board, looks up names. The code tells what it saw that must not be.
 fn work(counters: &Counters, seed: u64) -> u8 {
     let segment = counters.segment();
     let generation = segment.generation(counters.slot());
-    segment.settle(counters.slot(), Now::default());
-    let mut random = Random(seed | 1);
+    let mut random = Random(seed);
     loop {
         match random.below(8) {
             0 => drop(segment.directory(generation).object("name", &name(generation, random.below(NAMES)))),
@@ -92,26 +95,60 @@ fn is_alone(counters: &Counters) -> bool {
     (0..200).all(|_| owner.load(Relaxed) == me)
 }
 
+/// Takes and gives back places on a server, as fast as it can.
+fn take_places(counters: &Counters, seed: u64) -> u8 {
+    let (row, mut random) = (counters.server(ServerId(0)), Random(seed));
+    let one = share(counters.slot(), 1);
+    loop {
+        let mine = row.here(Count::SessionsCurrent);
+        if mine > 0 && random.below(2) == 0 {
+            held(counters).fetch_sub(one, SeqCst);
+            row.leave(Count::SessionsCurrent);
+        } else if row.try_enter(Count::SessionsCurrent, Count::SessionsMax, LIMIT, Among::All) {
+            let others = held(counters).fetch_add(one, SeqCst);
+            let all: u64 = (0..WORKERS as u16).map(|slot| others / share(Slot(slot), 1) & SHARE_MASK).sum();
+            if all >= LIMIT {
+                return 5;
+            }
+            row.add(Count::Connects, 1);
+        }
+    }
+}
+
+/// How many places each worker really holds, all in one word: read at once, whoever comes and goes.
+fn held(counters: &Counters) -> &'static AtomicU64 {
+    Board::new(counters.server(ServerId(0)).shared()).loose(0)
+}
+
+/// A number in a worker's share of that word.
+fn share(slot: Slot, n: u64) -> u64 {
+    n << (16 * u32::from(slot.0))
+}
+
 fn config() -> Config {
     let text = "defaults\n mode tcp\n timeout client 1s\n timeout server 1s\n timeout connect 1s\nfrontend f\n \
          bind :1234\n default_backend b\nbackend b\n server s 127.0.0.1:1\n";
     crate::config::load_text("c.cfg", text).config.expect("valid")
 }
 
+/// What a worker does until it is killed.
+type Work = fn(&Counters, u64) -> u8;
+
 /// The workers of one generation, as their supervisor sees them.
 struct Service {
     segment: Segment,
+    work: Work,
     workers: Vec<(Counters, Pid)>,
     random: Random,
 }
 
 impl Service {
-    fn start(config: &Config, segment: Segment, seed: u64) -> Service {
+    fn start(config: &Config, segment: Segment, work: Work, seed: u64) -> Service {
         let generation = segment.begin_generation();
         let slots: Vec<Slot> = (1..=WORKERS).filter_map(|n| segment.slots().take(generation, n)).collect();
         assert_eq!(slots.len(), WORKERS, "all slots were freed");
         let counters = Counters::new(config, segment, slots[0], slots.clone()).expect("room");
-        let mut service = Service { segment, workers: Vec::new(), random: Random(seed | 1) };
+        let mut service = Service { segment, work, workers: Vec::new(), random: Random(seed | 1) };
         for slot in slots {
             let counters = counters.of_slot(slot);
             let pid = service.fork(&counters);
@@ -121,8 +158,11 @@ impl Service {
     }
 
     fn fork(&mut self, counters: &Counters) -> Pid {
-        let seed = self.random.below(u64::MAX);
-        start_child(self.segment.fd(), || work(counters, seed))
+        let (work, seed) = (self.work, self.random.below(u64::MAX));
+        start_child(self.segment.fd(), || {
+            self.segment.settle(counters.slot(), Now::default());
+            work(counters, seed | 1)
+        })
     }
 
     /// Kills a worker and buries it.
@@ -131,6 +171,8 @@ impl Service {
         kill(*pid, Signal::SIGKILL).expect("it runs");
         assert_eq!(exit_code(*pid), 128 + Signal::SIGKILL as u8, "a worker saw what must not be");
         let before = totals(counters);
+        // The kernel closes its connections before anybody else may have its places.
+        held(counters).fetch_and(!share(counters.slot(), SHARE_MASK), SeqCst);
         Counters::bury(self.segment, counters.slot());
         for object in self.segment.objects() {
             let row = self.segment.row(counters.slot(), object);
@@ -183,7 +225,7 @@ fn kills_at_random_points_harm_nobody_else() {
     let (mut kills, mut last) = (0, (0, 0));
     let until = Instant::now() + TIME;
     while Instant::now() < until {
-        let mut service = Service::start(&config, segment, seed + u64::from(kills));
+        let mut service = Service::start(&config, segment, work, seed + u64::from(kills));
         let counters = service.workers[0].0.clone();
         let generation = segment.generation(counters.slot());
         let objects = directory(segment, generation);
@@ -209,4 +251,33 @@ fn kills_at_random_points_harm_nobody_else() {
         assert!(last.0 * BYTES_A_REQUEST - last.1 <= u64::from(kills) * BYTES_A_REQUEST, "{last:?}");
     }
     assert!(kills > 20 && last.0 > 1000, "{kills} kills, {last:?}");
+}
+
+#[test]
+fn no_limit_is_exceeded_and_no_place_is_lost() {
+    let config = config();
+    let segment = Segment::create(OBJECTS, WORKERS, 0).expect("segment");
+    let seed = u64::from(std::process::id());
+    let (mut kills, mut taken) = (0, 0);
+    let until = Instant::now() + TIME;
+    while Instant::now() < until {
+        let mut service = Service::start(&config, segment, take_places, seed + kills);
+        for _ in 0..KILLS_A_GENERATION {
+            std::thread::sleep(Duration::from_micros(service.random.below(8000)));
+            let number = service.random.below(WORKERS as u64) as usize;
+            service.kill(number);
+            service.replace(number);
+            kills += 1;
+        }
+        let counters = service.workers[0].0.clone();
+        service.end();
+        let row = counters.server(ServerId(0));
+        assert_eq!((row.get(Count::SessionsCurrent), held(&counters).load(SeqCst)), (0, 0));
+        let enter = || row.try_enter(Count::SessionsCurrent, Count::SessionsMax, LIMIT, Among::All);
+        assert!((0..LIMIT).all(|_| enter()) && !enter(), "all places are there again, and no more");
+        (0..LIMIT).for_each(|_| row.leave(Count::SessionsCurrent));
+        assert_eq!(row.max(Count::SessionsMax), LIMIT);
+        taken = row.get(Count::Connects);
+    }
+    assert!(kills > 20 && taken > 1000, "{kills} kills, {taken} places");
 }

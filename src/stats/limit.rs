@@ -29,7 +29,9 @@ impl Row<'_> {
     pub fn try_enter(self, gauge: Count, max: Count, limit: u64, among: Among) -> bool {
         let entered = self.try_reserve(gauge, limit, among);
         if entered {
-            self.raise(max, self.get(gauge));
+            // Others may be counting themselves without getting in.
+            let seen = self.get(gauge);
+            self.raise(max, if among == Among::All { seen.min(limit) } else { seen });
         }
         entered
     }
