@@ -414,8 +414,11 @@ impl<'a> Supervisor<'a> {
             for member in &mut self.members {
                 if member.ended().is_some() {
                     member.life = Life::Gone;
-                    let slot = self.ties.slots[member.number as usize - 1];
+                    let index = member.number as usize - 1;
+                    let slot = self.ties.slots[index];
                     (self.ties.bury)(slot);
+                    // Whoever takes the slot next opens it anew.
+                    self.posts[index] = None;
                     self.ties.segment.slots().free(slot);
                 }
             }
