@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
             ));
         }
         workers::check_counts(self);
-        confinement::check(&self.config.global, &mut self.findings);
+        confinement::check(&self.config.global, self.findings);
         let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();

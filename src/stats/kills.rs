@@ -106,7 +106,7 @@ fn take_places(counters: &Counters, seed: u64) -> u8 {
             row.leave(Count::SessionsCurrent);
         } else if row.try_enter(Count::SessionsCurrent, Count::SessionsMax, LIMIT, Among::All) {
             let others = held(counters).fetch_add(one, SeqCst);
-            let all: u64 = (0..WORKERS as u16).map(|slot| others / share(Slot(slot), 1) & SHARE_MASK).sum();
+            let all: u64 = (0..WORKERS as u16).map(|slot| (others / share(Slot(slot), 1)) & SHARE_MASK).sum();
             if all >= LIMIT {
                 return 5;
             }
