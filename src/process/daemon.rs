@@ -26,6 +26,9 @@ impl Pidfile {
         let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(path);
         let file = file.map_err(|_| {
             notice::alert(format!("[{program}.main()] Cannot create pidfile {}", path.display()));
+            if let Some(former) = &former {
+                let _ = std::fs::write(path, former);
+            }
             Stop
         })?;
         Ok(Pidfile { path: path.to_owned(), file, former })
@@ -70,19 +73,21 @@ impl Ready {
 /// Forks. The original writes the daemon's pid and waits until it is up, so that its exit code tells the
 /// truth.
 pub fn go_to_background(program: &str, pidfile: Option<Pidfile>) -> Result<Background, Stop> {
-    let cannot = |_| {
-        notice::alert(format!("[{program}.main()] Cannot fork."));
-        Stop
-    };
-    let (reader, writer) = io::pipe().map_err(cannot)?;
-    match fork().map_err(cannot)? {
-        Forked::Child => {
+    match io::pipe().and_then(|(reader, writer)| Ok((fork()?, reader, writer))) {
+        Ok((Forked::Child, reader, writer)) => {
             drop(reader);
             Ok(Background::Daemon(Ready(writer)))
         }
-        Forked::Parent(child) => {
+        Ok((Forked::Parent(child), reader, writer)) => {
             drop(writer);
             Ok(Background::Foreground(await_daemon(child.as_raw(), pidfile, reader)))
+        }
+        Err(_) => {
+            notice::alert(format!("[{program}.main()] Cannot fork."));
+            if let Some(pidfile) = pidfile {
+                pidfile.restore();
+            }
+            Err(Stop)
         }
     }
 }

@@ -4,9 +4,11 @@
 use super::plan::StartPlan;
 use super::{Stop, capability, notice};
 use crate::sys::fds;
+use crate::sys::process::{Forked, exit_now, fork};
 use caps::CapSet;
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Uid, chdir, chroot, geteuid, getgroups, setgid, setgroups, setuid};
 
 /// Before anything is opened: closes what the caller left open and the configuration does not name, and tells
@@ -77,6 +79,26 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
         alert(format!("Cannot give up capabilities: {reason}."));
         Stop
     })
+}
+
+/// Tries in a child of this process whether it could give its privileges up, before old processes are told to
+/// leave. `Err` means that the start must end; the messages are printed.
+pub fn rehearse(plan: &StartPlan) -> Result<(), Stop> {
+    if plan.old_pids.is_empty() || (plan.chroot.is_none() && plan.uid.is_none() && plan.gid.is_none()) {
+        return Ok(());
+    }
+    match fork() {
+        Ok(Forked::Child) => exit_now(u8::from(drop_privileges(plan).is_err())),
+        Ok(Forked::Parent(child)) => match waitpid(child, None) {
+            // Whoever has SIGCHLD ignored is not told.
+            Ok(WaitStatus::Exited(_, 0)) | Err(_) => Ok(()),
+            Ok(_) => Err(Stop),
+        },
+        Err(error) => {
+            notice::alert(format!("[{}.main()] Cannot fork: {}.", plan.program, notice::reason(&error)));
+            Err(Stop)
+        }
+    }
 }
 
 /// Takes a limit away, or raises it as far as this process may.

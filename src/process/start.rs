@@ -1,9 +1,10 @@
 //! The order of a start (management manual, section 4): limits, listeners while still root, pidfile, word to
 //! the old processes, background, jail and user, and then the worker.
 //!
-//! Whatever can fail fails before the old processes are told to leave. Privileges are the exception, for they
-//! can only be tried on the process that loses them; but the parent of a daemon waits until the daemon is up
-//! and the pidfile names it, so that old processes always have a successor when they go.
+//! Whatever can fail fails before the old processes are told to leave, so that they always have a successor when
+//! they go. Giving privileges up can only be tried on a process that loses them: the parent of a daemon waits
+//! until the daemon is up and the pidfile names it, a supervisor for its workers, and a process that is alone tries
+//! it on a child.
 
 use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
@@ -123,6 +124,7 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     };
     if !plan.supervised {
         if !plan.daemon {
+            privileges::rehearse(plan)?;
             dismiss_old();
         }
         return single(plan, listeners, limits, &ties).map(|start| Side::Worker(start, ready));
