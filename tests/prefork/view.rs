@@ -204,3 +204,17 @@ fn the_page_shows_all_or_one_worker() {
     assert!((before..=after).contains(&(first + second)), "{before} {first} {second} {after}");
     assert!(first < after && second < after, "{first} {second} {after}");
 }
+
+#[test]
+fn a_sandbox_lets_workers_answer() {
+    let _turn = turn();
+    let service = Service::start(Program::Epoxy, "    nbproc 2\n    sandbox landlock seccomp");
+    let dir = service.dir();
+    let workers = crate::crew::workers_of(service.current.pid());
+    let pids = [1, 2].map(|number| info(dir, &format!("@{number} "), "Pid") as i32);
+    assert_eq!(workers, [(1, pids[0]), (2, pids[1])]);
+    for command in ["show sess", "show stat", "show errors", "show servers conn", "clear counters all"] {
+        assert!(ask(dir, command).ends_with('\n'), "{command}: {}", service.current.stderr());
+    }
+    assert_eq!(crate::crew::workers_of(service.current.pid()), workers, "{}", service.current.stderr());
+}
