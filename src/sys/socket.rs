@@ -260,7 +260,9 @@ mod tests {
 
     #[test]
     fn a_socket_that_two_processes_silence_listens_again() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        // A port that the kernel chose would be another one afterwards.
+        let listener = std::net::TcpListener::bind(free.expect("a free port")).expect("bind");
         let address = listener.local_addr().expect("address");
         stop_listening(&listener);
         stop_listening(&listener);
