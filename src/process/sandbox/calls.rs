@@ -16,6 +16,7 @@ const CALLS: &[i64] = &[
     libc::SYS_eventfd2,
     libc::SYS_ppoll,
     libc::SYS_signalfd4,
+    libc::SYS_clock_getres,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_nanosleep,
