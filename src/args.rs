@@ -283,7 +283,6 @@ impl Args {
         let refuse = |what: &str| Err(Refusal::Alert(format!("{what} in this version of epoxy.")));
         match self {
             _ if self.check => Ok(()),
-            Args { master_worker: Some(_), .. } => refuse("master-worker mode (-W, -Ws) is not available"),
             Args { no_getaddrinfo: true, .. } => refuse("-dG leaves no resolver: getaddrinfo() is the only one"),
             Args { no_epoll: true, .. } => refuse("-de leaves no polling system: epoll is the only one"),
             _ => Ok(()),

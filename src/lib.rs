@@ -52,6 +52,8 @@ fn start(invocation: &Invocation) -> ExitCode {
     let options = LoadOptions {
         files: invocation.files.clone(),
         local_peer: args.local_peer.clone(),
+        master_worker: args.master_worker.is_some(),
+        master_socket: args.master_socket.clone(),
         env: text::env::Env::of_process(),
         diagnostics: args.diagnostics,
         ignore_unresolved: args.ignore_unresolved,
@@ -107,6 +109,7 @@ fn start(invocation: &Invocation) -> ExitCode {
 fn overrule(config: &mut proxy::Config, args: &args::Args) {
     let positive = |n: u32| Some(n).filter(|n| *n > 0);
     config.global.maxconn = positive(args.maxconn).or(config.global.maxconn);
+    config.global.master.wanted |= args.master_worker.is_some();
     config.global.nosplice |= args.no_splice;
     config.global.poison_byte = args.memory.poison_byte;
     for frontend in &mut config.frontends {

@@ -142,6 +142,23 @@ fn stats_socket(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     Ok(())
 }
 
+/// The words of `-S`: an address and its parameters.
+///
+/// # Errors
+/// What is wrong with them, less what was reported to the scope.
+pub fn master_socket(scope: &mut Scope<'_>, words: &[Word]) -> Result<BindDraft, String> {
+    let text = scope.draft.env.expand(arg(words, 0));
+    let mut draft = new_bind(scope.at.clone(), &text, "Cannot create the listener of the master CLI")?;
+    // Whoever may start a master may command it.
+    draft.level = Some(CliLevel::Admin);
+    let parameter = arg(words, 1).to_owned();
+    parameters(scope, &mut draft, &words[1.min(words.len())..], |separator, message| match separator {
+        " : " => format!("'{text} {parameter}' : '{message}'"),
+        _ => format!("'{text} {parameter}' : {message}"),
+    })?;
+    Ok(draft)
+}
+
 fn new_bind(at: At, text: &str, keyword: &str) -> Result<BindDraft, String> {
     let mut addresses = Vec::new();
     // A trailing comma is harmless.

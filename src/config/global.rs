@@ -3,7 +3,7 @@
 use nix::unistd::{Group, User};
 
 use super::finding::{Place, Severity};
-use super::scope::{Prefix, Scope, arg, not_yet};
+use super::scope::{Prefix, Scope, arg};
 use super::unit::{TimeUnit, UnitError, atoi, atol, os_error};
 use super::word::Word;
 use crate::proxy::Global;
@@ -53,7 +53,6 @@ pub static ROWS: &[Keyword] = &[
     row("quiet", Some(0), |s, _| switch(s, |g| &mut g.quiet), "print no messages at start"),
     row("carry-over", Some(0), carry_over, "counters and states of servers outlive a reload"),
     row("strict-limits", Some(0), strict_limits, "limits that cannot be had are fatal"),
-    row("master-worker", None, |_, _| Err(not_yet("master-worker")), "supervise workers from a master"),
 ];
 
 const fn row(
@@ -157,7 +156,7 @@ fn group(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
 }
 
-fn lookup_error(errno: Option<nix::errno::Errno>) -> String {
+pub(super) fn lookup_error(errno: Option<nix::errno::Errno>) -> String {
     let errno = errno.map_or(0, |errno| errno as i32);
     format!("{errno}:{}", os_error(errno))
 }

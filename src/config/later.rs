@@ -99,7 +99,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("maxsslconn", G),
     ("maxsslrate", G),
     ("maxzlibmem", G),
-    ("mworker-max-reloads", G),
     ("no-memory-trimming", G),
     ("noepoll", G),
     ("noevports", G),

@@ -13,6 +13,7 @@ pub mod global;
 mod later;
 pub mod logging;
 pub mod options;
+pub mod program;
 pub mod proxies;
 mod reader;
 mod resolve;
@@ -51,6 +52,10 @@ pub struct LoadOptions {
     pub diagnostics: bool,
     /// `-dr`: a server whose name does not resolve is disabled instead of refused.
     pub ignore_unresolved: bool,
+    /// `-W` or `-Ws`.
+    pub master_worker: bool,
+    /// `-S`: where the master's socket listens, with its options.
+    pub master_socket: Option<String>,
     /// The environment that variables are taken from.
     pub env: Env,
 }
@@ -76,6 +81,10 @@ pub fn load(options: &LoadOptions) -> Loaded {
     draft.env.preset("HAPROXY_STARTUP_VERSION", VERSION.as_bytes());
     draft.global.local_peer = options.local_peer.clone();
     draft.ignore_unresolved = options.ignore_unresolved;
+    draft.global.master.wanted = options.master_worker;
+    if options.master_worker {
+        draft.env.set("HAPROXY_MWORKER", b"1");
+    }
     let mut files = Vec::new();
     for path in &options.files {
         let name = path.to_string_lossy().into_owned();
@@ -95,7 +104,13 @@ pub fn load(options: &LoadOptions) -> Loaded {
     }
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     draft.env.set("HAPROXY_CFGFILES", names.join(";").as_bytes());
-    finish(draft, files)
+    let mut about_master = Findings::default();
+    match &options.master_socket {
+        Some(text) if draft.global.master.wanted => program::master_cli(text, &mut draft, &mut about_master),
+        Some(_) => about_master.warning("a master CLI socket was defined, but master-worker mode (-W) is not enabled."),
+        None => {}
+    }
+    finish(draft, files, about_master)
 }
 
 /// Reads a configuration from memory, for tests and tools; `name` stands for its file.
@@ -104,11 +119,11 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
     let mut findings = Findings::default();
     let mut draft = Draft::new(Env::empty());
     Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
-    finish(draft, vec![(name.to_owned(), findings)])
+    finish(draft, vec![(name.to_owned(), findings)], Findings::default())
 }
 
 /// From the lines of all files, with what was found in each, to the configuration.
-fn finish(draft: Draft, mut files: Vec<(String, Findings)>) -> Loaded {
+fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findings) -> Loaded {
     let mut about_rules = Findings::default();
     let parsers = resolve_rules::parse(&draft, &mut about_rules);
     let mut findings = Findings::default();
@@ -123,6 +138,10 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>) -> Loaded {
         if fatal {
             findings.alert(format!("Error(s) found in configuration file : {name}"));
         }
+    }
+    if !findings.fatal() {
+        program::check(&draft, &mut findings);
+        findings.append(about_master);
     }
     let config = if findings.fatal() { None } else { Some(resolve::resolve(&draft, parsers, &mut findings)) };
     let mut config = config.filter(|_| !findings.fatal());

@@ -28,7 +28,7 @@ const NEGATABLE: &[&str] = &[
 
 /// Rows of options that `no option` and `default option` may name; plain options are all such.
 const NEGATABLE_OPTIONS: &[&str] =
-    &["option", "option http-keep-alive", "option http-server-close", "option httpclose", "option redispatch"];
+    &["option", "option start-on-reload", "option http-keep-alive", "option http-server-close", "option httpclose", "option redispatch"];
 
 /// A conditional block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -376,6 +376,8 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
 fn section_keyword(section: Sections) -> &'static str {
     if section.intersects(Sections::GLOBAL) {
         "global"
+    } else if section.intersects(Sections::PROGRAM) {
+        "program"
     } else if section.intersects(Sections::DEFAULTS) {
         "defaults"
     } else if section.intersects(Sections::FRONTEND) {

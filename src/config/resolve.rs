@@ -163,7 +163,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
+pub(super) fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
     draft.addresses.iter().map(|address| CliBind {
         place: draft.at.to_string(),
         address: address.clone(),

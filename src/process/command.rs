@@ -53,9 +53,6 @@ pub fn invoke(argv: &[OsString]) -> Result<Invocation, ExitCode> {
     if files.is_empty() {
         return Err(refuse(&Refusal::Usage, argv));
     }
-    if args.master_socket.is_some() && args.master_worker.is_none() {
-        notice::warning("config : a master CLI socket was defined, but master-worker mode (-W) is not enabled.");
-    }
     let program = argv.first().map_or_else(|| "epoxy".to_owned(), |name| name.to_string_lossy().into_owned());
     Ok(Invocation { program, args, files })
 }

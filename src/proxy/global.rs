@@ -67,6 +67,8 @@ pub struct Global {
     pub description: Option<String>,
     /// `stats socket` lines.
     pub cli_binds: Vec<CliBind>,
+    /// Master-worker mode.
+    pub master: super::MasterSettings,
     /// `stats timeout`: an idle command connection's life; 10 seconds when absent.
     pub cli_timeout: Option<Millis>,
     /// `stats maxconn`: concurrent command connections; 10 when absent.

@@ -10,6 +10,7 @@ pub mod check;
 pub mod confinement;
 pub mod frontend;
 pub mod global;
+pub mod master;
 pub mod server;
 pub mod workers;
 
@@ -23,6 +24,7 @@ pub use capture::{Captures, CookieCapture, HeaderCapture};
 pub use check::{CheckKind, CheckSettings, HttpCheck};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};
+pub use master::{MasterSettings, Program};
 pub use server::{AdminAtStart, Server, ServerAddress};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 

@@ -26,13 +26,15 @@ bitflags! {
         const LISTEN = 8;
         /// `backend`.
         const BACKEND = 16;
+        /// `program`.
+        const PROGRAM = 32;
         /// What concerns clients: frontend, listen and their defaults.
         const CLIENT_SIDE = Self::DEFAULTS.bits() | Self::FRONTEND.bits() | Self::LISTEN.bits();
         /// What concerns servers: backend, listen and their defaults.
         const SERVER_SIDE = Self::DEFAULTS.bits() | Self::LISTEN.bits() | Self::BACKEND.bits();
         /// Every proxy, no defaults.
         const PROXIES = Self::FRONTEND.bits() | Self::LISTEN.bits() | Self::BACKEND.bits();
-        /// Every section but `global`.
+        /// Every proxy and `defaults`.
         const ANY_PROXY = Self::PROXIES.bits() | Self::DEFAULTS.bits();
     }
 }
@@ -118,6 +120,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::server::ROWS,
     crate::config::check::ROWS,
     crate::config::rules::ROWS,
+    crate::config::program::ROWS,
 ];
 
 /// Parameters of `bind` and `stats socket`.
