@@ -104,6 +104,18 @@ pub fn close_inherited(named: &[RawFd]) {
     }
 }
 
+/// Takes an inherited descriptor over, closed on exec from now on. To be called once for each, before this process
+/// opens any of its own. `BadF` as `io::Error` if no such descriptor is open; standard streams are refused.
+pub fn adopt_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: F_SETFD takes an int and touches no memory; a number that is not open gives EBADF.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, it was there when the process began, and who left it says that nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
