@@ -37,17 +37,24 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use config::{LoadOptions, Severity};
+use process::master::Inherited;
 use process::{Invocation, StartPlan};
 
 /// Runs the command line to its end and gives the exit code of the process.
 pub fn run(argv: Vec<OsString>) -> ExitCode {
-    match process::invoke(&argv) {
-        Ok(invocation) => start(&invocation),
+    process::master::remember_start(&argv);
+    let inherited = process::master::Inherited::find();
+    let code = match process::invoke(&argv) {
+        Ok(invocation) => start(&invocation, inherited),
         Err(code) => code,
+    };
+    match inherited {
+        Some(inherited) if inherited.is_stranded() => process::master::strand(inherited),
+        _ => code,
     }
 }
 
-fn start(invocation: &Invocation) -> ExitCode {
+fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> ExitCode {
     let args = &invocation.args;
     let options = LoadOptions {
         files: invocation.files.clone(),
@@ -75,9 +82,14 @@ fn start(invocation: &Invocation) -> ExitCode {
         // Findings are shown all the same, the verdict's words are not.
         notice::set_modes(true, args.verbose || args.debug);
     }
-    let plan = StartPlan::new(&invocation.program, args, &config);
+    let mut plan = StartPlan::new(&invocation.program, args, &config);
+    plan.inherited = inherited.filter(|_| plan.master.is_some());
     if let Some(code) = process::after_config(args, !plan.listeners.is_empty()) {
         return code;
+    }
+    if inherited.is_some() && plan.master.is_none() {
+        notice::alert("config : 'master-worker' cannot be taken away by a reload.");
+        return ExitCode::FAILURE;
     }
     // The configuration lives as long as the process: everything refers to it.
     let config: &'static proxy::Config = Box::leak(Box::new(config));
@@ -121,7 +133,7 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
 fn shared_counters(config: &proxy::Config, plan: &StartPlan) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
     let workers = plan.workers as usize;
     if config.global.carry_over {
-        let files = process::old_segments(plan.sockets_from.as_deref(), &plan.old_pids);
+        let files = process::old_segments(plan);
         let mut segments = files.filter_map(|file| stats::segment::attach(file, config).ok());
         // Full of what other services and generations need: then this one goes on without the past.
         if let Some(shared) = segments.find_map(|segment| enter(config, segment, workers).ok()) {

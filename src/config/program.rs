@@ -216,12 +216,18 @@ mod tests {
             ("program\n", "parsing [p.cfg:1] : 'program' expects an <id> argument"),
             ("program a b\n", "parsing [p.cfg:1] : 'program' cannot handle unexpected argument 'b'."),
             ("program a\nprogram a\n", "parsing [p.cfg:2]: 'a' program section already exists in the configuration."),
-            ("program a\n command\n", "parsing [p.cfg:2]: 'command' expects a command with optional arguments separated in words."),
+            (
+                "program a\n command\n",
+                "parsing [p.cfg:2]: 'command' expects a command with optional arguments separated in words.",
+            ),
             ("program a\n option x\n", "parsing [p.cfg:2] : unknown option 'x'."),
             ("program a\n bogus\n", "parsing [p.cfg:2] : unknown keyword 'bogus' in 'program' section"),
             ("global\n master-worker\nprogram a\n", "The program section 'a' lacks a command to launch."),
             ("program a\n command b\n", "Can't use a 'program' section without master worker mode."),
-            ("global\n master-worker x\n", "parsing [p.cfg:2] : 'master-worker' only supports 'no-exit-on-failure' option."),
+            (
+                "global\n master-worker x\n",
+                "parsing [p.cfg:2] : 'master-worker' only supports 'no-exit-on-failure' option.",
+            ),
         ] {
             let loaded = load_text("p.cfg", text);
             let messages: Vec<String> = loaded.findings.iter().map(|finding| finding.message()).collect();

@@ -27,8 +27,14 @@ const NEGATABLE: &[&str] = &[
 ];
 
 /// Rows of options that `no option` and `default option` may name; plain options are all such.
-const NEGATABLE_OPTIONS: &[&str] =
-    &["option", "option start-on-reload", "option http-keep-alive", "option http-server-close", "option httpclose", "option redispatch"];
+const NEGATABLE_OPTIONS: &[&str] = &[
+    "option",
+    "option start-on-reload",
+    "option http-keep-alive",
+    "option http-server-close",
+    "option httpclose",
+    "option redispatch",
+];
 
 /// A conditional block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,6 +58,8 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
                 let frontend = FrontendId(frontend as u32);
                 worker.listeners.add(&registry, &worker.core, listener.socket, frontend, bind)?;
             }
+            // Kept by the master.
+            ListenOwner::Master => {}
             ListenOwner::Cli(bind) => worker.cli.add(&registry, listener.socket, bind)?,
         }
     }

@@ -56,6 +56,8 @@ pub struct Common {
     pub reuse_port: bool,
     /// Length of the queue where nothing names one.
     pub backlog: u32,
+    /// Only bind, so that no connection comes: a trial.
+    pub trial: bool,
 }
 
 /// The sockets that addresses need: one a worker, so that the kernel spreads connections, where several may be
@@ -189,7 +191,7 @@ fn listen_again(sockets: &[Option<Opened>], specs: &[ListenSpec], common: &Commo
 
 /// Listens unless the socket does so already.
 fn listen(socket: &Socket, spec: &ListenSpec, common: &Common) -> io::Result<()> {
-    if socket.is_listener()? {
+    if common.trial || socket.is_listener()? {
         return Ok(());
     }
     let backlog = spec.backlog(common);

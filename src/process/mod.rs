@@ -8,6 +8,7 @@ mod command;
 mod daemon;
 mod limits;
 mod listen;
+pub mod master;
 mod old;
 pub mod plan;
 mod privileges;
@@ -19,7 +20,6 @@ pub mod supervisor;
 mod takeover;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use crate::notice;
 pub use command::{Invocation, after_config, invoke};
@@ -34,9 +34,14 @@ pub use supervisor::Ties;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stop;
 
-/// The memory that the workers of an old service share, as far as it can be had: from behind the socket of `-x`,
-/// then from each of the old pids.
-pub fn old_segments(sockets_from: Option<&Path>, old_pids: &[i32]) -> impl Iterator<Item = OwnedFd> {
-    let asked = sockets_from.and_then(takeover::segment);
-    asked.into_iter().chain(pull::segments(old_pids))
+/// The memory that the workers of an old service share, as far as it can be had: what an earlier master has left,
+/// or from behind the socket of `-x`, then from each of the old pids. A trial leaves it alone.
+pub fn old_segments(plan: &StartPlan) -> impl Iterator<Item = OwnedFd> {
+    let left = plan.inherited.filter(|inherited| !inherited.trial);
+    let left = left.and_then(|inherited| inherited.copies().ok()?.segment);
+    let others = plan.inherited.is_none().then(|| {
+        let asked = plan.sockets_from.as_deref().and_then(takeover::segment);
+        asked.into_iter().chain(pull::segments(&plan.old_pids))
+    });
+    left.into_iter().chain(others.into_iter().flatten())
 }

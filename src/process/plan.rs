@@ -1,7 +1,8 @@
 //! What the start needs to know, taken from the command line and the configuration: plain data.
 
 use super::capability;
-use crate::args::{Args, OldProcesses};
+use super::master::{Inherited, MasterPlan, VARIABLE};
+use crate::args::{Args, MasterWorker, OldProcesses};
 use crate::log::Destination;
 use crate::proxy::Config;
 use crate::proxy::bind::{BindOptions, ListenAddress};
@@ -60,6 +61,10 @@ pub struct StartPlan {
     pub workers: u32,
     /// A supervisor looks after them; otherwise the process itself is the one worker.
     pub supervised: bool,
+    /// The supervisor is a master.
+    pub master: Option<MasterPlan>,
+    /// What an earlier master has left to this one.
+    pub inherited: Option<&'static Inherited>,
     /// Processors of each worker, from worker 1; `None` leaves it where the start was.
     pub cpus: Vec<Option<CpuSet>>,
     /// A worker that is stuck for so long is replaced; `None` for never.
@@ -146,6 +151,8 @@ pub enum ListenOwner {
     },
     /// `stats socket` number so-and-so.
     Cli(usize),
+    /// The master.
+    Master,
 }
 
 /// Length of the queue of a `stats socket`.
@@ -191,12 +198,39 @@ impl StartPlan {
             sockets_from: args.sockets_from.clone(),
             no_reuseport: args.no_reuseport || global.no_reuseport,
             workers: crew.count,
-            supervised: crew.count > 1,
+            supervised: crew.count > 1 || global.master.wanted,
+            master: global.master.wanted.then(|| master(args, config)),
+            inherited: None,
             cpus: (1..=crew.count).map(|number| workers::cpus_of(&global.cpu_maps, crew, number)).collect(),
             hang_timeout: Some(global.hang_timeout.unwrap_or(HANG_TIMEOUT).0)
                 .filter(|ms| *ms > 0)
                 .map(Duration::from_millis),
         }
+    }
+}
+
+/// What the master does besides looking after workers.
+fn master(args: &Args, config: &Config) -> MasterPlan {
+    let settings = &config.global.master;
+    let cli = settings.cli.iter().map(|bind| {
+        let spec = ListenSpec {
+            owner: ListenOwner::Master,
+            label: "proxy MASTER".to_owned(),
+            place: bind.place.clone(),
+            address: bind.address.clone(),
+            options: BindOptions { mode: bind.mode, uid: bind.uid, gid: bind.gid, ..BindOptions::default() },
+            backlog: Some(CLI_BACKLOG),
+            workers: NumberSet::ALL,
+            smart_accept: false,
+        };
+        (spec, bind.level)
+    });
+    MasterPlan {
+        systemd: args.master_worker == Some(MasterWorker::Systemd),
+        cli: cli.collect(),
+        programs: settings.programs.clone(),
+        environment: config.environment.iter().filter(|(name, _)| name != VARIABLE.as_bytes()).cloned().collect(),
+        reloads_max: settings.reloads_max,
     }
 }
 

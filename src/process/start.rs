@@ -9,7 +9,8 @@
 use super::daemon::{self, Background, Pidfile, Ready};
 use super::limits::{self, Limits};
 use super::listen::{self, Common, Listener};
-use super::plan::StartPlan;
+use super::master::Master;
+use super::plan::{ListenSpec, StartPlan};
 use super::privileges::{self, Duty};
 use super::pull::Pulled;
 use super::sandbox::{self, Sandbox};
@@ -18,7 +19,9 @@ use super::supervisor::{Raised, Supervisor, Ties, pin};
 use super::{Stop, notice, old, pull, takeover};
 use crate::args;
 use crate::mesh::Post;
+use crate::proxy::CliLevel;
 use crate::shm::{Segment, Slot};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 /// What a worker starts with: everything that it could not get by itself any more.
@@ -57,6 +60,15 @@ pub fn start<'a>(plan: &'a StartPlan, ties: Ties<'a>, worker: impl FnOnce(Worker
             }
             worker(*start)
         }
+        Ok(Side::Master(master, ready)) => {
+            if let Some(ready) = ready {
+                ready.tell();
+            }
+            match master.run() {
+                Ok(start) => worker(*start),
+                Err(code) => code,
+            }
+        }
         Ok(Side::Supervisor(supervisor, ready)) => {
             if let Some(ready) = ready {
                 ready.tell();
@@ -76,6 +88,7 @@ pub fn start<'a>(plan: &'a StartPlan, ties: Ties<'a>, worker: impl FnOnce(Worker
 enum Side<'a> {
     Worker(Box<WorkerStart>, Option<Ready>),
     Supervisor(Box<Supervisor<'a>>, Option<Ready>),
+    Master(Box<Master<'a>>, Option<Ready>),
     /// The one that was started, its daemon being up or not.
     Foreground(ExitCode),
 }
@@ -96,21 +109,28 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;
     let specs = listen::spread(&plan.listeners, plan.workers, !plan.no_reuseport);
-    let taken = match &plan.sockets_from {
-        // Whether it has all that the old pids have is not known.
-        Some(path) => Pulled { sockets: takeover::take(path)?, complete: false },
-        None => pull::pull(&plan.old_pids, &specs),
-    };
-    let common = Common { reuse_port: !plan.no_reuseport, backlog: limits.maxconn };
-    let listeners = listen::bind_all(&specs, &common, taken, &plan.old_pids)
-        .map_err(|Stop| alert("Some protocols failed to start their listeners! Exiting.".to_owned()))?;
-    let pidfile = match &plan.pidfile {
-        Some(path) if plan.daemon => Some(Pidfile::create(&plan.program, path)?),
+    let (taken, taken_by_master) = take_sockets(plan, &specs)?;
+    let trial = plan.inherited.is_some_and(|inherited| inherited.trial);
+    let common = Common { reuse_port: !plan.no_reuseport, backlog: limits.maxconn, trial };
+    let no_listeners = |Stop| alert("Some protocols failed to start their listeners! Exiting.".to_owned());
+    // A master has all sockets: nobody needs to make room.
+    let old_pids = if plan.inherited.is_some() { &[] } else { &plan.old_pids[..] };
+    let listeners = listen::bind_all(&specs, &common, taken, old_pids).map_err(no_listeners)?;
+    let sockets = master_sockets(plan, &common, taken_by_master).map_err(no_listeners)?;
+    if trial {
+        return Ok(Side::Foreground(ExitCode::SUCCESS));
+    }
+    let mut pidfile = match &plan.pidfile {
+        Some(path) if plan.daemon || plan.master.is_some() => Some(Pidfile::create(&plan.program, path)?),
         _ => None,
     };
+    if let (Some(pidfile), true) = (&mut pidfile, !plan.daemon || plan.inherited.is_some()) {
+        let pid = std::process::id() as i32;
+        pidfile.add(pid).map_err(|error| alert(format!("Cannot write the pidfile: {}.", notice::reason(&error))))?;
+    }
     limits::warn_if_too_few(&plan.program, &limits);
     let dismiss_old = || old::dismiss(&plan.old_pids, plan.old_processes);
-    let ready = match plan.daemon {
+    let ready = match plan.daemon && plan.inherited.is_none() {
         false => None,
         true => match daemon::go_to_background(&plan.program, pidfile)? {
             Background::Foreground(code) => {
@@ -130,14 +150,51 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
         return single(plan, listeners, limits, &ties).map(|start| Side::Worker(start, ready));
     }
     let supervisor = match raise(plan, listeners, limits, ties)? {
-        Raised::Worker(start) => return Ok(Side::Worker(start, None)),
+        Raised::Worker(start) => {
+            if let Some(inherited) = plan.inherited {
+                inherited.let_go();
+            }
+            return Ok(Side::Worker(start, None));
+        }
         Raised::Supervisor(supervisor) => supervisor,
     };
-    if !plan.daemon {
+    if !plan.daemon && plan.inherited.is_none() {
         dismiss_old();
     }
-    privileges::keep_for_supervision(plan, Duty::Replace);
-    Ok(Side::Supervisor(supervisor, ready))
+    let Some(wanted) = &plan.master else {
+        privileges::keep_for_supervision(plan, Duty::Replace);
+        return Ok(Side::Supervisor(supervisor, ready));
+    };
+    let master = Master::new(plan, wanted, *supervisor, sockets, plan.inherited)
+        .map_err(|error| alert(format!("Cannot start the master: {}.", notice::reason(&error))))?;
+    privileges::keep_for_supervision(plan, if wanted.programs.is_empty() { Duty::Reload } else { Duty::RunPrograms });
+    Ok(Side::Master(Box::new(master), ready))
+}
+
+/// The sockets of old processes, those of the master apart.
+fn take_sockets(plan: &StartPlan, specs: &[ListenSpec]) -> Result<(Pulled, Pulled), Stop> {
+    let none = || Pulled { sockets: Vec::new(), complete: true };
+    if let Some(inherited) = plan.inherited {
+        let copies = inherited.copies().map_err(|error| {
+            notice::alert(format!("[{}.main()] Cannot copy sockets: {}.", plan.program, notice::reason(&error)));
+            Stop
+        })?;
+        let own = copies.cli.into_iter().map(|(socket, _)| socket).collect();
+        return Ok((pull::sort(copies.sockets), pull::sort(own)));
+    }
+    match &plan.sockets_from {
+        // Whether it has all that the old pids have is not known.
+        Some(path) => Ok((Pulled { sockets: takeover::take(path)?, complete: false }, none())),
+        None => Ok((pull::pull(&plan.old_pids, specs), none())),
+    }
+}
+
+/// Opens the sockets of the master.
+fn master_sockets(plan: &StartPlan, common: &Common, taken: Pulled) -> Result<Vec<(OwnedFd, CliLevel)>, Stop> {
+    let Some(master) = &plan.master else { return Ok(Vec::new()) };
+    let specs: Vec<ListenSpec> = master.cli.iter().map(|(spec, _)| spec.clone()).collect();
+    let listeners = listen::bind_all(&specs, common, taken, &[])?;
+    Ok(listeners.into_iter().map(|listener| listener.socket).zip(master.cli.iter().map(|(_, level)| *level)).collect())
 }
 
 /// This process becomes the only worker.

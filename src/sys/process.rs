@@ -99,6 +99,14 @@ pub fn can_fork() -> bool {
     }
 }
 
+/// Starts a command with no signal blocked, whatever this process has blocked.
+pub fn spawn(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+    let unblock = || nix::sys::signal::SigSet::empty().thread_set_mask().map_err(io::Error::from);
+    // SAFETY: between fork and exec it makes one system call, on values of its own, and allocates nothing.
+    unsafe { command.pre_exec(unblock) }.spawn()
+}
+
 /// Points descriptor `number` (0, 1 or 2) at what `target` refers to.
 pub fn redirect_stdio(target: impl AsFd, number: u8) -> io::Result<()> {
     assert!(number <= 2, "only the standard streams are owned by nobody");

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
-const ALONE: Common = Common { reuse_port: false, backlog: 10 };
+const ALONE: Common = Common { reuse_port: false, backlog: 10, trial: false };
 
 fn spec(address: ListenAddress) -> ListenSpec {
     ListenSpec {
@@ -53,7 +53,7 @@ fn a_tcp_socket_listens_with_its_options() {
 
 #[test]
 fn two_processes_share_an_address_unless_told_not_to() {
-    let common = Common { reuse_port: true, backlog: 10 };
+    let common = Common { reuse_port: true, backlog: 10, trial: false };
     let open_shared = |address| bind_or_ask(&[spec(address)], &common, vec![None], false, &mut |_| false);
     let first = TcpListener::from(open_shared(ip(0)).expect("first").remove(0).socket);
     let port = first.local_addr().expect("address").port();

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use crate::proxy::Program;
 use crate::shm::Slot;
+use crate::sys::process::spawn;
 
 /// What a child is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub fn start(program: &Program, environment: &[(Vec<u8>, Vec<u8>)], now: u64) ->
     if let Some(uid) = program.uid {
         command.uid(uid);
     }
-    let child = command.spawn()?;
+    let child = spawn(&mut command)?;
     Ok(Child {
         role: Role::Program(program.name.clone()),
         pid: child.id() as i32,

@@ -115,7 +115,8 @@ pub fn run(words: &[String], target: Target, level: &mut CliLevel, modes: &mut M
 /// The words as a worker reads them: blanks and the like keep their meaning.
 fn escaped(words: &[String]) -> String {
     let escape = |word: &String| {
-        let chars = word.chars().flat_map(|c| matches!(c, ' ' | '\t' | ';' | '\\').then_some('\\').into_iter().chain([c]));
+        let chars =
+            word.chars().flat_map(|c| matches!(c, ' ' | '\t' | ';' | '\\').then_some('\\').into_iter().chain([c]));
         chars.collect::<String>()
     };
     words.iter().map(escape).collect::<Vec<_>>().join(" ")
@@ -136,7 +137,9 @@ fn find(name: &str, view: &View<'_>) -> Option<Target> {
         }
         None => {
             let wanted: u32 = name.parse().ok()?;
-            let is_it = |child: &&Child| !child.leaving && matches!(child.role, Role::Worker { number, .. } if number == wanted);
+            let is_it = |child: &&Child| {
+                !child.leaving && matches!(child.role, Role::Worker { number, .. } if number == wanted)
+            };
             view.children.iter().find(is_it)?.pid
         }
     };

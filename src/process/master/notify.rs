@@ -22,11 +22,6 @@ impl Notify {
         Notify { speaks, interval, due: interval.map(|interval| Instant::now() + interval) }
     }
 
-    /// Whether it was asked to speak.
-    pub fn speaks(&self) -> bool {
-        self.speaks
-    }
-
     /// The service answers; `status` is for `systemctl status`.
     pub fn ready(&self, status: &str) {
         self.tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id()), NotifyState::Status(status)]);

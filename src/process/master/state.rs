@@ -1,7 +1,7 @@
 //! What a master leaves to itself when it executes its program anew: a text in a memory file, whose number the
 //! environment tells, and descriptors that stay open. A trial (see [`super`]) gets the same, and only looks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -47,15 +47,32 @@ pub struct Inherited {
     pub trial: bool,
     /// What was.
     pub past: Past,
+    holdings: RefCell<Holdings>,
+    /// The new workers are up.
+    settled: Cell<bool>,
+    pid: u32,
+}
+
+/// Descriptors that came over.
+#[derive(Debug, Default)]
+pub struct Holdings {
     /// The memory that workers share.
     pub segment: Option<OwnedFd>,
     /// Listening sockets.
     pub sockets: Vec<OwnedFd>,
     /// The master's own, with the rights of its clients.
     pub cli: Vec<(OwnedFd, CliLevel)>,
-    /// The new workers are up.
-    pub settled: Cell<bool>,
-    pid: u32,
+}
+
+impl Holdings {
+    fn try_clone(&self) -> std::io::Result<Holdings> {
+        let cli = self.cli.iter().map(|(socket, level)| Ok((socket.try_clone()?, *level)));
+        Ok(Holdings {
+            segment: self.segment.as_ref().map(OwnedFd::try_clone).transpose()?,
+            sockets: self.sockets.iter().map(OwnedFd::try_clone).collect::<std::io::Result<_>>()?,
+            cli: cli.collect::<std::io::Result<_>>()?,
+        })
+    }
 }
 
 /// The descriptors that go over.
@@ -131,7 +148,7 @@ fn text(past: &Past, descriptors: &Descriptors<'_>) -> String {
         let leaving = u8::from(*leaving);
         let _ = writeln!(text, "{kind} {pid} {reloads} {since} {leaving} {number} {slot} {name}");
     }
-    for segment in &descriptors.segment {
+    if let Some(segment) = &descriptors.segment {
         let _ = writeln!(text, "segment {}", segment.as_raw_fd());
     }
     for socket in &descriptors.sockets {
@@ -174,9 +191,7 @@ impl Inherited {
         let mut inherited = Inherited {
             trial,
             past: Past::default(),
-            segment: None,
-            sockets: Vec::new(),
-            cli: Vec::new(),
+            holdings: RefCell::default(),
             settled: Cell::new(false),
             pid: std::process::id(),
         };
@@ -190,7 +205,7 @@ impl Inherited {
     fn line(&mut self, kind: &str, rest: &str) -> Option<()> {
         let mut words = rest.splitn(7, ' ');
         let mut number = || words.next()?.parse::<u64>().ok();
-        let past = &mut self.past;
+        let (past, holdings) = (&mut self.past, self.holdings.get_mut());
         match kind {
             "master" => {
                 (past.reloads, past.failed, past.since) = (number()? as u32, number()? as u32, number()?);
@@ -206,16 +221,35 @@ impl Inherited {
                 };
                 past.children.push(Child { role, pid, reloads, since, leaving, version });
             }
-            "segment" => self.segment = fds::adopt_inherited(number()? as RawFd).ok(),
-            "socket" => self.sockets.push(fds::adopt_inherited(number()? as RawFd).ok()?),
+            "segment" => holdings.segment = fds::adopt_inherited(number()? as RawFd).ok(),
+            "socket" => holdings.sockets.push(fds::adopt_inherited(number()? as RawFd).ok()?),
             "cli" => {
                 let socket = fds::adopt_inherited(number()? as RawFd).ok()?;
                 let levels = [CliLevel::User, CliLevel::Operator, CliLevel::Admin];
-                self.cli.push((socket, *levels.get(number()? as usize)?));
+                holdings.cli.push((socket, *levels.get(number()? as usize)?));
             }
             _ => {}
         }
         Some(())
+    }
+
+    /// Copies of the descriptors.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn copies(&self) -> std::io::Result<Holdings> {
+        self.holdings.borrow().try_clone()
+    }
+
+    /// Closes the descriptors, for this process needs them no longer: it is a worker, or its workers have them.
+    pub fn let_go(&self) {
+        self.settled.set(true);
+        self.holdings.take();
+    }
+
+    /// The descriptors, for a master that goes on without a start.
+    pub fn take(&self) -> Holdings {
+        self.holdings.take()
     }
 
     /// Whether this is a master whose start came to nothing, so that it has to go on without.
@@ -254,7 +288,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_nothing() {
-        for text in ["", "x\n", "epoxy master 1\nworker x\n", "epoxy master 1\ncli 9999999 1\n", "epoxy master 1\nx\n"] {
+        for text in ["", "x\n", "epoxy master 1\nworker x\n", "epoxy master 1\ncli 9999999 1\n", "epoxy master 1\nx\n"]
+        {
             assert!(Inherited::parse(text, false).is_none(), "{text}");
         }
         assert!(Inherited::parse("epoxy master 1\nlater word\n", false).is_some());

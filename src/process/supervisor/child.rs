@@ -5,7 +5,7 @@ use crate::process::plan::StartPlan;
 use crate::process::signals::Signals;
 use crate::process::start::{WorkerStart, leave_behind};
 use crate::process::{Stop, notice};
-use crate::sys::title;
+use crate::sys::{signal, title};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
@@ -34,6 +34,8 @@ impl Supervisor<'_> {
             notice::alert(format!("[{}.main()] Cannot read signals: {}.", plan.program, notice::reason(&error)));
             Stop
         })?;
+        // Only a master has use for it.
+        let _ = signal::ignore(Signal::SIGUSR2);
         let listeners = std::mem::take(&mut self.listeners);
         let (listeners, kept) = listeners.into_iter().partition(|listener| listener.workers.contains(number));
         let mut posts = std::mem::take(&mut self.posts);

@@ -11,6 +11,7 @@
 //! in the child, which must leave the loop, drop the caller's descriptors and become that worker.
 
 mod child;
+mod mastered;
 mod roster;
 mod watch;
 
@@ -39,8 +40,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// What the supervisor reads: what a worker does, and what it leaves to the kernel.
-const READ: [Signal; 8] = [
+pub(in crate::process) const READ: [Signal; 9] = [
     Signal::SIGUSR1,
+    Signal::SIGUSR2,
     Signal::SIGHUP,
     Signal::SIGQUIT,
     Signal::SIGTTOU,
@@ -80,6 +82,8 @@ pub enum Turn {
     Worker(Box<WorkerStart>),
     /// All is over.
     Over(ExitCode),
+    /// A signal, where the caller (a master) decides what it means.
+    Signal(Signal),
     /// The caller's descriptors at these places are readable; none if something else happened.
     Ready(Vec<usize>),
 }
@@ -124,7 +128,8 @@ impl<'a> Supervisor<'a> {
             Stop
         };
         // A parent that ignores it would have the kernel reap our children.
-        let signals = signal::restore(Signal::SIGCHLD).and_then(|()| SignalSource::new(&READ));
+        let asked = if plan.master.is_some() { signal::restore(Signal::SIGUSR2) } else { Ok(()) };
+        let signals = asked.and_then(|()| signal::restore(Signal::SIGCHLD)).and_then(|()| SignalSource::new(&READ));
         let signals = signals.map_err(|error| cannot("read signals", &error))?;
         let members = (1..=plan.workers).map(Member::new).collect();
         let posts = ties.slots.iter().map(|slot| open_post(plan, ties.segment, *slot)).collect();
@@ -163,7 +168,7 @@ impl<'a> Supervisor<'a> {
             return Err(Stop);
         }
         supervisor.look = plan.hang_timeout.map(|timeout| Instant::now() + watch::interval(timeout));
-        child::set_title("supervisor");
+        child::set_title(if plan.master.is_some() { "master" } else { "supervisor" });
         Ok(Raised::Supervisor(Box::new(supervisor)))
     }
 
@@ -207,14 +212,23 @@ impl<'a> Supervisor<'a> {
                 Turn::Worker(start) => return Ok(start),
                 Turn::Over(code) => return Err(code),
                 Turn::Ready(_) => {}
+                Turn::Signal(signal) => self.obey(signal),
             }
         }
     }
 
     /// Waits for the next thing to do and does it; `others` are descriptors that the caller waits for.
     pub fn turn(&mut self, others: &[BorrowedFd<'_>]) -> Turn {
-        let ready = self.wait(others);
+        self.turn_until(others, None)
+    }
+
+    /// As [`Supervisor::turn`], but waits until `due` at most.
+    pub fn turn_until(&mut self, others: &[BorrowedFd<'_>], due: Option<Instant>) -> Turn {
+        let ready = self.wait(others, due);
         while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
+            if self.plan.master.is_some() && signal != Signal::SIGCHLD {
+                return Turn::Signal(signal);
+            }
             if let Some(code) = self.signalled(signal) {
                 return Turn::Over(code);
             }
@@ -230,14 +244,10 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn wait(&self, others: &[BorrowedFd<'_>]) -> Vec<usize> {
+    fn wait(&self, others: &[BorrowedFd<'_>], due: Option<Instant>) -> Vec<usize> {
         let now = Instant::now();
-        let due = self.members.iter().filter_map(Member::due).chain(self.look).min();
-        let timeout = due.map_or(PollTimeout::NONE, |due| {
-            // Rounded up, or the last millisecond would be spent in turns.
-            let ms = due.saturating_duration_since(now).as_micros().div_ceil(1000);
-            PollTimeout::try_from(ms.min(60_000) as i32).unwrap_or(PollTimeout::ZERO)
-        });
+        let due = self.members.iter().filter_map(Member::due).chain(self.look).chain(due).min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| timeout(due, now));
         let all = self.signals.iter().map(SignalSource::as_fd).chain(others.iter().copied());
         let mut poll_fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // A signal that is not blocked may interrupt it: the turn is then empty.
@@ -312,7 +322,8 @@ impl<'a> Supervisor<'a> {
                     continue;
                 }
             }
-            self.say(Level::Alert, &format!("Current worker #{number} ({pid}) exited with code {}", reason(status)));
+            let which = self.which(number);
+            self.say(Level::Alert, &format!("Current worker{which} ({pid}) exited with code {}", reason(status)));
             if self.plan.confinement.seccomp && matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _)) {
                 let text = "made a system call that its sandbox forbids (the kernel's audit log names it)";
                 self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}"));
@@ -360,7 +371,8 @@ impl<'a> Supervisor<'a> {
                     if self.paused {
                         self.members[index].tell(Signal::SIGTTOU);
                     }
-                    self.say(Level::Notice, &format!("New worker #{number} ({pid}) forked"));
+                    let which = self.which(number);
+                    self.say(Level::Notice, &format!("New worker{which} ({pid}) forked"));
                 }
                 Ok(Forked::Child) => {
                     return Some(match self.become_worker(number, None) {
@@ -406,7 +418,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Ends all workers at once.
-    fn end_workers(&mut self) {
+    pub(in crate::process) fn end_workers(&mut self) {
         self.tell_all(Signal::SIGTERM);
         let late = Instant::now() + TERMINATION_WAIT;
         let mut killed = false;
@@ -432,7 +444,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Says something on standard error and in the global log.
-    fn say(&mut self, level: Level, text: &str) {
+    pub(in crate::process) fn say(&mut self, level: Level, text: &str) {
         match level {
             _ if !is_read() => {}
             Level::Notice => notice::notice(text),
@@ -450,8 +462,15 @@ fn is_read() -> bool {
     poll(&mut stderr, PollTimeout::ZERO) != Ok(0)
 }
 
+/// How long to wait until `due`.
+pub(in crate::process) fn timeout(due: Instant, now: Instant) -> PollTimeout {
+    // Rounded up, or the last millisecond would be spent in turns.
+    let ms = due.saturating_duration_since(now).as_micros().div_ceil(1000);
+    PollTimeout::try_from(ms.min(60_000) as i32).unwrap_or(PollTimeout::ZERO)
+}
+
 /// The exit code and what it stands for, in HAProxy's words.
-fn reason(status: WaitStatus) -> String {
+pub(in crate::process) fn reason(status: WaitStatus) -> String {
     match status {
         WaitStatus::Exited(_, code) => format!("{code} (Exit)"),
         WaitStatus::Signaled(_, signal, _) => format!("{} ({})", 128 + signal as i32, describe(signal)),
@@ -469,6 +488,9 @@ fn describe(signal: Signal) -> &'static str {
         Signal::SIGBUS => "Bus error",
         Signal::SIGILL => "Illegal instruction",
         Signal::SIGFPE => "Floating point exception",
+        Signal::SIGHUP => "Hangup",
+        Signal::SIGUSR1 => "User defined signal 1",
+        Signal::SIGUSR2 => "User defined signal 2",
         Signal::SIGINT => "Interrupt",
         Signal::SIGSYS => "Bad system call",
         other => other.as_str(),

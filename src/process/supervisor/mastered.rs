@@ -1,0 +1,67 @@
+//! What a master asks of its supervisor.
+
+use super::{Life, Supervisor};
+use crate::notice;
+use crate::shm::{Segment, Slot, SlotState};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+impl Supervisor<'_> {
+    /// Whether this process is the supervisor, and not a fork of it.
+    pub(in crate::process) fn is_own(&self) -> bool {
+        self.pid == Pid::this()
+    }
+
+    /// Does what a signal asks for, as far as it concerns workers.
+    pub(in crate::process) fn obey(&mut self, signal: Signal) {
+        // An end is the master's to say.
+        let _ = self.signalled(signal);
+    }
+
+    /// Tells who was started.
+    pub(in crate::process) fn announce(&self) {
+        for (pid, number, ..) in self.workers() {
+            notice::notice(format!("New worker{} ({pid}) forked", self.which(number)));
+        }
+    }
+
+    /// A worker's number in messages, where there are several.
+    pub(super) fn which(&self, number: u32) -> String {
+        if self.plan.workers > 1 || self.plan.master.is_none() { format!(" #{number}") } else { String::new() }
+    }
+
+    /// The workers that run: pid, number, slot and age. The pid of one that is about to be replaced is 0.
+    pub(in crate::process) fn workers(&self) -> impl Iterator<Item = (i32, u32, Slot, Duration)> + '_ {
+        self.members.iter().filter_map(|member| {
+            let (pid, age) = match member.life {
+                Life::Running { pid, since } => (pid.as_raw(), since.elapsed()),
+                Life::Due(_) => (0, Duration::ZERO),
+                Life::Gone => return None,
+            };
+            Some((pid, member.number, self.slot(member.number), age))
+        })
+    }
+
+    /// The memory that workers share.
+    pub(in crate::process) fn segment(&self) -> Segment {
+        self.ties.segment
+    }
+
+    /// All listening sockets.
+    pub(in crate::process) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().map(|listener| listener.socket.as_fd())
+    }
+
+    /// Frees the place of a worker of an earlier configuration, which has ended. Another service's memory has
+    /// other workers there.
+    pub(in crate::process) fn bury_old(&mut self, slot: Slot, pid: i32) {
+        let segment = self.ties.segment;
+        let known = usize::from(slot.0) < segment.slots_max();
+        if known && segment.pid(slot) == pid && segment.state(slot) != SlotState::Free {
+            (self.ties.bury)(slot);
+            segment.slots().free(slot);
+        }
+    }
+}
