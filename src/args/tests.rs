@@ -87,7 +87,7 @@ fn lines_that_get_an_alert() {
     assert_eq!(run("-sf abc -f x"), pids("-sf", "abc"));
     assert_eq!(run("-st 12ab -f x"), pids("-st", "ab"));
     assert_eq!(run("-sf 12,34 -f x"), pids("-sf", ",34"));
-    for line in ["-f", "-C", "-n", "-p", "-S", "-dMzz -f x", "-W -f x", "-Ws -f x", "-de -f x", "-dG -f x"] {
+    for line in ["-f", "-C", "-n", "-p", "-S", "-dMzz -f x", "-de -f x", "-dG -f x"] {
         assert!(matches!(run(line), Err(Refusal::Alert(_))), "{line}");
     }
 }

@@ -118,16 +118,12 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     let listeners = listen::bind_all(&specs, &common, taken, old_pids).map_err(no_listeners)?;
     let sockets = master_sockets(plan, &common, taken_by_master).map_err(no_listeners)?;
     if trial {
-        return Ok(Side::Foreground(ExitCode::SUCCESS));
+        return match plan.chroot.as_ref().filter(|root| !root.is_dir()) {
+            Some(root) => Err(alert(format!("Cannot chroot({}).", root.display()))),
+            None => Ok(Side::Foreground(ExitCode::SUCCESS)),
+        };
     }
-    let mut pidfile = match &plan.pidfile {
-        Some(path) if plan.daemon || plan.master.is_some() => Some(Pidfile::create(&plan.program, path)?),
-        _ => None,
-    };
-    if let (Some(pidfile), true) = (&mut pidfile, !plan.daemon || plan.inherited.is_some()) {
-        let pid = std::process::id() as i32;
-        pidfile.add(pid).map_err(|error| alert(format!("Cannot write the pidfile: {}.", notice::reason(&error))))?;
-    }
+    let pidfile = open_pidfile(plan)?;
     limits::warn_if_too_few(&plan.program, &limits);
     let dismiss_old = || old::dismiss(&plan.old_pids, plan.old_processes);
     let ready = match plan.daemon && plan.inherited.is_none() {
@@ -149,6 +145,18 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
         }
         return single(plan, listeners, limits, &ties).map(|start| Side::Worker(start, ready));
     }
+    supervise(plan, listeners, limits, ties, sockets, ready)
+}
+
+/// Starts the workers and what looks after them.
+fn supervise<'a>(
+    plan: &'a StartPlan,
+    listeners: Vec<Listener>,
+    limits: Limits,
+    ties: Ties<'a>,
+    sockets: Vec<(OwnedFd, CliLevel)>,
+    ready: Option<Ready>,
+) -> Result<Side<'a>, Stop> {
     let supervisor = match raise(plan, listeners, limits, ties)? {
         Raised::Worker(start) => {
             if let Some(inherited) = plan.inherited {
@@ -159,16 +167,32 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
         Raised::Supervisor(supervisor) => supervisor,
     };
     if !plan.daemon && plan.inherited.is_none() {
-        dismiss_old();
+        old::dismiss(&plan.old_pids, plan.old_processes);
     }
     let Some(wanted) = &plan.master else {
         privileges::keep_for_supervision(plan, Duty::Replace);
         return Ok(Side::Supervisor(supervisor, ready));
     };
-    let master = Master::new(plan, wanted, *supervisor, sockets, plan.inherited)
-        .map_err(|error| alert(format!("Cannot start the master: {}.", notice::reason(&error))))?;
+    let master = Master::new(plan, wanted, *supervisor, sockets, plan.inherited).map_err(|error| {
+        let reason = notice::reason(&error);
+        notice::alert(format!("[{}.main()] Cannot start the master: {reason}.", plan.program));
+        Stop
+    })?;
     privileges::keep_for_supervision(plan, if wanted.programs.is_empty() { Duty::Reload } else { Duty::RunPrograms });
     Ok(Side::Master(Box::new(master), ready))
+}
+
+/// The pidfile of a daemon, to be filled by who starts it, or of a master, which has its pid already.
+fn open_pidfile(plan: &StartPlan) -> Result<Option<Pidfile>, Stop> {
+    let Some(path) = plan.pidfile.as_ref().filter(|_| plan.daemon || plan.master.is_some()) else { return Ok(None) };
+    let mut pidfile = Pidfile::create(&plan.program, path)?;
+    if plan.daemon && plan.inherited.is_none() {
+        return Ok(Some(pidfile));
+    }
+    if let Err(error) = pidfile.add(std::process::id() as i32) {
+        notice::warning(format!("Cannot write the pidfile: {}", notice::reason(&error)));
+    }
+    Ok(None)
 }
 
 /// The sockets of old processes, those of the master apart.
