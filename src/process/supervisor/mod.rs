@@ -177,7 +177,7 @@ impl<'a> Supervisor<'a> {
     fn await_workers(&mut self, mut reader: PipeReader) -> bool {
         let (mut up, mut later) = (0, Vec::new());
         while up < self.members.len() {
-            if self.wait(&[reader.as_fd()]).contains(&0) {
+            if self.wait(&[reader.as_fd()], None).contains(&0) {
                 match reader.read(&mut [0; 64]) {
                     Ok(count @ 1..) => up += count,
                     _ => return false,
