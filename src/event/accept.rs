@@ -170,8 +170,11 @@ impl Listeners {
             self.close_frontend(id);
         } else if state.paused {
             let registry = self.registry.as_ref();
-            let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
-            list.for_each(|listener| listener.pause(services.config, registry));
+            let config = services.config;
+            // A name that others hold, too, goes on to exist: its clients wait for the frontend.
+            let is_held = |listener: &Listener| self.shared && listener.is_abstract(config);
+            let list = self.list.iter_mut().filter(|listener| listener.frontend == id && !is_held(listener));
+            list.for_each(|listener| listener.pause(config, registry));
         } else {
             self.of(id).for_each(Listener::resume);
         }
@@ -187,7 +190,7 @@ impl Listeners {
         sockets
             .inspect(|socket| {
                 if shared {
-                    socket::stop_listening(socket)
+                    socket::refuse_for_good(socket)
                 }
             })
             .filter_map(|socket| release(registry, socket))
@@ -246,6 +249,10 @@ fn release(registry: Option<&mio::Registry>, socket: OwnedFd) -> Option<()> {
 }
 
 impl Listener {
+    fn is_abstract(&self, config: &Config) -> bool {
+        matches!(config[self.frontend].binds[self.bind].address, ListenAddress::Abstract(_))
+    }
+
     fn pause(&mut self, config: &Config, registry: Option<&mio::Registry>) {
         match (&config[self.frontend].binds[self.bind].address, &self.socket) {
             // The new process takes the path over by a rename.

@@ -163,11 +163,18 @@ pub fn set_bind_address_no_port(fd: impl AsFd) -> io::Result<()> {
 /// Has a TCP socket refuse connections until [`listen_again`]. Other kinds go on: there is no way back for a UNIX
 /// socket.
 pub fn stop_listening(socket: impl AsFd) {
+    let is_tcp = |address: SockAddr| address.is_ipv4() || address.is_ipv6();
+    if SockRef::from(&socket).local_addr().is_ok_and(is_tcp) {
+        refuse_for_good(socket);
+    }
+}
+
+/// Has a listening socket of any kind refuse connections from now on, whoever else has it.
+pub fn refuse_for_good(socket: impl AsFd) {
     let socket = SockRef::from(&socket);
-    let is_tcp = socket.local_addr().is_ok_and(|address| address.is_ipv4() || address.is_ipv6());
-    // A second shutdown, by another process that has the socket, would not be undone by listening: connections
-    // would then seem to have been ended by their clients.
-    if is_tcp && socket.is_listener().is_ok_and(|listens| listens) {
+    // A second shutdown of a TCP socket, by another process that has it, would stick to it when it listens again:
+    // connections would seem to have been ended by their clients.
+    if socket.is_listener().is_ok_and(|listens| listens) {
         // One that has just stopped by itself is what is wanted.
         let _ = socket.shutdown(std::net::Shutdown::Read);
     }

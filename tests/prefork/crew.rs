@@ -26,8 +26,7 @@ impl Crew {
     pub fn start(global: &str, more: &str) -> Crew {
         let address = SocketAddrV4::new(loopback_address(), 8001);
         let dir = TempDir::new("prefork").expect("directory");
-        let global = global.replace("DIR", &dir.path().display().to_string());
-        let text = text(address, &global, more);
+        let text = text(address, global, more).replace("DIR", &dir.path().display().to_string());
         fs::write(dir.path().join("a.cfg"), text).expect("configuration");
         let supervisor = epoxy(dir.path(), &["-db", "-f", "a.cfg"]);
         let crew = Crew { dir, address, supervisor };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -108,4 +109,38 @@ fn the_pidfile_names_the_supervisor() {
     let workers = workers_of(new as u32);
     tell(new, Signal::SIGUSR1);
     assert!(wait_until(PATIENCE, || !is_alive(new) && !workers.iter().any(|worker| is_alive(worker.1))));
+}
+
+/// What a runtime command answers.
+fn command(crew: &Crew, words: &str) -> String {
+    let mut stream = UnixStream::connect(crew.dir.path().join("s.sock")).expect("connect");
+    stream.write_all(words.as_bytes()).expect("command");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answer");
+    answer
+}
+
+/// Whoever is asked, the sockets of all workers follow, and those of a successor.
+#[test]
+fn a_frontend_is_disabled_enabled_and_shut_down_in_all_workers() {
+    let _turn = turn();
+    let crew = Crew::start("    nbproc 2\n    stats socket DIR/s.sock level admin", "    bind DIR/f.sock");
+    let refuses = || (0..8).all(|_| TcpStream::connect(crew.address).is_err());
+    let replace = || {
+        let old = crew.worker(2);
+        tell(old, Signal::SIGKILL);
+        crew.successor(2, old);
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(command(&crew, "disable frontend f\n"), "\n");
+    assert!(wait_until(PATIENCE, refuses));
+    replace();
+    assert!(refuses());
+    assert_eq!(command(&crew, "enable frontend f\n"), "\n");
+    assert!(wait_until(PATIENCE, || all_who_answer(crew.address, 64) == ["1/0", "2/0"]));
+    assert_eq!(command(&crew, "shutdown frontend f\n"), "\n");
+    let unix = || (0..8).all(|_| UnixStream::connect(crew.dir.path().join("f.sock")).is_err());
+    assert!(wait_until(PATIENCE, || refuses() && unix()));
+    replace();
+    assert!(refuses() && unix());
 }
