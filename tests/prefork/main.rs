@@ -6,6 +6,7 @@
 
 mod crew;
 mod deaths;
+mod limits;
 #[path = "../reload/load.rs"]
 mod load;
 mod places;
