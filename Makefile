@@ -21,7 +21,8 @@ help:
 	@echo 'make check    formatting, clippy and unit tests; quick'
 	@echo 'make test     install what the tests need, then run all of them'
 	@echo 'make bench    CPU per request beside nginx and haproxy'
-	@echo '              ROWS=keepalive,close,large,tcp,tcplarge PEERS=floor,nginx,haproxy,epoxy'
+	@echo '              ROWS=keepalive,close,large,tcp,tcplarge,workers1,workers2,reload,longest'
+	@echo '              PEERS=floor,nginx,haproxy,epoxy'
 	@echo '              ROUNDS=5 SECONDS=4; bench-save also keeps the table in benches/results'
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make clean'
@@ -62,6 +63,8 @@ install:
 	for f in README.md ARCHITECTURE.md CHANGELOG.md; do \
 		if [ -f $$f ]; then install -m 644 $$f '$(DESTDIR)$(DOCDIR)/'; fi; done
 	install -m 644 contrib/demo/demo.cfg '$(DESTDIR)$(DOCDIR)/examples/'
+	cp -R --no-preserve=ownership contrib/keepalived contrib/ecmp contrib/ipvs contrib/kubernetes \
+		'$(DESTDIR)$(DOCDIR)/examples/'
 
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/sbin/epoxy' '$(DESTDIR)$(PREFIX)/sbin/haproxy' '$(DESTDIR)$(UNITDIR)/epoxy.service'

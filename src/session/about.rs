@@ -73,7 +73,7 @@ impl Services {
             idle_pct: self.idle_pct(counters),
             node: global.node.clone().unwrap_or_else(|| crate::log::host_name().to_owned()),
             description: global.description.clone(),
-            stopping: self.stopping,
+            stopping: self.asked_to_stop,
             listeners: self.listening(),
             dropped_logs: row.get(Count::DroppedLogs),
             bytes_out: frontends.map(|id| counters.frontend(id).get(Count::BytesOut)).sum(),

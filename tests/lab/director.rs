@@ -14,6 +14,7 @@ pub fn start(host: &Host, address: SocketAddrV4) -> Result<(), String> {
         "global
     stats socket /run/epoxy.sock mode 600 level admin
     pidfile /run/epoxy.pid
+    grace 4s
     daemon
 defaults
     mode http

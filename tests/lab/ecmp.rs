@@ -136,6 +136,20 @@ pub fn drains_and_dies() -> Result<(), String> {
     expect(&format!("director 1's answers among {}", records.len()), first > 100, true)
 }
 
+/// With `grace`, a soft stop needs no draining before it: the route goes before the listeners close.
+pub fn stops_softly() -> Result<(), String> {
+    let site = Site::start()?;
+    let load = Load::start(&site.client, SERVICE, CLIENTS);
+    sleep(Duration::from_millis(1500));
+    let stopped = Span::of(|| {
+        site.directors[0].shell("kill -USR1 $(cat /run/epoxy.pid)")?;
+        site.wait_for_ways(&DIRECTORS[1..])
+    })?;
+    site.directors[0].shell("pgrep -F /run/epoxy.pid").map_err(|_| "it stopped before the route went")?;
+    sleep(Duration::from_secs(5));
+    judge(&load.finish(), &[stopped.that_cuts_at_most(CLIENTS)])
+}
+
 /// The health hook's own end withdraws the route; so does the loss of the whole machine, by BFD.
 pub fn vanishes() -> Result<(), String> {
     let site = Site::start()?;

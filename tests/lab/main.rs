@@ -62,6 +62,7 @@ const FAMILIES: &[Family] = &[
         programs: &["socat", "bird", "birdc"],
         scenarios: &[
             ("the_route_to_a_director_goes_when_it_is_drained_or_dead", ecmp::drains_and_dies),
+            ("the_route_to_a_director_goes_before_it_stops_softly", ecmp::stops_softly),
             ("the_route_to_a_director_goes_when_nobody_watches_it_or_it_vanishes", ecmp::vanishes),
         ],
     },

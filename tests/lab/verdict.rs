@@ -20,19 +20,20 @@ const OUTAGE_MAX: Duration = Duration::from_secs(8);
 pub struct Span {
     from: Instant,
     until: Instant,
-    failures_max: usize,
+    /// How many requests may fail; they may be cut, and nothing else, if the move was on purpose.
+    failures_max: Option<usize>,
 }
 
 impl Span {
     /// The time that `work` takes; it gives the moment of the move.
     pub fn of(work: impl FnOnce() -> Result<Instant, String>) -> Result<Span, String> {
         let from = Instant::now();
-        Ok(Span { from, until: work()?, failures_max: usize::MAX })
+        Ok(Span { from, until: work()?, failures_max: None })
     }
 
     /// A move on purpose: nobody is refused, at most so many connections are cut.
     pub fn that_cuts_at_most(self, failures_max: usize) -> Span {
-        Span { failures_max, ..self }
+        Span { failures_max: Some(failures_max), ..self }
     }
 
     fn covers(&self, record: &Record) -> bool {
@@ -70,7 +71,9 @@ pub fn judge(records: &[Record], spans: &[Span]) -> Result<(), String> {
         if env::var_os("EPOXY_LAB_FIGURES").is_some() {
             eprintln!("{}", span.figures(&failed));
         }
-        if span.outage(&failed) > OUTAGE_MAX || failed.len() > span.failures_max {
+        let refused = failed.iter().any(|record| record.end != End::Closed);
+        let too_many = span.failures_max.is_some_and(|most| refused || failed.len() > most);
+        if span.outage(&failed) > OUTAGE_MAX || too_many {
             return Err(span.figures(&failed));
         }
     }
