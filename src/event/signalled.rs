@@ -5,6 +5,7 @@ use crate::log::{Level, LogSettings};
 use crate::notice;
 use crate::process::{self, Request};
 use crate::proxy::{BackendId, Config, FrontendId, ListenAddress};
+use crate::shm::SlotState;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
@@ -91,11 +92,13 @@ impl Worker {
         }
     }
 
-    /// Stops at once, or when `grace` is over.
+    /// Stops at once, or when `grace` is over. Who has a successor need not wait: nobody in front has to notice, and
+    /// what asks for `stopping` must not take the old process's word for the service's.
     fn ask_to_stop(&mut self) {
         match self.core.services.config.global.grace {
             _ if self.stop != Stop::Not => {}
             None => self.soft_stop(),
+            Some(_) if self.has_successor() => self.soft_stop(),
             Some(grace) => {
                 let text = format!("Scheduling a soft-stop in {} ms.", grace.0);
                 notice::notice(&text);
@@ -107,10 +110,20 @@ impl Worker {
         }
     }
 
+    /// Whether workers of a newer generation are here.
+    fn has_successor(&self) -> bool {
+        let counters = &self.core.services.counters;
+        let segment = counters.segment();
+        let own = segment.generation(counters.slot());
+        segment.slots().living().any(|slot| {
+            segment.generation(slot) > own && matches!(segment.state(slot), SlotState::Starting | SlotState::Serving)
+        })
+    }
+
     /// Stops listening and lets what is under way finish.
     fn soft_stop(&mut self) {
         let services = &self.core.services;
-        services.counters.segment().set_state(services.counters.slot(), crate::shm::SlotState::Finishing);
+        services.counters.segment().set_state(services.counters.slot(), SlotState::Finishing);
         let after = services.config.global.hard_stop_after;
         self.stop = Stop::Soft(after.map_or(Tick::NEVER, |after| services.now.tick() + after));
         self.listeners.drain(&mut self.core);

@@ -1,6 +1,7 @@
 //! The DaemonSet of contrib/kubernetes without a cluster: its configuration, command, probes, privileges and
 //! preStop hook, taken out of the file, in a container made of namespaces where epoxy is process 1.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -35,7 +36,7 @@ struct Pod {
     /// Seconds that the hook and the end may take.
     patience: Duration,
     _app: Web,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Pod {
@@ -58,10 +59,6 @@ impl Pod {
         let app = Web::start(&host, Ipv4Addr::LOCALHOST, 9000)?;
         let mut command = words(at(container, &["command"])?)?;
         "/run/bin/epoxy".clone_into(&mut command[0]);
-        if !has_master() {
-            command.truncate(command.len() - 2);
-            command.retain(|word| word != "-W");
-        }
         host.shell(&format!(
             "set -e
             mount -t tmpfs tmpfs /run && mkdir /run/bin /run/epoxy && chown 65534 /run/epoxy
@@ -77,7 +74,7 @@ impl Pod {
         let hook = words(at(container, &["lifecycle", "preStop", "exec", "command"])?)?;
         let seconds = at(pod, &["terminationGracePeriodSeconds"])?.as_integer().ok_or("no time to end")?;
         let patience = Duration::from_secs(seconds.unsigned_abs());
-        let pod = Pod { host, hook, patience, _app: app, _directory: directory };
+        let pod = Pod { host, hook, patience, _app: app, directory };
         if !wait_until(PATIENCE, || pod.probe("/ready") == "200") {
             return Err(format!("never ready: {}", pod.log()));
         }
@@ -90,12 +87,37 @@ impl Pod {
         self.host.shell(&format!("{ask} http://127.0.0.1:8404{path} || true")).unwrap_or_default()
     }
 
-    /// The hook, to be started where kubelet starts it: in the container.
-    fn hook(&self) -> Command {
+    /// A program in the container, as kubelet and `kubectl exec` start it.
+    fn exec(&self, words: &[String]) -> Command {
         let enter = "nsenter --pid=/proc/$(cat /run/container)/ns/pid_for_children";
         let mut command = self.host.command("sh");
-        command.args(["-c", &format!("exec {enter} {PRIVILEGES} {}", quoted(&self.hook))]);
+        command.args(["-c", &format!("exec {enter} {PRIVILEGES} {}", quoted(words))]);
         command
+    }
+
+    /// A changed ConfigMap, and the signal that README.md tells; done when `/ready` answers with the new word.
+    fn reload(&self, word: &str) -> Result<(), String> {
+        let path = self.directory.path().join("haproxy.cfg");
+        let config = fs::read_to_string(&path).map_err(|error| format!("haproxy.cfg: {error}"))?;
+        let (head, tail) = config.rsplit_once("string \"").ok_or("no answer to change")?;
+        let (_, tail) = tail.split_once('\n').ok_or("no end of line")?;
+        let config = format!("{head}string \"{word}\"\n{tail}");
+        fs::write(&path, config).map_err(|error| format!("haproxy.cfg: {error}"))?;
+        let signal = ["/bin/sh", "-c", "kill -USR2 1"].map(str::to_owned);
+        expect("kill in the container", self.exec(&signal).status().is_ok_and(|status| status.success()), true)?;
+        let mut seen = BTreeSet::new();
+        let changed = wait_until(PATIENCE, || {
+            let answer = self.host.shell("curl -s -m 2 http://127.0.0.1:8404/ready || true").unwrap_or_default();
+            let changed = answer == word;
+            seen.insert(answer);
+            changed
+        });
+        expect(&format!("after the reload /ready says {word}; seen: {seen:?}; {}", self.log()), changed, true)?;
+        sleep(Duration::from_millis(200));
+        for _ in 0..20 {
+            expect("a probe soon after the reload", self.probe("/ready"), "200".into())?;
+        }
+        Ok(())
     }
 
     fn is_running(&self) -> bool {
@@ -107,14 +129,6 @@ impl Pod {
     fn log(&self) -> String {
         self.host.shell("tail -n 20 /run/log").unwrap_or_default()
     }
-}
-
-/// Whether the program under test knows `-W`; if not, its supervisor takes the same signals.
-fn has_master() -> bool {
-    Command::new(binary())
-        .args(["-W", "-f", "/dev/null"])
-        .output()
-        .is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("not available"))
 }
 
 /// What stands under these names.
@@ -131,14 +145,17 @@ fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("'{word}' ")).collect()
 }
 
-/// The end of a pod under load: the hook makes it not ready, the balancer in front sends new connections elsewhere,
+/// Reloads under load, then the end of the pod: the hook makes it not ready, the balancer in front sends new connections elsewhere,
 /// open connections are told to close, and process 1 ends by itself. Nothing is lost.
 pub fn drains() -> Result<(), String> {
     let pod = Pod::start()?;
     let load = Load::start(&pod.host, WEB, CLIENTS);
     sleep(Duration::from_secs(1));
+    for word in ["second", "third"] {
+        pod.reload(word)?;
+    }
     let asked = Instant::now();
-    let mut hook = pod.hook().spawn().map_err(|error| format!("the hook: {error}"))?;
+    let mut hook = pod.exec(&pod.hook).spawn().map_err(|error| format!("the hook: {error}"))?;
 
     let mut noes = 0;
     while noes < 2 && asked.elapsed() < GRACE {

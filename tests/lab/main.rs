@@ -72,7 +72,7 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         programs: &["curl", "setpriv"],
-        scenarios: &[("a_pods_pre_stop_hook_loses_no_request", kubernetes::drains)],
+        scenarios: &[("a_pods_reloads_and_pre_stop_hook_lose_no_request", kubernetes::drains)],
     },
 ];
 
