@@ -61,8 +61,10 @@ impl Crew {
 pub fn text(address: SocketAddrV4, global: &str, more: &str) -> String {
     let rule = "    http-request return status 200 content-type text/plain lf-string \"worker %[proc]/%[thread]\"\n";
     let more = more.replace("\nfrontend ", &format!("\n{rule}frontend "));
+    // What the sandbox refuses shows wherever several workers are tried.
+    let sandbox = if global.contains("insecure-") { "" } else { crate::support::place::sandbox_line() };
     format!(
-        "global\n{global}\ndefaults\n    mode http\n    timeout client 5s\n    timeout connect 5s\n    timeout server 5s\n\
+        "global\n{sandbox}{global}\ndefaults\n    mode http\n    timeout client 5s\n    timeout connect 5s\n    timeout server 5s\n\
          frontend f\n    bind {address}\n{more}\n{rule}"
     )
 }

@@ -167,8 +167,10 @@ fn sessions_of_an_old_process_stay_visible_until_they_end() {
     let pid = service.current.pid().to_string();
     let new = service.beside(Program::Epoxy, &["-sf", &pid]);
     let mut gone = std::mem::replace(&mut service.current, new);
-    let is_new = || crate::crew::workers_of(service.current.pid()).len() == 2;
+    // So called when its workers are up; the old ones are told then.
+    let is_new = || crate::crew::title(service.current.pid() as i32).contains("[supervisor]");
     assert!(wait_until(PATIENCE, is_new), "{}", service.current.stderr());
+    thread::sleep(Duration::from_millis(200));
     let _young = busy(&service);
     assert!(wait_until(PATIENCE, || sessions(&dir, "").len() == 7), "{:?}", sessions(&dir, ""));
     assert_eq!(info(&dir, "", "CurrConns"), 7);

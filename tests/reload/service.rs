@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::support::node::{Mood, Node, Programs, Step};
-use crate::support::place::{TempDir, loopback_address, wait_listening};
+use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_listening};
 use crate::support::process::Running;
 
 /// How long a start, or the end of an old process, may take.
@@ -83,9 +83,11 @@ impl Service {
         };
         let nodes = [node("quick", quick, Vec::new()), node("slow", slow, program_of_slow)];
         let dir = TempDir::new("reload").expect("directory");
+        // HAProxy has no workers, and so may not read this.
+        let sandbox = if global.contains("nbproc ") { sandbox_line() } else { "" };
         let config = format!(
             "global
-    stats socket {0}/cli.sock mode 600 level admin expose-fd listeners
+{sandbox}    stats socket {0}/cli.sock mode 600 level admin expose-fd listeners
 {global}
 defaults
     mode http

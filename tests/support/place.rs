@@ -65,6 +65,13 @@ pub fn wait_listening(address: SocketAddr, limit: Duration) -> bool {
     wait_until(limit, || listens(address))
 }
 
+/// The sandbox as a line of `global`, where this kernel has all of it.
+#[allow(dead_code)]
+pub fn sandbox_line() -> &'static str {
+    use epoxy::process::sandbox::{has_landlock, has_seccomp};
+    if has_landlock() && has_seccomp() { "    sandbox landlock seccomp\n" } else { "" }
+}
+
 /// Asks `done` every few milliseconds; false when `limit` has passed without a yes.
 pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
