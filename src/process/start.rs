@@ -368,6 +368,31 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_tries_gets_nothing_back() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let address = free_address();
+        let jail = std::env::temp_dir().join(format!("epoxy-tries-{}", std::process::id()));
+        std::fs::create_dir_all(&jail).expect("directory");
+        let wanted = StartPlan { uid: Some(65534), gid: Some(65534), chroot: Some(jail.clone()), ..plan(address) };
+        let code = code_of(wanted, |_start| {
+            use nix::unistd::{Gid, Uid, chroot, setgid, setuid};
+            let user = setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok();
+            let root = chroot("/").is_ok() || std::fs::read_dir("/..").is_ok_and(|all| all.count() > 0);
+            let raised = caps::raise(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW).is_ok();
+            // A descriptor of a directory would lead out of the jail.
+            let out = (0..64).any(|fd| {
+                let Ok(copy) = crate::sys::fds::duplicate_inherited(fd) else { return false };
+                nix::unistd::fchdir(&copy).is_ok()
+            });
+            if user || root || raised || out { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        });
+        let _ = std::fs::remove_dir(&jail);
+        assert_eq!(code, 0);
+    }
+
+    #[test]
     fn nothing_starts_without_its_addresses() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = taken.local_addr().expect("address");
