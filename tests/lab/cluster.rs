@@ -202,7 +202,10 @@ impl Node {
 
     /// Stops all processes of Apache in the middle of what they do; they can be killed then.
     pub fn freeze(&self) -> Result<(), String> {
-        self.host.shell("kill -STOP -1").map(drop)
+        // A server that is just starting more processes may have one that missed the signal.
+        let running = "ps -C apache2 -o stat= | grep -q '^[^TZ]'";
+        self.host.shell(&format!("kill -STOP -1; sleep 0.05; while {running}; do kill -STOP -1; sleep 0.05; done"))?;
+        Ok(())
     }
 
     /// Kills all processes of Apache; the kernel answers for them from now on.
