@@ -226,3 +226,39 @@ fn cores_may_be_large_when_they_are_wanted() {
     assert_eq!(owner, 65534);
     process.kill();
 }
+
+#[test]
+fn a_master_keeps_what_reloads_take_and_can_reload_with_it() {
+    let Some(_turn) = turn_as_root() else { return };
+    let dir = TempDir::new("kept").expect("directory");
+    let address = std::net::SocketAddrV4::new(loopback_address(), 8001);
+    let global = format!("{JAIL}\n    nbproc 2\n    stats socket DIR/s.sock user nobody mode 600");
+    let global = global.replace("DIR", &dir.path().display().to_string());
+    fs::write(dir.path().join("a.cfg"), text(address, &global, "")).expect("configuration");
+    let mut process = by_shell(dir.path(), "exec", "-W -f a.cfg");
+    let master = process.pid() as i32;
+    // What this machine's root does not have cannot be kept.
+    let had = capabilities(std::process::id() as i32)[1];
+    let reload =
+        [CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_RESOURCE];
+    let kept = had & set(&[&REPLACE[..], &reload[..]].concat());
+    let mut before = Vec::new();
+    for _ in 0..3 {
+        let workers = || crate::crew::workers_of(process.pid());
+        let is_up = || workers().len() == 2 && workers().iter().all(|worker| !before.contains(worker));
+        assert!(wait_until(PATIENCE, is_up), "{}", process.stderr());
+        assert!(
+            wait_until(PATIENCE, || capabilities(master) == [0, kept, kept, kept, 0]),
+            "{:x?}",
+            capabilities(master)
+        );
+        for (_, pid) in workers() {
+            assert_comes_to(pid, &[]);
+        }
+        assert!(who_answers(address, PATIENCE).is_some());
+        before = workers();
+        process.signal(nix::sys::signal::Signal::SIGUSR2);
+    }
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(process.wait(PATIENCE).is_some());
+}
