@@ -3,7 +3,7 @@
 //! A worker that ends well gives its slot back, and a supervisor does that for those that do not. Somebody else
 //! has to where there was no supervisor, or where that was killed, too: the first worker of the generation after.
 
-use crate::shm::{Generation, Segment, Slot};
+use crate::shm::{Generation, Lock, Segment, Slot};
 use crate::stats::Counters;
 use crate::time::{Millis, Now, Tick};
 
@@ -41,9 +41,13 @@ impl Ancestors {
         let slots = self.segment.slots();
         let older = |slot: &Slot| self.segment.generation(*slot) < self.generation;
         let gone: Vec<Slot> = slots.departed().filter(older).collect();
-        for slot in gone.iter().filter(|slot| self.missed.contains(slot)) {
-            Counters::bury(self.segment, *slot);
-            slots.free(*slot);
+        if gone.iter().any(|slot| self.missed.contains(slot)) {
+            // Nobody may take a slot that somebody else has freed by now.
+            let _guard = self.segment.lock(Lock::Directory);
+            for slot in slots.departed().filter(older).filter(|slot| self.missed.contains(slot)) {
+                Counters::bury(self.segment, slot);
+                slots.free(slot);
+            }
         }
         let any_left = slots.living().any(|slot| older(&slot));
         self.missed = gone;
