@@ -229,6 +229,8 @@ fn single(
     ties: &Ties<'_>,
 ) -> Result<Box<WorkerStart>, Stop> {
     pin(plan, 1);
+    // Of a daemon it is in the name of the process that was started, which gives back what is in its name.
+    ties.segment.slots().restart(ties.slots[0]);
     let post = open_post(plan, ties.segment, ties.slots[0]);
     let sandbox = leave_behind(plan)?;
     if plan.daemon {

@@ -54,12 +54,14 @@ impl Supervisor<'_> {
         self.listeners.iter().map(|listener| listener.socket.as_fd())
     }
 
-    /// Frees the place of a worker of an earlier configuration, which has ended. Another service's memory has
-    /// other workers there.
+    /// Frees the place of a worker of an earlier configuration, which has ended, or never came to be (pid 0).
+    /// Another service's memory has other workers there.
     pub(in crate::process) fn bury_old(&mut self, slot: Slot, pid: i32) {
         let segment = self.ties.segment;
-        let known = usize::from(slot.0) < segment.slots_max();
-        if known && segment.pid(slot) == pid && segment.state(slot) != SlotState::Free {
+        // The place of one that was still to come is in the name of whoever was about to start it.
+        let owner = if pid > 0 { pid } else { self.pid.as_raw() };
+        let is_old = usize::from(slot.0) < segment.slots_max() && !self.ties.slots.contains(&slot);
+        if is_old && segment.pid(slot) == owner && segment.state(slot) != SlotState::Free {
             (self.ties.bury)(slot);
             segment.slots().free(slot);
         }
