@@ -33,7 +33,14 @@ pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Resu
             Err(error) => refused = Some(error),
         }
     }
-    Err(refused.map_or_else(nothing_left, reason))
+    match refused {
+        // Without a file in memory, one worker has all but what it could leave to a successor.
+        Some(error) if workers == 1 => {
+            Segment::private(Counters::objects_needed(config), SLOTS_SPARE).map_err(|_| reason(error))
+        }
+        Some(error) => Err(reason(error)),
+        None => Err(nothing_left()),
+    }
 }
 
 /// The segment of another process, if it can be that of `config`, too.
@@ -92,6 +99,17 @@ mod tests {
         assert_eq!(size(Some(100 << 20)), Ok((4096, 2)));
         assert_eq!(size(Some(1 << 20)), Ok((2, 2)));
         assert_eq!(size(Some(4000)), Err("no shared memory left".to_owned()));
+    }
+
+    #[test]
+    fn one_worker_needs_no_file() {
+        use nix::sys::resource::{Resource, setrlimit};
+        let code = crate::sys::process::in_child(|| {
+            setrlimit(Resource::RLIMIT_FSIZE, 1000, 1000).expect("limit");
+            let alone = create(&Config::default(), 1, None);
+            u8::from(!alone.is_ok_and(|segment| segment.fd().is_none()) || create(&Config::default(), 2, None).is_ok())
+        });
+        assert_eq!(code, 0);
     }
 
     #[test]
