@@ -303,9 +303,11 @@ impl Segment {
     }
 }
 
-/// What the words of a segment mean: this program's version, this folder's format and the users' `layout`.
+/// What the words of a segment mean: this program's version, this folder's format, the users' `layout`, and whose
+/// pids and addresses they are: workers of different namespaces could not tell whether others live, nor reach them.
 fn fingerprint(layout: u64) -> u64 {
-    let words = [FORMAT, layout, ROW_WORDS as u64, SHARED_WORDS as u64, SLOT_WORDS as u64];
+    let [pids, addresses] = crate::sys::process::namespaces();
+    let words = [FORMAT, layout, ROW_WORDS as u64, SHARED_WORDS as u64, SLOT_WORDS as u64, pids, addresses];
     let bytes = words.iter().flat_map(|word| word.to_ne_bytes());
     super::directory::fnv(env!("CARGO_PKG_VERSION").bytes().chain(bytes)) as u64
 }
@@ -347,6 +349,19 @@ mod tests {
         assert!(matches!(Segment::attach(copy(claims), 7, 1), Err(Mismatch::NotASegment)));
         claims.header(Header::Objects).store(11, Relaxed);
         assert!(matches!(Segment::attach(copy(claims), 7, 1), Err(Mismatch::NotASegment)));
+    }
+
+    #[test]
+    fn workers_of_another_namespace_are_strangers() {
+        let code = crate::sys::process::in_child(|| {
+            let segment = Segment::create(10, 2, 7).expect("create");
+            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+                // Only root may try.
+                return 0;
+            }
+            u8::from(!matches!(Segment::attach(copy(segment), 7, 10), Err(Mismatch::Layout)))
+        });
+        assert_eq!(code, 0);
     }
 
     #[test]
