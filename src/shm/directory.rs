@@ -59,7 +59,8 @@ impl Segment {
 }
 
 impl Directory {
-    /// The object of this kind and name, found or added. It counts as used by the generation from now on.
+    /// The object of this kind and name, found or added. It counts as used by the generation from now on. What
+    /// no living generation has used begins anew: orders of long ago shall not come back with a name.
     ///
     /// # Errors
     /// [`Full`], if it is new and all objects are used by living generations.
@@ -68,8 +69,13 @@ impl Directory {
         let key = if key == NO_KEY { !NO_KEY } else { key };
         if let Some(object) = self.find(key) {
             let used_last = &self.segment.info(object)[GENERATION];
-            used_last.store(used_last.load(Relaxed).max(self.generation.0), Relaxed);
-            return Ok(Found { object, is_new: false });
+            let is_new = used_last.load(Relaxed) < self.oldest.0;
+            if is_new {
+                self.erase(object);
+                fence(SeqCst);
+            }
+            used_last.fetch_max(self.generation.0, Relaxed);
+            return Ok(Found { object, is_new });
         }
         let object = self.add(key)?;
         Ok(Found { object, is_new: true })
@@ -124,7 +130,7 @@ impl Directory {
         self.collected = true;
     }
 
-    /// Zeroes all words of an object that has no name.
+    /// Zeroes all words of an object that nobody uses.
     fn erase(&self, object: Object) {
         let slots = (0..self.segment.high_water() as u16).map(Slot);
         let rows = slots.flat_map(|slot| self.segment.row(slot, object));
@@ -234,6 +240,22 @@ mod tests {
         assert_eq!((segment.row(slot, a)[3].load(Relaxed), segment.shared(a)[4].load(Relaxed)), (0, 0));
         assert_eq!(segment.directory(second).object("server", b"a"), Err(Full));
         assert_eq!(segment.directory(second).object("server", b"b").map(|found| found.object), Ok(b));
+    }
+
+    #[test]
+    fn a_name_that_comes_back_is_new() {
+        let segment = Segment::private(4, 3).expect("segment");
+        let (first, slot) = start(segment);
+        let object = segment.directory(first).object("server", b"a").expect("room").object;
+        segment.shared(object)[4].store(7, Relaxed);
+        segment.row(slot, object)[3].store(7, Relaxed);
+        let (second, _) = start(segment);
+        segment.slots().free(slot);
+        let (third, _) = start(segment);
+        let found = segment.directory(third).object("server", b"a");
+        assert_eq!(found, Ok(Found { object, is_new: true }), "the second did not have it");
+        assert_eq!((segment.shared(object)[4].load(Relaxed), segment.row(slot, object)[3].load(Relaxed)), (0, 0));
+        assert_eq!(segment.directory(second).object("server", b"a"), Ok(Found { object, is_new: false }));
     }
 
     #[test]
