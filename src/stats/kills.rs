@@ -27,6 +27,8 @@ const BYTES_A_REQUEST: u64 = 7;
 const LIMIT: u64 = 5;
 const SHARE_MASK: u64 = 0xffff;
 const TIME: Duration = Duration::from_secs(1);
+/// And this many kills at least, however slow the machine is.
+const KILLS_MIN: u64 = 20;
 
 /// xorshift64*: the same numbers for the same seed.
 pub(super) struct Random(pub u64);
@@ -224,8 +226,8 @@ fn kills_at_random_points_harm_nobody_else() {
     let seed = u64::from(std::process::id());
     let (mut kills, mut last) = (0, (0, 0));
     let until = Instant::now() + TIME;
-    while Instant::now() < until {
-        let mut service = Service::start(&config, segment, work, seed + u64::from(kills));
+    while Instant::now() < until || kills <= KILLS_MIN {
+        let mut service = Service::start(&config, segment, work, seed + kills);
         let counters = service.workers[0].0.clone();
         let generation = segment.generation(counters.slot());
         let objects = directory(segment, generation);
@@ -242,15 +244,15 @@ fn kills_at_random_points_harm_nobody_else() {
             service.replace(number);
         }
         assert_eq!(directory(segment, generation), objects, "a name in use keeps its object");
-        kills += WORKERS as u32;
+        kills += WORKERS as u64;
         service.end();
         last = totals(&counters);
         let row = counters.frontend(FrontendId(0));
         assert_eq!(row.get(Count::SessionsCurrent), 0);
         // Each kill may have fallen between the two halves of one request.
-        assert!(last.0 * BYTES_A_REQUEST - last.1 <= u64::from(kills) * BYTES_A_REQUEST, "{last:?}");
+        assert!(last.0 * BYTES_A_REQUEST - last.1 <= kills * BYTES_A_REQUEST, "{last:?}");
     }
-    assert!(kills > 20 && last.0 > 1000, "{kills} kills, {last:?}");
+    assert!(last.0 > 1000, "{kills} kills, {last:?}");
 }
 
 #[test]
@@ -260,7 +262,7 @@ fn no_limit_is_exceeded_and_no_place_is_lost() {
     let seed = u64::from(std::process::id());
     let (mut kills, mut taken) = (0, 0);
     let until = Instant::now() + TIME;
-    while Instant::now() < until {
+    while Instant::now() < until || kills <= KILLS_MIN {
         let mut service = Service::start(&config, segment, take_places, seed + kills);
         for _ in 0..KILLS_A_GENERATION {
             std::thread::sleep(Duration::from_micros(service.random.below(8000)));
@@ -279,5 +281,5 @@ fn no_limit_is_exceeded_and_no_place_is_lost() {
         assert_eq!(row.max(Count::SessionsMax), LIMIT);
         taken = row.get(Count::Connects);
     }
-    assert!(kills > 20 && taken > 1000, "{kills} kills, {taken} places");
+    assert!(taken > 1000, "{kills} kills, {taken} places");
 }
