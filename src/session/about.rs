@@ -34,7 +34,8 @@ impl Services {
     /// Notes when the service started: the first of its workers knows, and those that replace others ask them.
     pub fn note_start(&self) {
         let row = self.counters.process();
-        let others = row.cells_of_generation(Count::ServiceStartUs).filter(|started| *started > 0);
+        let started = row.cells_of_generation(Count::ServiceStartUs).map(|cell| cell.load(Relaxed));
+        let others = started.filter(|started| *started > 0);
         row.set(Count::ServiceStartUs, others.min().unwrap_or(self.started.wall_us));
     }
 

@@ -211,6 +211,7 @@ fn names(config: &Config) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 mod tests {
     use super::*;
     use crate::shm::SlotState;
+    use crate::stats::Among;
 
     const FRONTEND: FrontendId = FrontendId(0);
 
@@ -274,7 +275,7 @@ mod tests {
         new.iter().for_each(|counters| counters.server(ServerId(0)).enter(Count::SessionsCurrent, Count::SessionsMax));
         let row = new[1].server(ServerId(0));
         assert_eq!((row.get(Count::RequestsTotal), row.get(Count::SessionsCurrent)), (5, 4));
-        assert_eq!(row.get_of_generation(Count::SessionsCurrent), 2);
+        assert_eq!(row.sum(Count::SessionsCurrent, Among::Generation), 2);
         assert_eq!(new[0].server(ServerId(1)).get(Count::RequestsTotal), 0);
         Counters::bury(segment, old[0].slot());
         segment.slots().free(old[0].slot());

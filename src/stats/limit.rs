@@ -66,7 +66,7 @@ impl Row<'_> {
     pub fn sum(self, gauge: Count, among: Among) -> u64 {
         match among {
             Among::All => self.cells(gauge).map(|(_, cell)| cell.load(SeqCst)).sum(),
-            Among::Generation => self.words_of_generation(gauge).map(|cell| cell.load(SeqCst)).sum(),
+            Among::Generation => self.cells_of_generation(gauge).map(|cell| cell.load(SeqCst)).sum(),
         }
     }
 

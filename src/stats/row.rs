@@ -77,11 +77,6 @@ impl<'a> Row<'a> {
         self.slots().map(|slot| self.cell(slot, column as usize)).sum()
     }
 
-    /// Sum over the workers of this worker's generation.
-    pub fn get_of_generation(self, column: Count) -> u64 {
-        self.counters.among.iter().map(|slot| self.cell(*slot, column as usize)).sum()
-    }
-
     /// Largest over all workers.
     pub fn max(self, column: Count) -> u64 {
         self.slots().map(|slot| self.cell(slot, column as usize)).max().unwrap_or(0)
@@ -92,13 +87,8 @@ impl<'a> Row<'a> {
         self.slots().map(move |slot| (slot, &self.counters.segment.row(slot, self.object)[column as usize]))
     }
 
-    /// The column's values in the slots of this worker's generation.
-    pub fn cells_of_generation(self, column: Count) -> impl Iterator<Item = u64> {
-        self.counters.among.iter().map(move |slot| self.cell(*slot, column as usize))
-    }
-
     /// The column's cell in each slot of this worker's generation.
-    pub fn words_of_generation(self, column: Count) -> impl Iterator<Item = &'static AtomicU64> {
+    pub fn cells_of_generation(self, column: Count) -> impl Iterator<Item = &'static AtomicU64> {
         let Counters { segment, among, .. } = self.counters;
         among.iter().map(move |slot| &segment.row(*slot, self.object)[column as usize])
     }

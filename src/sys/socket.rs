@@ -43,16 +43,6 @@ pub fn send(fd: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {
     check_len(unsafe { libc::send(fd.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// Sends several slices as one message, without waiting and without SIGPIPE; gives the bytes taken, which
-/// may end inside a slice.
-pub fn send_vectored(fd: impl AsFd, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
-    let mut flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    if more {
-        flags |= libc::MSG_MORE;
-    }
-    SockRef::from(&fd.as_fd()).send_vectored_with_flags(slices, flags)
-}
-
 /// Takes one connection from a listening socket: non-blocking and closed on exec in the same system call.
 /// `WouldBlock` when the queue is empty.
 pub fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
@@ -139,11 +129,6 @@ pub fn set_fast_open(fd: impl AsFd, queue: u32) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX))
 }
 
-/// TCP_FASTOPEN_CONNECT: the first send of a connecting socket rides in the SYN.
-pub fn set_fast_open_connect(fd: impl AsFd) -> io::Result<()> {
-    set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)
-}
-
 /// Lets a socket bind to or accept for an address that the host does not have (IP_TRANSPARENT, or
 /// IP_FREEBIND where the former is not permitted).
 pub fn set_transparent(fd: impl AsFd, v6: bool) -> io::Result<()> {
@@ -152,12 +137,6 @@ pub fn set_transparent(fd: impl AsFd, v6: bool) -> io::Result<()> {
     }
     set_int(&fd, libc::IPPROTO_IP, libc::IP_TRANSPARENT, 1)
         .or_else(|_| set_int(fd, libc::IPPROTO_IP, libc::IP_FREEBIND, 1))
-}
-
-/// IP_BIND_ADDRESS_NO_PORT: the port of a bound source address is chosen at connect, so that one source
-/// address serves more connections than it has ports.
-pub fn set_bind_address_no_port(fd: impl AsFd) -> io::Result<()> {
-    set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// Has a TCP socket refuse connections until [`listen_again`]. Other kinds go on: there is no way back for a UNIX
