@@ -60,7 +60,8 @@ impl Segment {
 
 impl Directory {
     /// The object of this kind and name, found or added. It counts as used by the generation from now on. What
-    /// no living generation has used begins anew: orders of long ago shall not come back with a name.
+    /// neither a living generation nor the last one has used begins anew: orders of long ago shall not come back
+    /// with a name.
     ///
     /// # Errors
     /// [`Full`], if it is new and all objects are used by living generations.
@@ -69,7 +70,7 @@ impl Directory {
         let key = if key == NO_KEY { !NO_KEY } else { key };
         if let Some(object) = self.find(key) {
             let used_last = &self.segment.info(object)[GENERATION];
-            let is_new = used_last.load(Relaxed) < self.oldest.0;
+            let is_new = used_last.load(Relaxed) < self.oldest.0.min(self.generation.0.saturating_sub(1));
             if is_new {
                 self.erase(object);
                 fence(SeqCst);
