@@ -47,12 +47,17 @@ fn read_signals() -> Vec<Signal> {
 }
 
 /// Makes signals wait from now on, before there is a [`Signals`] to read them: none that arrives during the
-/// start may end the process or be lost. SIGPIPE, SIGUSR2 and SIGALRM are ignored.
-pub fn hold() -> io::Result<()> {
+/// start may end the process or be lost. SIGPIPE and SIGALRM are ignored, and SIGUSR2, unless this becomes a master.
+pub fn hold(master: bool) -> io::Result<()> {
     signal::ignore(Signal::SIGPIPE)?;
-    signal::ignore(Signal::SIGUSR2)?;
     signal::ignore(Signal::SIGALRM)?;
-    let read = read_signals();
+    let mut read = read_signals();
+    if master {
+        // One that comes while it executes itself asks for the next reload.
+        read.extend([Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]);
+    } else {
+        signal::ignore(Signal::SIGUSR2)?;
+    }
     signal::block(&read)?;
     read.into_iter().try_for_each(signal::restore)
 }
@@ -108,7 +113,7 @@ mod tests {
     fn signals_that_came_during_the_start_are_read_later() {
         let code = in_child(|| {
             signal::ignore(Signal::SIGUSR1).expect("a parent that ignores it");
-            hold().expect("hold");
+            hold(false).expect("hold");
             for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGPIPE, Signal::SIGTTOU] {
                 raise(signal).expect("raise");
             }
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn sigterm_ends_the_process_by_itself() {
         let code = in_child(|| {
-            hold().expect("hold");
+            hold(false).expect("hold");
             let _signals = Signals::open().expect("open");
             raise(Signal::SIGTERM).expect("raise");
             0

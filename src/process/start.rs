@@ -106,7 +106,8 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     if plan.listeners.is_empty() {
         return Err(alert("No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()));
     }
-    signals::hold().map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
+    signals::hold(plan.master.is_some())
+        .map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;
     let specs = listen::spread(&plan.listeners, plan.workers, !plan.no_reuseport);
     let (taken, taken_by_master) = take_sockets(plan, &specs)?;

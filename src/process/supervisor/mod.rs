@@ -103,6 +103,8 @@ pub struct Supervisor<'a> {
     posts: Vec<Option<Post>>,
     phase: Phase,
     paused: bool,
+    /// Signals of the start that a master decides about.
+    pending: Vec<Signal>,
     /// The next look at workers that may hang.
     look: Option<Instant>,
 }
@@ -144,6 +146,7 @@ impl<'a> Supervisor<'a> {
             posts,
             phase: Phase::Serving,
             paused: false,
+            pending: Vec::new(),
             look: None,
         };
         let (reader, writer) = io::pipe().map_err(|error| cannot("make a pipe", &error))?;
@@ -185,13 +188,18 @@ impl<'a> Supervisor<'a> {
             }
             while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
                 match signal {
-                    Signal::SIGTERM | Signal::SIGINT => {
+                    Signal::SIGTERM | Signal::SIGINT if self.plan.master.is_none() => {
                         let _ended = self.signalled(signal);
                         return false;
                     }
                     other => later.push(other),
                 }
             }
+        }
+        if self.plan.master.is_some() {
+            later.reverse();
+            self.pending = later;
+            return true;
         }
         for signal in later {
             // None of them ends the supervisor at once.
@@ -224,6 +232,9 @@ impl<'a> Supervisor<'a> {
 
     /// As [`Supervisor::turn`], but waits until `due` at most.
     pub fn turn_until(&mut self, others: &[BorrowedFd<'_>], due: Option<Instant>) -> Turn {
+        if let Some(signal) = self.pending.pop() {
+            return Turn::Signal(signal);
+        }
         let ready = self.wait(others, due);
         while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
             if self.plan.master.is_some() && signal != Signal::SIGCHLD {

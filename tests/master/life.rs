@@ -1,0 +1,73 @@
+//! Start, end, and the death of workers.
+
+use std::fs;
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::service::{PATIENCE, Service, epoxy, get, is_alive, title};
+use crate::support::place::{TempDir, loopback_address, wait_until};
+
+#[test]
+fn a_master_stands_over_a_single_worker() {
+    let service = Service::start("pidfile DIR/pid", "");
+    let pid = service.master.pid() as i32;
+    let workers = service.workers();
+    assert_eq!(workers.len(), 1);
+    assert!(title(pid).contains("[master]") && title(workers[0]).contains("[worker 1]"), "{}", title(pid));
+    let pidfile = fs::read_to_string(service.dir.path().join("pid")).expect("pidfile");
+    assert_eq!(pidfile, format!("{pid}\n"));
+    let forked = format!("[NOTICE]   ({pid}) : New worker ({}) forked\n", workers[0]);
+    assert!(service.said(&forked), "{}", service.master.stderr());
+    assert!(get(service.address).contains(" 200 "));
+    assert_eq!(service.stop(Signal::SIGTERM), Some(0));
+    assert!(!is_alive(workers[0]));
+}
+
+#[test]
+fn every_signal_to_end_ends_all() {
+    for signal in [Signal::SIGINT, Signal::SIGUSR1] {
+        let service = Service::start("nbproc 2", "program p\n    command sleep 1000\n");
+        let all = [service.workers(), service.processes("programs").into_iter().map(|row| row.0).collect()].concat();
+        assert_eq!(all.len(), 3);
+        assert_eq!(service.stop(signal), Some(0), "{signal}");
+        assert!(!all.into_iter().any(is_alive), "{signal}");
+    }
+}
+
+#[test]
+fn a_dead_worker_is_replaced() {
+    let service = Service::start("master-worker no-exit-on-failure", "");
+    let old = service.workers()[0];
+    kill(Pid::from_raw(old), Signal::SIGKILL).expect("kill");
+    service.await_times("New worker", 2);
+    assert!(service.said(&format!("Current worker ({old}) exited with code 137 (Killed)\n")));
+    assert!(wait_until(PATIENCE, || service.workers().iter().any(|pid| *pid != old)));
+    assert!(get(service.address).contains(" 200 "));
+}
+
+#[test]
+fn a_daemon_writes_the_masters_pid_and_reloads() {
+    let dir = TempDir::new("master").expect("directory");
+    let address = loopback_address();
+    let text =
+        format!("global\n master-worker\ndefaults\n mode http\nfrontend f\n bind {address}:8001\n http-request deny\n");
+    fs::write(dir.path().join("a.cfg"), text).expect("configuration");
+    let output = Command::new(epoxy())
+        .args(["-D", "-p", "pid", "-S", "unix@m.sock", "-f", "a.cfg"])
+        .current_dir(dir.path())
+        .output()
+        .expect("a start");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pid = || fs::read_to_string(dir.path().join("pid")).unwrap_or_default();
+    let master: i32 = pid().trim().parse().expect("a pid");
+    let ask = |lines: &str| crate::service::ask(&dir.path().join("m.sock"), lines);
+    assert!(ask("show proc\n").contains(&format!("{master} ")));
+    kill(Pid::from_raw(master), Signal::SIGUSR2).expect("signal");
+    let reloaded = || ask("show proc\n").contains(" 1 [failed: 0] ");
+    assert!(wait_until(PATIENCE, || std::panic::catch_unwind(std::panic::AssertUnwindSafe(reloaded)).unwrap_or(false)));
+    assert_eq!(pid(), format!("{master}\n"));
+    kill(Pid::from_raw(master), Signal::SIGTERM).expect("signal");
+    assert!(wait_until(PATIENCE, || !is_alive(master)));
+}
