@@ -228,7 +228,8 @@ impl Services {
         if nobody || !self.servers[server.0 as usize].is_up() {
             return;
         }
-        while self.counters.server(server).get(Count::SessionsCurrent) < limit {
+        // In one order with what others publish, see `stats::limit`.
+        while self.counters.server(server).sum(Count::SessionsCurrent, Among::All) < limit {
             let index = server.0 - self.config[backend].servers.start;
             // One that drains, has no weight or is an unneeded backup still serves those who wait for it alone.
             let in_charge = self.balancers[backend.0 as usize].is_in_charge(index);
