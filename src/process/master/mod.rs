@@ -178,6 +178,7 @@ impl<'a> Master<'a> {
                 notice::running(false, "Exiting Master process...");
                 self.notify.stopping();
                 self.phase = Phase::Finishing;
+                self.abandon_trial();
                 self.past.children.iter().for_each(|child| child.tell(signal));
                 self.crew.obey(signal);
             }
@@ -192,6 +193,7 @@ impl<'a> Master<'a> {
 
     /// Ends everything at once.
     fn end(&mut self) -> ExitCode {
+        self.abandon_trial();
         self.past.children.iter().for_each(|child| child.tell(Signal::SIGTERM));
         self.crew.end();
         let late = Instant::now() + TERMINATION_WAIT;

@@ -15,7 +15,7 @@ use nix::sys::wait::WaitStatus;
 use super::super::supervisor::reason;
 use super::child::{Child, Role};
 use super::state::{Descriptors, Past, VARIABLE, Written};
-use super::{Master, now};
+use super::{Master, Phase, now};
 use crate::log::Level;
 use crate::notice;
 use crate::proxy::CliLevel;
@@ -82,8 +82,11 @@ impl Start {
 }
 
 impl Master<'_> {
-    /// Begins a reload, or notes that another one is wanted.
+    /// Begins a reload, or notes that another one is wanted. Who leaves does not begin anew.
     pub fn reload(&mut self) {
+        if self.phase == Phase::Finishing {
+            return self.cli.reload_failed();
+        }
         if self.trial.is_some() {
             self.again = true;
             return;
@@ -113,6 +116,14 @@ impl Master<'_> {
         Written::new(past, Descriptors { segment, sockets, cli })
     }
 
+    /// Gives a trial up: the service is to end.
+    pub fn abandon_trial(&mut self) {
+        self.again = false;
+        if let Some(trial) = &self.trial {
+            trial.child.tell(Signal::SIGKILL);
+        }
+    }
+
     /// Looks whether a trial has ended, and goes on if it has.
     pub fn attend_trial(&mut self) {
         let Some(trial) = &mut self.trial else { return };
@@ -122,6 +133,7 @@ impl Master<'_> {
         let Some(status) = trial.child.ended() else { return };
         self.trial = None;
         match status {
+            _ if self.phase == Phase::Finishing => self.cli.reload_failed(),
             WaitStatus::Exited(_, 0) => {
                 let error = self.execute();
                 self.failed(&notice::reason(&error));
