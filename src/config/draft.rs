@@ -43,6 +43,8 @@ pub struct Draft {
     pub defaults: Vec<ProxyDraft>,
     /// The `defaults` section that a proxy without `from` takes its settings from.
     pub last_defaults: Option<usize>,
+    /// All `http-errors` sections in order.
+    pub http_errors: Vec<crate::rules::NamedPages>,
     /// All frontends, backends and listens in order.
     pub proxies: Vec<ProxyDraft>,
     /// The first of them that is a frontend (or listen) of a name.
@@ -62,6 +64,7 @@ impl Draft {
             env,
             defaults: Vec::new(),
             last_defaults: None,
+            http_errors: Vec::new(),
             proxies: Vec::new(),
             first_frontend: HashMap::new(),
             first_backend: HashMap::new(),
@@ -241,6 +244,8 @@ pub struct Settings {
     pub log_tag: Option<String>,
     /// `stats …`.
     pub stats: Option<StatsPage>,
+    /// `errorfile` and its kin.
+    pub pages: Vec<super::pages::PageLine>,
     /// `default_backend`.
     pub default_backend: Option<(String, At)>,
     /// `default-server`.
@@ -275,6 +280,7 @@ impl Default for Settings {
             error_format: None,
             log_tag: None,
             stats: None,
+            pages: Vec::new(),
             default_backend: None,
             default_server: ServerDraft::default(),
             flags: Flags::default(),

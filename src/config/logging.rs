@@ -19,7 +19,7 @@ pub static ROWS: &[Keyword] = &[
     row("option tcplog", Sections::ANY_PROXY, tcplog, "log connections"),
 ];
 
-const ANY: Sections = Sections::all();
+const ANY: Sections = Sections::ANY_PROXY.union(Sections::GLOBAL);
 
 fn log(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let global = scope.sections() == Sections::GLOBAL;

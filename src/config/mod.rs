@@ -13,6 +13,7 @@ pub mod global;
 mod later;
 pub mod logging;
 pub mod options;
+pub mod pages;
 pub mod program;
 pub mod proxies;
 mod reader;

@@ -384,6 +384,8 @@ fn section_keyword(section: Sections) -> &'static str {
         "global"
     } else if section.intersects(Sections::PROGRAM) {
         "program"
+    } else if section.intersects(Sections::HTTP_ERRORS) {
+        "http-errors"
     } else if section.intersects(Sections::DEFAULTS) {
         "defaults"
     } else if section.intersects(Sections::FRONTEND) {

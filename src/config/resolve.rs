@@ -2,10 +2,11 @@
 //! configuration. Each check words its finding as HAProxy does.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
-use super::{confinement, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
+use super::{confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
 use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
@@ -111,14 +112,18 @@ impl<'a> Resolver<'a> {
             workers::check(self, proxy);
             let default_backend = self.default_backend(proxy);
             let rules = resolve_rules::rules(self, proxy, parser, &names);
+            let own_pages = Arc::new(pages::resolve(self, proxy));
             let log = resolve_log::settings(self, proxy, &names);
             if proxy.kind.is_backend() {
                 let servers = resolve_server::servers(self, proxy);
                 let (rules, log) = (rules.clone(), LogSettings { format: Format::default(), ..log.clone() });
-                self.config.backends.push(Backend { rules, log, servers, ..resolve_proxy::backend(proxy, uuid) });
+                let pages = own_pages.clone();
+                let backend = Backend { rules, log, pages, servers, ..resolve_proxy::backend(proxy, uuid) };
+                self.config.backends.push(backend);
             }
             if proxy.kind.is_frontend() {
-                let frontend = Frontend { default_backend, rules, log, ..resolve_proxy::frontend(proxy, uuid) };
+                let pages = own_pages;
+                let frontend = Frontend { default_backend, rules, log, pages, ..resolve_proxy::frontend(proxy, uuid) };
                 self.config.frontends.push(frontend);
             }
             resolve_proxy::check_late(self, proxy);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, ProxyDraft};
 use super::finding::Findings;
+use super::pages;
 use super::resolve::Resolver;
 use crate::proxy::{BackendId, FrontendId, Mode, ServerId};
 use crate::rules::Rules;
@@ -15,16 +16,18 @@ const GIVES_UP: &[&str] = &["http-request", "http-response"];
 
 /// Parses the rule lines of all proxies, in their order.
 pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
-    draft.proxies.iter().map(|proxy| parse_one(proxy, findings)).collect()
+    draft.proxies.iter().map(|proxy| parse_one(draft, proxy, findings)).collect()
 }
 
-fn parse_one<'a>(proxy: &'a ProxyDraft, findings: &mut Findings) -> Parser<'a> {
+fn parse_one<'a>(draft: &'a Draft, proxy: &'a ProxyDraft, findings: &mut Findings) -> Parser<'a> {
     let mut parser = Parser::new(Proxy {
         name: &proxy.name,
         noun: proxy.kind.noun(),
         is_frontend: proxy.kind.is_frontend(),
         is_backend: proxy.kind.is_backend(),
         mode: proxy.settings.mode,
+        sections: &draft.http_errors,
+        page_bytes_max: draft.global.tune.bufsize,
     });
     for line in &proxy.rules {
         let before = findings.alerts();
@@ -62,11 +65,13 @@ pub(super) fn names(draft: &Draft) -> Arc<Names> {
 pub(super) fn rules(
     resolver: &mut Resolver<'_>,
     proxy: &ProxyDraft,
-    parser: Parser<'_>,
+    mut parser: Parser<'_>,
     names: &Arc<Names>,
 ) -> Arc<Rules> {
+    parser.report_late(resolver.findings);
     let role = "in a 'use_backend' rule";
-    let (mut rules, references) = parser.finish(names, |name| resolver.reference(proxy, name, "use_backend", role));
+    let (mut rules, mut references) = parser.finish(names, |name| resolver.reference(proxy, name, "use_backend", role));
+    references.extend(pages::references(proxy));
     parse::resolve(&references, names, &proxy.name, resolver.findings);
     if proxy.settings.mode == Mode::Tcp {
         rules = Rules { acls: rules.acls, switching: rules.switching, ..Rules::default() };

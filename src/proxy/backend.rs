@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::check::CheckKind;
 use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
 use crate::log::LogSettings;
-use crate::rules::Rules;
+use crate::rules::{Pages, Rules};
 use crate::time::Millis;
 
 /// A `backend`, or the server side of a `listen`.
@@ -68,6 +68,8 @@ pub struct Backend {
     pub accept_invalid: bool,
     /// Access lists, `http-request` and other rules; a `listen` shares them with its frontend.
     pub rules: Arc<Rules>,
+    /// Pages in place of built-in ones.
+    pub pages: Arc<Pages>,
 }
 
 /// Timeouts on the server side; `None` waits for ever.

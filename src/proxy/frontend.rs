@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bind::Bind;
 use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, NumberSet, Splice};
 use crate::log::LogSettings;
-use crate::rules::Rules;
+use crate::rules::{Pages, Rules};
 use crate::time::Millis;
 
 /// A `frontend`, or the client side of a `listen`.
@@ -69,6 +69,8 @@ pub struct Frontend {
     pub captures: Captures,
     /// Access lists, `http-request` and other rules; a `listen` shares them with its backend.
     pub rules: Arc<Rules>,
+    /// Pages in place of built-in ones.
+    pub pages: Arc<Pages>,
 }
 
 /// Timeouts on the client side; `None` waits for ever (manual 4, `timeout …`).

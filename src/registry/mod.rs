@@ -28,6 +28,8 @@ bitflags! {
         const BACKEND = 16;
         /// `program`.
         const PROGRAM = 32;
+        /// `http-errors`.
+        const HTTP_ERRORS = 64;
         /// What concerns clients: frontend, listen and their defaults.
         const CLIENT_SIDE = Self::DEFAULTS.bits() | Self::FRONTEND.bits() | Self::LISTEN.bits();
         /// What concerns servers: backend, listen and their defaults.
@@ -121,6 +123,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::check::ROWS,
     crate::config::rules::ROWS,
     crate::config::program::ROWS,
+    crate::config::pages::ROWS,
 ];
 
 /// Parameters of `bind` and `stats socket`.

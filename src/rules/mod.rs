@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod condition;
 pub mod edit;
+pub mod pages;
 pub mod parse;
 mod predefined;
 pub mod redirect;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use acl::Acls;
 pub use condition::Condition;
+pub use pages::{NamedPages, Pages};
 pub use reply::{Body, Ending, Reply};
 pub use request::Verdict;
 

@@ -106,6 +106,6 @@ impl Redirect {
         if let Some(cookie) = &self.cookie {
             head.add(b"set-cookie", cookie);
         }
-        Reply { head, body: Body::Static(b""), ending: Ending::CloseAfterBody }
+        Reply { head, body: Body::Static(b""), ending: Ending::CloseAfterBody, status: self.code }
     }
 }

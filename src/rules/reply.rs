@@ -4,7 +4,9 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::http::{Head, Version, status};
+use super::pages;
+use crate::http::status::{self as builtin, reason};
+use crate::http::{Head, Version};
 use crate::log::format::Format;
 use crate::sample::Ctx;
 
@@ -18,6 +20,8 @@ pub struct Reply {
     pub body: Body,
     /// What becomes of the client's connection.
     pub ending: Ending,
+    /// The status that is logged; an error file may bear another one.
+    pub status: u16,
 }
 
 /// What becomes of the connection after an answer.
@@ -29,6 +33,8 @@ pub enum Ending {
     CloseAfterBody,
     /// It is closed.
     Close,
+    /// It is closed, and nothing is sent (an empty error file).
+    Silence,
 }
 
 /// The body of an answer.
@@ -72,10 +78,12 @@ pub struct ReplySpec {
 pub enum Payload {
     /// There is none.
     None,
-    /// `default-errorfiles`: the built-in page of the status, with its fields.
+    /// `default-errorfiles`: the page that the proxy has for the status, or else the built-in one.
     BuiltIn,
-    /// `errorfile`: a whole message.
-    Message(Arc<Head>, Arc<[u8]>),
+    /// `errorfile`: a whole message, and whether the connection is closed after it.
+    Message(Arc<Head>, Arc<[u8]>, bool),
+    /// `errorfile` of an empty file.
+    Silence,
     /// `string` and `file`
     Raw(Arc<[u8]>),
     /// `lf-string` and `lf-file`
@@ -85,19 +93,30 @@ pub enum Payload {
 impl ReplySpec {
     /// The answer to the exchange that `ctx` shows.
     pub fn render(&self, ctx: &Ctx<'_>) -> Reply {
+        if matches!(self.payload, Payload::BuiltIn)
+            && let Some(reply) = pages::replacement(ctx, self.status)
+        {
+            return reply;
+        }
+        let status = self.status;
         let mut head = Head::new();
-        let mut ending = if matches!(self.payload, Payload::BuiltIn) && status::closes(self.status) {
+        let mut ending = if matches!(self.payload, Payload::BuiltIn) && builtin::closes(status) {
             Ending::Close
         } else {
             Ending::Keep
         };
         let body = match &self.payload {
-            Payload::BuiltIn => match status::answer(self.status, &mut head) {
-                Some(body) => return Reply { head, body: Body::Static(body), ending },
+            Payload::BuiltIn => match builtin::answer(status, &mut head) {
+                Some(body) => return Reply { head, body: Body::Static(body), ending, status },
                 None => Body::Static(b""),
             },
-            Payload::Message(message, body) => {
-                return Reply { head: Head::clone(message), body: Body::Shared(body.clone()), ending };
+            Payload::Message(message, body, closes) => {
+                let ending = if *closes { Ending::Close } else { Ending::Keep };
+                return Reply { head: Head::clone(message), body: Body::Shared(body.clone()), ending, status };
+            }
+            Payload::Silence => {
+                head.start_response(Version::Http11, status, b"");
+                return Reply { head, body: Body::Static(b""), ending: Ending::Silence, status };
             }
             Payload::None => Body::Static(b""),
             Payload::Raw(bytes) => Body::Shared(bytes.clone()),
@@ -107,7 +126,7 @@ impl ReplySpec {
                 Body::Owned(text)
             }
         };
-        head.start_response(Version::Http11, self.status, status::reason(self.status).as_bytes());
+        head.start_response(Version::Http11, status, reason(status).as_bytes());
         let mut text = Vec::new();
         for (name, format) in &self.headers {
             text.clear();
@@ -121,12 +140,12 @@ impl ReplySpec {
                 head.add(name, &text);
             }
         }
-        if self.status != 204 {
+        if status != 204 {
             head.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         if let Some(kind) = self.content_type.as_ref().filter(|_| !body.is_empty()) {
             head.add(b"content-type", kind.as_bytes());
         }
-        Reply { head, body, ending }
+        Reply { head, body, ending, status }
     }
 }

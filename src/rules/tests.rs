@@ -22,7 +22,15 @@ fn names() -> Arc<Names> {
 
 /// The rules of a frontend `f` and the messages about them, warnings marked.
 fn parse(lines: &[&str]) -> (Rules, Vec<String>) {
-    let frontend = Proxy { name: "f", noun: "frontend", is_frontend: true, is_backend: false, mode: Mode::Http };
+    let frontend = Proxy {
+        name: "f",
+        noun: "frontend",
+        is_frontend: true,
+        is_backend: false,
+        mode: Mode::Http,
+        sections: &[],
+        page_bytes_max: 16384,
+    };
     let mut parser = Parser::new(frontend);
     let mut findings = Findings::default();
     let file: Rc<str> = "t".into();

@@ -8,6 +8,7 @@ use super::fetch::{self, Fetch};
 use super::later;
 use super::place::{Needs, Places};
 use super::{Ctx, Type, Value};
+use crate::text::finding::Severity;
 
 /// What the line that is being parsed may use, and what parsing it leaves for later.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Scope {
     pub warnings: Vec<String>,
     /// Warnings that HAProxy prints without the line.
     pub general_warnings: Vec<String>,
+    /// What is said of the proxy as a whole, once all sections are read.
+    pub late: Vec<(Severity, String)>,
     /// What the line's expressions are for, as errors about names say it: `http-request expression`.
     pub purpose: &'static str,
 }
@@ -38,6 +41,7 @@ impl Scope {
             references: Vec::new(),
             warnings: Vec::new(),
             general_warnings: Vec::new(),
+            late: Vec::new(),
             purpose: "log-format string",
         }
     }

@@ -4,7 +4,7 @@ use super::{After, Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::persistence;
 use crate::http::{Known, Method, Version, status};
-use crate::rules::{Ending, Reply};
+use crate::rules::{Ending, Reply, pages};
 use crate::time::Tick;
 
 /// Answers with HAProxy's page for `status` and notes how the exchange ended.
@@ -19,6 +19,9 @@ pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step
         status::write_closing_answer(code, &mut turn.exchange.reply);
         return start(turn, code);
     }
+    if let Some(page) = pages::replacement(&turn.services.context(turn.session, turn.exchange), code) {
+        return rendered(turn, &page, cause, doing);
+    }
     if status::closes(code) {
         turn.exchange.client_keeps = false;
     }
@@ -30,13 +33,20 @@ pub fn error(turn: &mut Turn<'_>, code: u16, cause: Cause, doing: Doing) -> Step
 /// Answers as a rule wants it.
 pub fn rendered(turn: &mut Turn<'_>, answer: &Reply, cause: Cause, doing: Doing) -> Step {
     turn.exchange.facts.termination.set_once(cause, doing);
+    if answer.ending == Ending::Silence {
+        turn.exchange.client_keeps = false;
+        turn.exchange.reply.clear();
+        return start(turn, answer.status);
+    }
     let closes_after_body = answer.ending == Ending::CloseAfterBody && !turn.exchange.request_has_no_body;
     turn.exchange.client_keeps &= answer.ending != Ending::Close && !closes_after_body;
     turn.exchange.response.clone_from(&answer.head);
     if closes_after_body {
         turn.exchange.response.add(b"connection", b"close");
     }
-    message(turn, &answer.body)
+    let step = message(turn, &answer.body);
+    turn.exchange.facts.status = Some(answer.status);
+    step
 }
 
 /// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.

@@ -1,14 +1,17 @@
 //! From the words of rule lines to [`Rules`], with the messages that HAProxy has for what is wrong.
 
 mod action;
+mod page;
 mod redirection;
 mod reply;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use page::{ErrorPage, ParsedPage, error_page};
+
 use super::switching::Target;
-use super::{Acls, Condition, Rule, Rules, redirect, request, response};
+use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
 use crate::proxy::{BackendId, Mode};
 use crate::sample::arg::{Names, Reference};
@@ -29,6 +32,10 @@ pub struct Proxy<'p> {
     pub is_backend: bool,
     /// `mode`
     pub mode: Mode,
+    /// All `http-errors` sections.
+    pub sections: &'p [NamedPages],
+    /// Octets of an error file that are read.
+    pub page_bytes_max: usize,
 }
 
 /// Reads the rule lines of one proxy in the order written.
@@ -41,6 +48,7 @@ pub struct Parser<'p> {
     redirects: Vec<Rule<redirect::Redirect>>,
     switching: Vec<Rule<SwitchDraft>>,
     references: Vec<Reference>,
+    late: Vec<(Severity, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +107,8 @@ struct Input<'i, 'w> {
     cursor: Cursor<'w>,
     scope: &'i mut Scope,
     mode: Mode,
+    sections: &'i [NamedPages],
+    page_bytes_max: usize,
 }
 
 impl Input<'_, '_> {
@@ -124,6 +134,7 @@ impl<'p> Parser<'p> {
             redirects: Vec::new(),
             switching: Vec::new(),
             references: Vec::new(),
+            late: Vec::new(),
         }
     }
 
@@ -168,6 +179,14 @@ impl<'p> Parser<'p> {
             Err(Wrong::Bare(text)) => push(Severity::Alert, Form::None, text),
         }
         self.references.append(&mut scope.references);
+        self.late.append(&mut scope.late);
+    }
+
+    /// Reports what concerns the proxy as a whole.
+    pub fn report_late(&mut self, findings: &mut Findings) {
+        for (severity, text) in self.late.drain(..) {
+            findings.push(Finding::general(severity, format!("Proxy '{}': {text}", self.proxy.name)));
+        }
     }
 
     /// All rules, and the names that are to be resolved. `backend` looks up the targets of `use_backend`
@@ -245,6 +264,14 @@ impl<'p> Parser<'p> {
         }
     }
 
+    fn input<'i, 'w>(&self, cursor: Cursor<'w>, scope: &'i mut Scope) -> Input<'i, 'w>
+    where
+        'p: 'i,
+    {
+        let Proxy { mode, sections, page_bytes_max, .. } = self.proxy;
+        Input { cursor, scope, mode, sections, page_bytes_max }
+    }
+
     fn action<A>(
         &mut self,
         keyword: &str,
@@ -265,7 +292,7 @@ impl<'p> Parser<'p> {
         if name == "redirect" {
             scope.purpose = "redirect format string";
         }
-        let mut input = Input { cursor, scope: &mut *scope, mode: self.proxy.mode };
+        let mut input = self.input(cursor, scope);
         let action = parse(&mut input).map_err(in_rule)?;
         let cursor = input.cursor;
         if !cursor.done() {
@@ -287,7 +314,7 @@ impl<'p> Parser<'p> {
         let Proxy { noun, name, .. } = self.proxy;
         let wrong =
             |e: String| Wrong::Line(format!("error detected in {noun} '{name}' while parsing redirect rule : {e}."));
-        let mut input = Input { cursor: Cursor { words, at: 1 }, scope: &mut *scope, mode: self.proxy.mode };
+        let mut input = self.input(Cursor { words, at: 1 }, scope);
         let action = redirection::fixed(&mut input).map_err(wrong)?;
         let rest = input.cursor.rest();
         let condition = self.condition(rest, scope).map_err(|e| wrong(format!("error in condition: {e}")))?;

@@ -1,11 +1,11 @@
 //! The arguments of `return`, `deny` and `tarpit` (manual 4.2, `http-request return`).
 
-use std::sync::Arc;
-
 use super::{Input, ends_arguments};
-use crate::http::{Head, Version, status};
+use crate::http::{Head, status};
 use crate::log::format::Format;
+use crate::rules::pages;
 use crate::rules::reply::{Payload, ReplySpec};
+use crate::text::finding::Severity;
 use crate::text::unit::atoi;
 
 /// `deny` and `tarpit`: without arguments, or with `deny_status` only, they answer with a built-in page.
@@ -28,9 +28,10 @@ pub(super) fn returned(input: &mut Input<'_, '_>) -> Result<ReplySpec, String> {
 }
 
 /// Where the answer's body comes from, as written.
-enum Source {
+pub(super) enum Source {
     BuiltIn,
     ErrorFile(String),
+    Section(String),
     File(String),
     LfFile(String),
     Text(Vec<u8>),
@@ -42,6 +43,7 @@ impl Source {
         match self {
             Source::BuiltIn => "default-errorfiles",
             Source::ErrorFile(_) => "errorfile",
+            Source::Section(_) => "errorfiles",
             Source::File(_) => "file",
             Source::LfFile(_) => "lf-file",
             Source::Text(_) => "string",
@@ -50,20 +52,21 @@ impl Source {
     }
 }
 
-struct Draft {
+/// The answer of a rule, as far as it was read.
+pub(super) struct Draft {
     deny: bool,
-    status: u16,
+    pub status: u16,
     content_type: Option<String>,
-    source: Option<Source>,
+    pub source: Option<Source>,
     headers: Vec<(Box<[u8]>, Format)>,
 }
 
 impl Draft {
-    fn new(deny: bool) -> Draft {
+    pub fn new(deny: bool) -> Draft {
         Draft { deny, status: 200, content_type: None, source: None, headers: Vec::new() }
     }
 
-    fn read(&mut self, input: &mut Input<'_, '_>) -> Result<(), String> {
+    pub fn read(&mut self, input: &mut Input<'_, '_>) -> Result<(), String> {
         while !input.cursor.done() {
             match input.cursor.peek() {
                 "status" => self.read_status(input)?,
@@ -77,7 +80,7 @@ impl Draft {
                     self.set(Source::BuiltIn)?;
                 }
                 "errorfile" => self.set_from(input, "<fmt>", Source::ErrorFile)?,
-                "errorfiles" => return Err("'errorfiles' is not supported by this build of epoxy yet".to_owned()),
+                "errorfiles" => self.set_from(input, "<name>", Source::Section)?,
                 "file" => self.set_from(input, "<file>", Source::File)?,
                 "lf-file" => self.set_from(input, "<file>", Source::LfFile)?,
                 "string" => {
@@ -139,12 +142,12 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, input: &mut Input<'_, '_>) -> Result<ReplySpec, String> {
+    pub fn finish(mut self, input: &mut Input<'_, '_>) -> Result<ReplySpec, String> {
         let payload = self.payload(input)?;
         let empty = match &payload {
             Payload::Raw(bytes) => bytes.is_empty(),
             Payload::Format(_) => false,
-            Payload::None | Payload::BuiltIn | Payload::Message(..) => {
+            Payload::None | Payload::BuiltIn | Payload::Message(..) | Payload::Silence => {
                 self.warn_whole(&payload, input);
                 return Ok(self.spec(payload));
             }
@@ -183,6 +186,26 @@ impl Draft {
         }
     }
 
+    /// The page of an `http-errors` section; none where there is no such page, which is only warned of.
+    fn of_section(&self, name: &str, input: &mut Input<'_, '_>) -> Payload {
+        let status = self.status;
+        let Some(section) = input.sections.iter().find(|section| section.name == name) else {
+            let text = format!("unknown http-errors section '{name}' referenced by an http reply .");
+            input.scope.late.push((Severity::Alert, text));
+            return Payload::None;
+        };
+        match section.pages.get(status) {
+            Some(page) => page.payload.clone(),
+            None => {
+                let text = format!(
+                    "status '{status}' referenced by an http reply not declared in http-errors section '{name}'."
+                );
+                input.scope.late.push((Severity::Warning, text));
+                Payload::None
+            }
+        }
+    }
+
     fn spec(self, payload: Payload) -> ReplySpec {
         let content_type = self.content_type.map(String::into_boxed_str);
         ReplySpec { status: self.status, content_type, headers: self.headers, payload }
@@ -201,9 +224,9 @@ impl Draft {
         Ok(match source {
             Source::BuiltIn => Payload::BuiltIn,
             Source::ErrorFile(path) => {
-                let text = std::fs::read(&path).map_err(|_| format!("error opening file '{path}'."))?;
-                message(&text).ok_or_else(|| format!("'{path}': unable to parse headers (error offset: 0)"))?
+                pages::from_file(&path, input.page_bytes_max, &mut input.scope.general_warnings)?
             }
+            Source::Section(name) => self.of_section(&name, input),
             Source::File(path) => Payload::Raw(read(&path)?.into()),
             Source::LfFile(path) => {
                 let text = read(&path)?;
@@ -226,31 +249,4 @@ fn argument(input: &mut Input<'_, '_>, what: &str) -> Result<String, String> {
 
 fn read(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|_| format!("error opening file '{path}'"))
-}
-
-/// A whole response as an error file holds it; line feeds alone may end its lines.
-fn message(text: &[u8]) -> Option<Payload> {
-    let mut head = Head::new();
-    let mut rest = text;
-    let mut first = true;
-    loop {
-        let end = memchr::memchr(b'\n', rest)?;
-        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-        rest = &rest[end + 1..];
-        if line.is_empty() {
-            break;
-        }
-        if first {
-            let mut parts = line.splitn(3, |c| *c == b' ');
-            let version = parts.next().filter(|v| v.starts_with(b"HTTP/1."))?;
-            let status: u16 = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-            head.start_response(Version::classify(version), status, parts.next().unwrap_or_default());
-            head.set_version(Version::Http11);
-            first = false;
-            continue;
-        }
-        let colon = memchr::memchr(b':', line)?;
-        head.add(&line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii());
-    }
-    if first { None } else { Some(Payload::Message(Arc::new(head), rest.into())) }
 }
