@@ -21,7 +21,6 @@ const SLOW: Duration = Duration::from_millis(120);
 
 /// How a configuration comes to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)]
 pub enum Form {
     /// A new process with `-sf PID`.
     Finish,
@@ -212,7 +211,8 @@ pub fn program() -> PathBuf {
 }
 
 fn run(form: Form, dir: &Path, args: &[&str]) -> Running {
-    let master = if form.has_master() { &["-W", "-S", "master.sock"][..] } else { &["-db"] };
+    let socket = dir.join("master.sock").display().to_string();
+    let master = if form.has_master() { &["-W", "-S", &socket][..] } else { &["-db"] };
     let args = master.iter().chain(&["-f", "a.cfg"]).chain(args).map(|word| (*word).to_owned());
     Running::start(&program(), "epoxy", &args.collect::<Vec<_>>(), dir).expect("a process")
 }

@@ -49,6 +49,21 @@ fn a_hundred_reloads_by_the_runtime_socket_lose_nothing() {
     reload_often(Form::Exposed);
 }
 
+#[test]
+fn a_hundred_reloads_by_sigusr2_lose_nothing() {
+    reload_often(Form::Usr2);
+}
+
+#[test]
+fn a_hundred_reloads_by_sighup_lose_nothing() {
+    reload_often(Form::Hup);
+}
+
+#[test]
+fn a_hundred_reloads_by_the_master_socket_lose_nothing() {
+    reload_often(Form::Socket);
+}
+
 /// Twenty configurations that cannot be: who served before goes on, and each says why.
 fn fail_often(form: Form) {
     let _turn = turn();
@@ -77,4 +92,9 @@ fn fail_often(form: Form) {
 #[test]
 fn failed_reloads_by_pid_change_nothing() {
     fail_often(Form::Finish);
+}
+
+#[test]
+fn failed_reloads_of_a_master_change_nothing() {
+    fail_often(Form::Usr2);
 }
