@@ -5,7 +5,7 @@ use super::carry::{Carried, Configured};
 use super::health::Health;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Operation, ServerState};
-use crate::shm::{Board, NUMBERS_MAX, Page};
+use crate::shm::{Board, Generation, NUMBERS_MAX, Page};
 use crate::time::Millis;
 
 const _: () = assert!(Number::End as usize <= NUMBERS_MAX);
@@ -28,6 +28,7 @@ enum Number {
     ConfiguredWeight,
     ConfiguredMaxconn,
     ConfiguredAddress,
+    ConfiguredIn,
     End,
 }
 
@@ -53,12 +54,14 @@ impl ServerBoard {
     }
 
     /// The same under a new configuration, which is noted for [`super::carry`] under the next one.
-    pub fn publish_configured(&self, carried: &Carried, configured: &Configured) {
+    /// `generation` is whose configuration it is.
+    pub fn publish_configured(&self, carried: &Carried, configured: &Configured, generation: Generation) {
         self.board.change(|page| {
             write(page, &carried.state, carried.maxconn);
             page.set(Number::ConfiguredWeight as usize, u64::from(configured.weight));
             page.set(Number::ConfiguredMaxconn as usize, limit_word(configured.maxconn));
             page.set(Number::ConfiguredAddress as usize, configured.address);
+            page.set(Number::ConfiguredIn as usize, generation.0);
         });
     }
 
@@ -69,6 +72,11 @@ impl ServerBoard {
             maxconn: limit(page.get(Number::ConfiguredMaxconn as usize)),
             address: page.get(Number::ConfiguredAddress as usize),
         })
+    }
+
+    /// The newest generation whose configuration has the server.
+    pub fn configured_in(&self) -> Generation {
+        Generation(self.board.get(Number::ConfiguredIn as usize))
     }
 
     /// What was published last, its health on the scale of `health` (the reader's `rise` and `fall`).
@@ -157,7 +165,8 @@ mod tests {
         let carried = Carried { state, maxconn: Some(9) };
         assert_eq!(board.read(Health::new(2, 3)), carried);
         let configured = Configured { weight: 7, maxconn: None, address: u64::MAX };
-        board.publish_configured(&carried, &configured);
+        board.publish_configured(&carried, &configured, Generation(5));
         assert_eq!((board.configured(), board.read(Health::new(2, 3))), (configured, carried));
+        assert_eq!(board.configured_in(), Generation(5));
     }
 }

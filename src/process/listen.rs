@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,14 +83,14 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
     let found = specs.iter().map(|spec| {
         let socket = takeover::matching(&mut taken, &spec.address, &spec.options)?;
         if let ListenAddress::Unix(path) = &spec.address {
-            // The socket may have outlived its name.
-            path.metadata().ok().filter(|file| file.file_type().is_socket())?;
+            // The socket may have outlived its name, and another may have it now.
+            path.metadata().ok().filter(|file| file.file_type().is_socket() && is_bound_to(&socket, file))?;
             own(path, &spec.options).ok()?;
         }
         finish(Socket::from(socket), spec, common, Vec::new()).ok()
     });
     let sockets: Vec<Option<Opened>> = found.collect();
-    let surplus = surplus(specs, &mut taken, common);
+    let surplus = surplus(specs, &mut taken, common, |taken, spec| taken.fits(&spec.address, &spec.options));
     // Old processes that are known to have nothing in the way are not troubled: while they make room, nobody
     // is served.
     let mut missing = specs.iter().zip(&sockets).filter(|(_, socket)| socket.is_none());
@@ -105,12 +105,21 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
     };
     let mut listeners = bind_or_ask(specs, common, sockets, may_ask, &mut ask)?;
     listeners.extend(surplus);
+    // Where an address was named that is one of all now, its clients would be sent away when the old process closes
+    // what the kernel prefers until then.
+    let parts = |taken: &Taken, spec: &ListenSpec| taken.is_part_of(&spec.address, &spec.options);
+    listeners.extend(self::surplus(specs, &mut taken, common, parts));
     Ok(listeners)
 }
 
 /// What old processes had for an address beyond what is needed now (there were more workers): the queues go to
 /// the workers in turn.
-fn surplus(specs: &[ListenSpec], taken: &mut Vec<Taken>, common: &Common) -> Vec<Listener> {
+fn surplus(
+    specs: &[ListenSpec],
+    taken: &mut Vec<Taken>,
+    common: &Common,
+    is_for: impl Fn(&Taken, &ListenSpec) -> bool,
+) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for spec in specs.iter().filter(|spec| spec.is_ip()) {
         if taken.is_empty() {
@@ -118,7 +127,7 @@ fn surplus(specs: &[ListenSpec], taken: &mut Vec<Taken>, common: &Common) -> Vec
         }
         // All that fit are taken at the first of the address's workers; the others find none left.
         let mut users = specs.iter().filter(|other| other.address == spec.address).cycle();
-        while let Some(socket) = takeover::matching(taken, &spec.address, &spec.options) {
+        while let Some(socket) = takeover::remove(taken, |taken| is_for(taken, spec)) {
             let Some(user) = users.next() else { break };
             if let Ok(opened) = finish(Socket::from(socket), user, common, Vec::new()) {
                 listeners.push(opened.into_listener(user));
@@ -367,6 +376,12 @@ fn bind_under(name: &Path, options: &BindOptions) -> Result<Socket, Fault> {
     let socket = unix_socket(name.as_os_str().as_bytes())?;
     own(name, options).map_err(|error| fault(BINDING, "cannot change UNIX socket ownership", &error))?;
     Ok(socket)
+}
+
+/// Whether a UNIX socket is the one that `file` leads to, as far as the kernel tells.
+fn is_bound_to(socket: &OwnedFd, file: &std::fs::Metadata) -> bool {
+    let bound = sys::bound_file(socket).and_then(|bound| std::fs::File::from(bound).metadata());
+    bound.map_or(true, |bound| (bound.dev(), bound.ino()) == (file.dev(), file.ino()))
 }
 
 /// Gives a UNIX socket's file its owner and mode.

@@ -12,6 +12,7 @@ use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::sys::fds::{FDS_PER_MESSAGE_MAX, recv_fds};
 use socket2::{SockAddr, SockRef};
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -40,6 +41,27 @@ impl Taken {
             && self.interface == interface
             && socket.local_addr().is_ok_and(|local| is_at(&local, address))
             && (!is_v6_wildcard(address) || socket.only_v6().is_ok_and(|only| only == options.v6only))
+    }
+
+    /// Whether it listens on a part of what `address` and `options` mean: one address of all, or one interface of
+    /// all. The kernel prefers it to the whole as long as anybody has it.
+    pub fn is_part_of(&self, address: &ListenAddress, options: &BindOptions) -> bool {
+        let socket = SockRef::from(&self.socket);
+        let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+        let (Some(local), ListenAddress::Ip(wanted)) = (local, address) else { return false };
+        // A wildcard of IPv6 may mean IPv4, too.
+        let takes_v4 = local.is_ipv4() || local.ip().is_unspecified() && !socket.only_v6().unwrap_or(false);
+        let is_within = match wanted.ip() {
+            IpAddr::V4(all) => local.is_ipv4() && (all.is_unspecified() || local.ip() == all),
+            IpAddr::V6(all) if all.is_unspecified() => options.v4v6 || !takes_v4,
+            IpAddr::V6(one) => local.ip() == one,
+        };
+        let interface = options.interface.as_deref().unwrap_or_default().as_bytes();
+        self.namespace.is_empty()
+            && local.port() == wanted.port()
+            && is_within
+            && !options.transparent
+            && (interface.is_empty() || self.interface == interface)
     }
 
     /// Whether it may keep a socket for `address` from being bound beside it.
@@ -130,7 +152,12 @@ fn name(text: &mut &[u8]) -> io::Result<Vec<u8>> {
 
 /// Removes from `taken` the socket that listens as `address` and `options` want it.
 pub fn matching(taken: &mut Vec<Taken>, address: &ListenAddress, options: &BindOptions) -> Option<OwnedFd> {
-    let index = taken.iter().position(|taken| taken.fits(address, options))?;
+    remove(taken, |taken| taken.fits(address, options))
+}
+
+/// Removes the first socket that is `wanted`.
+pub fn remove(taken: &mut Vec<Taken>, wanted: impl FnMut(&Taken) -> bool) -> Option<OwnedFd> {
+    let index = taken.iter().position(wanted)?;
     Some(taken.swap_remove(index).socket)
 }
 
@@ -200,6 +227,30 @@ mod tests {
         assert!(matching(&mut taken, &addresses[0], &on_lo).is_some());
         assert!(matching(&mut taken, &addresses[0], &on_lo).is_none(), "it is taken once");
         assert!(matching(&mut taken, &addresses[1], &plain).is_some());
+    }
+
+    #[test]
+    fn one_address_is_a_part_of_all() {
+        let taken = |address: &str| {
+            let listener = TcpListener::bind(address).expect("bind");
+            let port = listener.local_addr().expect("address").port();
+            (Taken::new(listener.into(), Vec::new()), port)
+        };
+        let part_of = |(taken, port): &(Taken, u16), ip: &str, options: &BindOptions| {
+            let wanted = ListenAddress::Ip((ip.parse::<IpAddr>().expect("an address"), *port).into());
+            taken.is_part_of(&wanted, options)
+        };
+        let plain = BindOptions::default();
+        let both = BindOptions { v4v6: true, ..plain.clone() };
+        let on_lo = BindOptions { interface: Some("lo".to_owned()), ..plain.clone() };
+        let one = taken("127.0.0.1:0");
+        assert!(part_of(&one, "0.0.0.0", &plain) && part_of(&one, "::", &both) && part_of(&one, "127.0.0.1", &plain));
+        assert!(!part_of(&one, "::", &plain) && !part_of(&one, "127.0.0.2", &plain));
+        assert!(!part_of(&one, "0.0.0.0", &on_lo) && !part_of(&(one.0, one.1 ^ 1), "0.0.0.0", &plain));
+        let six = taken("[::1]:0");
+        assert!(part_of(&six, "::", &plain) && !part_of(&six, "0.0.0.0", &plain));
+        let all = taken("[::]:0");
+        assert!(!part_of(&all, "::", &plain) && part_of(&all, "::", &both) && !part_of(&all, "::1", &both));
     }
 
     #[test]

@@ -240,9 +240,14 @@ impl Boards {
         self.generation
     }
 
+    /// Under the lock: the newest generation whose configuration was merged.
+    pub fn merged(&self) -> Generation {
+        Generation(self.word(Word::Merged).load(Relaxed))
+    }
+
     /// Under the lock: whether the configuration of this generation, or a newer one, was merged.
     pub fn is_merged(&self) -> bool {
-        self.word(Word::Merged).load(Relaxed) >= self.generation.0
+        self.merged() >= self.generation
     }
 
     /// Under the lock: notes that it was.

@@ -56,14 +56,17 @@ impl Services {
         let board = ServerBoard::new(self.boards.board(thing));
         let server = &self.config[id];
         let (fresh, now) = (self.servers[id.0 as usize].clone(), configured(server));
+        let generation = self.boards.generation();
         let blank = self.boards.is_blank(thing);
+        // One that the last configuration did not have is new, even if an older process still uses it.
+        let was_away = board.configured_in() < self.boards.merged();
         let carried = match () {
-            () if blank => Carried { state: fresh.clone(), maxconn: now.maxconn },
+            () if blank || first && was_away => Carried { state: fresh.clone(), maxconn: now.maxconn },
             () if first => carry(&board.read(fresh.health), &board.configured(), fresh.clone(), &now),
             () => self.read_server(id),
         };
         if first || blank {
-            self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now));
+            self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now, generation));
         }
         let differs = carried.state != fresh;
         self.live[id.0 as usize].maxconn = carried.maxconn;

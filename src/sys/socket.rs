@@ -172,6 +172,16 @@ pub fn listen_again(socket: impl AsFd, backlog: libc::c_int) -> io::Result<()> {
     reference.listen(backlog)
 }
 
+/// The file that a UNIX socket is bound to, wherever its name leads by now; of no use but to look at.
+pub fn bound_file(socket: impl AsFd) -> io::Result<OwnedFd> {
+    // The first request of a protocol's own (linux/un.h, SIOCUNIXFILE).
+    const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
+    // SAFETY: the request takes no argument.
+    let fd = check(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCUNIXFILE) })?;
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// What names the network namespace of a socket, for as long as the machine runs.
 pub fn netns_cookie(fd: impl AsFd) -> io::Result<u64> {
     let mut cookie = 0u64;

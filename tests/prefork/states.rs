@@ -82,21 +82,37 @@ fn state_of_server(crew: &Crew) -> [String; 3] {
     [5, 6, 7].map(|at| fields.get(at).copied().unwrap_or_default().to_owned())
 }
 
+/// Goes on with another configuration.
+fn reload(crew: &mut Crew, global: &str, more: &str) {
+    let global = format!("{GLOBAL}\n{global}").replace("DIR", &crew.dir.path().display().to_string());
+    std::fs::write(crew.dir.path().join("a.cfg"), text(crew.address, &global, more)).expect("configuration");
+    let old = crew.supervisor.pid().to_string();
+    let new = epoxy(crew.dir.path(), &["-db", "-f", "a.cfg", "-sf", &old]);
+    let mut old = std::mem::replace(&mut crew.supervisor, new);
+    assert!(old.wait(PATIENCE).is_some(), "the old one goes");
+    assert!(wait_until(PATIENCE, || connects(crew.address) == 12), "what frontends were told is over");
+}
+
+#[test]
+fn a_server_that_was_taken_out_comes_back_as_a_new_one() {
+    let _turn = turn();
+    let without = "    default_backend b\nbackend b\n    server t 127.0.0.1:1\n";
+    let with = format!("{without}    server s 127.0.0.1:1 weight 10\n");
+    let mut crew = Crew::start(GLOBAL, &with);
+    ask(&crew, "set server b/s state maint; set server b/t state drain");
+    reload(&mut crew, "", without);
+    reload(&mut crew, "", &with);
+    let states = ask(&crew, "show servers state b");
+    let admin: Vec<&str> = states.lines().skip(2).filter_map(|line| line.split(' ').nth(6)).collect();
+    assert_eq!(admin, ["8", "0"], "{states}");
+}
+
 #[test]
 fn states_of_servers_outlive_a_reload_unless_told_otherwise() {
     let _turn = turn();
     let more = "    default_backend b\nbackend b\n    server s 127.0.0.1:1 weight 10\n";
     let mut crew = Crew::start(GLOBAL, more);
     ask(&crew, "set server b/s state drain; set server b/s weight 7; disable frontend f");
-    let reload = |crew: &mut Crew, global: &str, more: &str| {
-        let global = format!("{GLOBAL}\n{global}").replace("DIR", &crew.dir.path().display().to_string());
-        std::fs::write(crew.dir.path().join("a.cfg"), text(crew.address, &global, more)).expect("configuration");
-        let old = crew.supervisor.pid().to_string();
-        let new = epoxy(crew.dir.path(), &["-db", "-f", "a.cfg", "-sf", &old]);
-        let mut old = std::mem::replace(&mut crew.supervisor, new);
-        assert!(old.wait(PATIENCE).is_some(), "the old one goes");
-        assert!(wait_until(PATIENCE, || connects(crew.address) == 12), "what frontends were told is over");
-    };
     reload(&mut crew, "", more);
     assert_eq!(state_of_server(&crew), ["2", "8", "7"]);
     reload(&mut crew, "", &more.replace("weight 10", "weight 12"));

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -79,6 +80,52 @@ fn addresses_come_and_go() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?} {}", new.stderr());
     }
     assert!(new.ended().is_none() && new.stderr().is_empty(), "{}", new.stderr());
+}
+
+/// An address that becomes one of all: its socket stays, for the kernel sends clients there as long as anybody has it.
+#[test]
+fn one_address_becomes_all_of_them() {
+    let _turn = turn();
+    let dir = TempDir::new("wider").expect("directory");
+    // Nobody else may have the port, whatever the address.
+    let free = TcpListener::bind("0.0.0.0:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let one = SocketAddrV4::new(loopback_address(), free.port());
+    let port = one.port();
+    for (file, bind) in [("a.cfg", format!("bind {one}")), ("b.cfg", format!("bind *:{port}"))] {
+        fs::write(dir.path().join(file), standalone("    nbproc 2", &format!("    {bind}"))).expect("file");
+    }
+    let mut old = epoxy(dir.path(), &["-db", "-f", "a.cfg"]);
+    assert!(wait_until(PATIENCE, || !ask_tcp(one).is_empty()), "{}", old.stderr());
+    let before = listening_on(one);
+    let mut new = epoxy(dir.path(), &["-db", "-f", "b.cfg", "-sf", &old.pid().to_string()]);
+    assert!(old.wait(PATIENCE).is_some_and(|status| status.success()), "{}", new.stderr());
+    assert_eq!((listening_on(one), before.len()), (before, 2));
+    for ip in [*one.ip(), loopback_address()] {
+        assert!(ask_tcp(SocketAddrV4::new(ip, port)).starts_with("HTTP/1.1 200 "), "{}", new.stderr());
+    }
+    assert!(new.ended().is_none() && new.stderr().is_empty(), "{}", new.stderr());
+}
+
+/// A second service, started by mistake, takes the names of UNIX sockets along when it goes: the next reload mends that.
+#[test]
+fn a_name_that_another_took_leads_to_the_service_again() {
+    let _turn = turn();
+    let dir = TempDir::new("name").expect("directory");
+    let unix = dir.path().join("f.sock");
+    let bind = format!("    bind unix@{}", unix.display());
+    fs::write(dir.path().join("a.cfg"), standalone("", &bind)).expect("file");
+    let answers = || UnixStream::connect(&unix).map(ask).unwrap_or_default().starts_with("HTTP/1.1 200 ");
+    let mut old = epoxy(dir.path(), &["-db", "-f", "a.cfg"]);
+    assert!(wait_until(PATIENCE, answers), "{}", old.stderr());
+    let file = || fs::metadata(&unix).map_or(0, |file| file.ino());
+    let before = file();
+    let mut other = epoxy(dir.path(), &["-db", "-f", "a.cfg"]);
+    assert!(wait_until(PATIENCE, || file() != before), "{}", other.stderr());
+    other.kill();
+    assert!(!answers());
+    let new = epoxy(dir.path(), &["-db", "-f", "a.cfg", "-sf", &old.pid().to_string()]);
+    assert!(old.wait(PATIENCE).is_some(), "{}", new.stderr());
+    assert!(answers(), "{}", new.stderr());
 }
 
 /// A daemon, ended with the value.
