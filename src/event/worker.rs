@@ -97,9 +97,12 @@ impl Worker {
             if let Some(code) = self.ended {
                 return Ok(code);
             }
+            let before = self.stop;
             if self.stop_goes_on() {
                 return Ok(ExitCode::SUCCESS);
             }
+            // Nothing else may come that would have it looked at again.
+            more |= self.stop != before;
             self.busy_since.store(0, Relaxed);
             self.core.services.publish();
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -42,8 +42,23 @@ fn a_soft_stop_becomes_a_hard_one() {
     let mut busy = TcpStream::connect(crew.address).expect("connect");
     busy.write_all(b"GET / HTTP/1.1\r\n").expect("half a request");
     std::thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
     crew.supervisor.signal(Signal::SIGUSR1);
     assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
+    // A second would be how long it waits for what resists.
+    assert!(begun.elapsed() < Duration::from_millis(1200), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stop_after_its_grace_needs_no_other_event() {
+    let _turn = turn();
+    let mut crew = Crew::start("    nbproc 3\n    grace 200ms", "");
+    // Connections of the start have ended.
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    crew.supervisor.signal(Signal::SIGUSR1);
+    assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
+    assert!((200..1200).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
 #[test]
