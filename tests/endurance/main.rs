@@ -14,6 +14,7 @@ mod load;
 mod reloads;
 #[path = "../support/mod.rs"]
 mod support;
+mod wrk;
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
