@@ -38,9 +38,9 @@ fn a_soft_stop_ends_when_the_last_request_has() {
 #[test]
 fn a_soft_stop_becomes_a_hard_one() {
     let _turn = turn();
-    let mut crew = Crew::start("    nbproc 2\n    hard-stop-after 300ms", "");
+    let mut crew = Crew::start("    nbproc 2\n    hard-stop-after 300ms", "    http-request tarpit\n");
     let mut busy = TcpStream::connect(crew.address).expect("connect");
-    busy.write_all(b"GET / HTTP/1.1\r\n").expect("half a request");
+    busy.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
     std::thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     crew.supervisor.signal(Signal::SIGUSR1);
