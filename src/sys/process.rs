@@ -105,12 +105,17 @@ pub fn can_fork() -> bool {
     }
 }
 
-/// Starts a command with no signal blocked, whatever this process has blocked.
+/// Starts a command with no signal blocked, whatever this process has blocked, and which ends (SIGTERM) when this
+/// process does.
 pub fn spawn(command: &mut std::process::Command) -> io::Result<std::process::Child> {
     use std::os::unix::process::CommandExt;
-    let unblock = || nix::sys::signal::SigSet::empty().thread_set_mask().map_err(io::Error::from);
-    // SAFETY: between fork and exec it makes one system call, on values of its own, and allocates nothing.
-    unsafe { command.pre_exec(unblock) }.spawn()
+    let prepare = || {
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
+        // Forgotten by the kernel at a change of user; this runs after that.
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(io::Error::from)
+    };
+    // SAFETY: between fork and exec it makes two system calls, on values of its own, and allocates nothing.
+    unsafe { command.pre_exec(prepare) }.spawn()
 }
 
 /// Points descriptor `number` (0, 1 or 2) at what `target` refers to.
