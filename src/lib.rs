@@ -133,11 +133,20 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
 fn shared_counters(config: &proxy::Config, plan: &StartPlan) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
     let workers = plan.workers as usize;
     if config.global.carry_over {
-        let files = process::old_segments(plan);
-        let mut segments = files.filter_map(|file| stats::segment::attach(file, config).ok());
-        // Full of what other services and generations need: then this one goes on without the past.
-        if let Some(shared) = segments.find_map(|segment| enter(config, segment, workers).ok()) {
-            return Ok(shared);
+        let mut refused = None;
+        for file in process::old_segments(plan) {
+            let segment = stats::segment::attach(file, config).map_err(|mismatch| mismatch.to_string());
+            let full = |_| "it is full of what older processes have".to_owned();
+            match segment.and_then(|segment| enter(config, segment, workers).map_err(full)) {
+                Ok(shared) => return Ok(shared),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        if let Some(reason) = refused {
+            notice::warning(format!(
+                "The memory of the old process cannot be shared ({reason}): counters, states of servers and limits \
+                 start afresh."
+            ));
         }
     }
     let memory_max_mb = plan.limits.memory_max_mb;

@@ -69,14 +69,14 @@ impl Post {
         while recv(&self.bell, &mut room).is_ok() {}
     }
 
-    /// Takes a question; strangers are turned away.
+    /// Takes a question from a worker of `segment`, or from who may be one; strangers are turned away.
     ///
     /// # Errors
     /// `WouldBlock` when none waits, or what accept(2) says.
-    pub fn answer(&self) -> io::Result<OwnedFd> {
+    pub fn answer(&self, segment: Segment) -> io::Result<OwnedFd> {
         loop {
             let (connection, _) = accept(&self.door)?;
-            if is_trusted(connection.as_fd()) {
+            if is_trusted(connection.as_fd()) || is_member(connection.as_fd(), segment) {
                 return Ok(connection);
             }
         }
@@ -156,6 +156,12 @@ fn is_trusted(connection: BorrowedFd<'_>) -> bool {
     peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
 }
 
+/// Whether the other side is a worker of the segment, which may have another user since a reload.
+fn is_member(connection: BorrowedFd<'_>, segment: Segment) -> bool {
+    let peer = getsockopt(&connection, sockopt::PeerCredentials);
+    peer.is_ok_and(|peer| segment.slots().living().any(|slot| segment.pid(slot) == peer.pid()))
+}
+
 fn bell_socket() -> io::Result<Socket> {
     Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
 }
@@ -216,10 +222,10 @@ mod tests {
         let asked = mesh.connect(other).expect("connect");
         drop(post);
         send(&asked, b"?", false).expect("send");
-        let question = kept.answer().expect("accept");
+        let question = kept.answer(segment).expect("accept");
         let mut room = [MaybeUninit::uninit(); 8];
         assert_eq!(recv(&question, &mut room).expect("recv"), 1);
-        assert_eq!(kept.answer().expect_err("no other").kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(kept.answer(segment).expect_err("no other").kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
@@ -237,15 +243,23 @@ mod tests {
         if !nix::unistd::geteuid().is_root() {
             return;
         }
-        let (segment, [_, other]) = segment();
+        let (segment, [own, other]) = segment();
         let post = Post::open(segment.id(), other).expect("post");
         let code = in_child(|| {
             nix::unistd::setuid(65534.into()).expect("setuid");
             u8::from(call(segment.id(), other).is_err())
         });
         assert_eq!(code, 0);
-        assert_eq!(post.answer().expect_err("a stranger").kind(), io::ErrorKind::WouldBlock);
+        let stranger = post.answer(segment).expect_err("a stranger");
+        assert_eq!(stranger.kind(), io::ErrorKind::WouldBlock);
+        let code = in_child(|| {
+            segment.settle(own, crate::time::Now::default());
+            nix::unistd::setuid(65534.into()).expect("setuid");
+            u8::from(call(segment.id(), other).is_err())
+        });
+        assert_eq!(code, 0);
+        assert!(post.answer(segment).is_ok(), "a worker is none, whoever its user is");
         let _root = call(segment.id(), other).expect("connect");
-        assert!(post.answer().is_ok());
+        assert!(post.answer(segment).is_ok());
     }
 }

@@ -135,7 +135,7 @@ impl Cli {
     pub fn accept(&mut self, post: Option<&Post>, core: &mut Core, listeners: &mut Listeners) {
         if let Some(post) = post.filter(|_| self.asked) {
             let error = loop {
-                match post.answer() {
+                match post.answer(core.services.counters.segment()) {
                     Ok(fd) => {
                         let client = Client { internal: true, ..client(&core.services.config.global) };
                         self.open(fd, client, core, listeners);

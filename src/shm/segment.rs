@@ -6,6 +6,7 @@
 //! Rows stand slot by slot, so that each worker writes to pages of its own. Nothing costs memory before it is
 //! touched, so capacities are generous.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -61,6 +62,17 @@ pub enum Mismatch {
     TooSmall,
     /// The system refuses to map it.
     System(io::Error),
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::NotASegment => f.write_str("it is not complete"),
+            Mismatch::Layout => f.write_str("it is of another version"),
+            Mismatch::TooSmall => f.write_str("it has no room for what is configured now"),
+            Mismatch::System(error) => error.fmt(f),
+        }
+    }
 }
 
 /// An object of the directory.

@@ -12,7 +12,7 @@ const OBJECTS_MIN: usize = 4096;
 const SLOTS_MIN: usize = 64;
 /// Times more than needed, likewise.
 const OBJECTS_SPARE: usize = 4;
-const SLOTS_SPARE: usize = 8;
+const SLOTS_SPARE: usize = 16;
 /// Share of a limit on the address space (`-m`) that the segment may take.
 const CAP_SHARE: usize = 4;
 

@@ -122,6 +122,20 @@ fn states_of_servers_outlive_a_reload_unless_told_otherwise() {
 }
 
 #[test]
+fn memory_without_room_is_told() {
+    let _turn = turn();
+    let server = |n: usize| format!("    server s{n} 127.0.0.1:1\n");
+    let few = format!("    default_backend b\nbackend b\n{}", server(0));
+    let many: String = (1..5000).map(server).collect();
+    let mut crew = Crew::start(GLOBAL, &few);
+    reload(&mut crew, "", &few);
+    assert!(!crew.supervisor.stderr().contains("afresh"), "{}", crew.supervisor.stderr());
+    reload(&mut crew, "", &(few + &many));
+    let text = "it has no room for what is configured now): counters, states of servers and limits start afresh.";
+    assert!(crew.supervisor.stderr().contains(text), "{}", crew.supervisor.stderr());
+}
+
+#[test]
 fn a_server_notices_one_checker_only() {
     let _turn = turn();
     const INTERVAL_MS: u64 = 250;
