@@ -20,6 +20,8 @@ impl Weight {
 /// What an algorithm knows of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
+    /// The server's id, which `first` and rings go by.
+    pub id: u32,
     /// Effective weight; a server of weight 0 gets nothing.
     pub weight: Weight,
     /// Up, and neither draining nor in maintenance.
@@ -56,6 +58,10 @@ impl Farm {
         self.count();
     }
 
+    pub fn len(&self) -> u32 {
+        self.members.len() as u32
+    }
+
     pub fn member(&self, server: u32) -> Member {
         self.members[server as usize]
     }
@@ -70,16 +76,19 @@ impl Farm {
         self.primaries == 0
     }
 
+    /// Whether a server is among those in charge.
+    pub fn is_in_charge(&self, server: u32) -> bool {
+        let member = self.member(server);
+        match self.single_backup() {
+            Some(single) => server == single,
+            None => member.takes_part() && member.backup == self.backups_in_charge(),
+        }
+    }
+
     /// Those in charge, with their weights, in the order written.
     pub fn in_charge(&self) -> impl Iterator<Item = (u32, Weight)> {
-        let single = self.single_backup();
-        let backup = self.backups_in_charge();
         let all = (0..).zip(&self.members);
-        all.filter(move |(index, member)| match single {
-            Some(single) => *index == single,
-            None => member.takes_part() && member.backup == backup,
-        })
-        .map(|(index, member)| (index, member.weight))
+        all.filter(|(index, _)| self.is_in_charge(*index)).map(|(index, member)| (index, member.weight))
     }
 
     pub fn usable_counts(&self) -> (u32, u32) {

@@ -8,17 +8,22 @@
 //! backup takes everything, or all of them do by the same algorithm (`option allbackups`).
 
 mod farm;
+mod first;
 pub mod hash;
+pub mod key;
 mod least_conn;
 mod map;
+mod ring;
 mod round_robin;
 
 pub use farm::{Member, WEIGHT_MAX, Weight};
-pub use hash::{HashType, source_hash};
+pub use hash::{key_hash, source_hash};
 
 use farm::Farm;
+use first::First;
 use least_conn::LeastConn;
 use map::Map;
+use ring::Ring;
 use round_robin::RoundRobin;
 
 /// The state of one backend's algorithm.
@@ -31,7 +36,21 @@ enum Order {
     RoundRobin(RoundRobin),
     StaticRr(Map),
     LeastConn(LeastConn),
-    Hash(Map),
+    First(First),
+    Map(Map),
+    Ring(Ring),
+    Random { ring: Ring, draws: u32 },
+}
+
+/// Which connections of a server an algorithm looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// None.
+    Ignored,
+    /// Those that it serves.
+    Served,
+    /// Those, and those that wait in its queue.
+    ServedAndWaiting,
 }
 
 /// What a pick depends on, beside the servers.
@@ -39,6 +58,8 @@ enum Order {
 pub struct Wish {
     /// Hash of the key, for algorithms that hash; without one (the key is missing) servers take turns.
     pub hash: Option<u32>,
+    /// What `balance random` draws from; another number for each pick.
+    pub random: u64,
     /// A server to pick only if there is no other: the one that just failed (`option redispatch`).
     pub avoid: Option<u32>,
 }
@@ -62,23 +83,41 @@ impl Balancer {
         Balancer { farm: Farm::new(members, all_backups), order: Order::LeastConn(order) }
     }
 
-    /// `balance source` and the other keys, with `hash-type map-based`.
-    pub fn hash(members: Vec<Member>, all_backups: bool) -> Balancer {
+    /// `balance first`.
+    pub fn first(members: Vec<Member>, all_backups: bool) -> Balancer {
+        let order = First::new(&members);
+        Balancer { farm: Farm::new(members, all_backups), order: Order::First(order) }
+    }
+
+    /// `balance random(draws)` with `hash-balance-factor`, in percent; 0 for none.
+    pub fn random(members: Vec<Member>, all_backups: bool, draws: u32, factor: u32) -> Balancer {
         let farm = Farm::new(members, all_backups);
-        Balancer { order: Order::Hash(Map::new(&farm)), farm }
+        Balancer { order: Order::Random { ring: Ring::new(&farm, factor), draws }, farm }
+    }
+
+    /// `balance source` and the other keys, with `hash-type map-based`.
+    pub fn map(members: Vec<Member>, all_backups: bool) -> Balancer {
+        let farm = Farm::new(members, all_backups);
+        Balancer { order: Order::Map(Map::new(&farm)), farm }
+    }
+
+    /// The same with `hash-type consistent`, and `hash-balance-factor` as for [`Balancer::random`].
+    pub fn ring(members: Vec<Member>, all_backups: bool, factor: u32) -> Balancer {
+        let farm = Farm::new(members, all_backups);
+        Balancer { order: Order::Ring(Ring::new(&farm, factor)), farm }
     }
 
     /// Whether weights may change at run time to other values than 0 and the one configured. The runtime
     /// API refuses others where they may not.
     pub fn is_dynamic(&self) -> bool {
-        matches!(self.order, Order::RoundRobin(_) | Order::LeastConn(_))
+        !matches!(self.order, Order::StaticRr(_) | Order::Map(_))
     }
 
     /// The server for one connection, or none when no server is usable or none of them has room.
     ///
     /// `has_room` says whether a server would serve at once. Round robin and least connections go on to
     /// the next one otherwise; a hash has one answer, and so has a single backup in charge: the caller
-    /// queues there.
+    /// queues there. Of random draws one remains, or nobody if it is full.
     pub fn pick(&mut self, wish: Wish, has_room: impl Fn(u32) -> bool) -> Option<u32> {
         let farm = &self.farm;
         match &mut self.order {
@@ -89,10 +128,19 @@ impl Balancer {
                 farm.single_backup().or_else(|| order.pick(farm.backups_in_charge(), wish.avoid, has_room))
             }
             Order::StaticRr(map) => map.next(farm, wish.avoid, has_room),
-            Order::Hash(map) => match wish.hash {
+            Order::First(order) => farm.single_backup().or_else(|| order.pick(farm, wish.avoid, has_room)),
+            Order::Map(map) => match wish.hash {
                 Some(hash) => map.at(farm, hash),
                 None => map.next(farm, wish.avoid, has_room),
             },
+            Order::Ring(ring) => match wish.hash {
+                Some(hash) => ring.at(farm, hash, wish.avoid),
+                None => ring.next(farm, wish.avoid, has_room),
+            },
+            Order::Random { ring, draws } => {
+                let draws = (1..=*draws).map(|n| draw(wish.random, n));
+                ring.draw(farm, draws, wish.avoid).filter(|&server| has_room(server))
+            }
         }
     }
 
@@ -107,26 +155,35 @@ impl Balancer {
         match &mut self.order {
             Order::RoundRobin(order) => order.update(server, after),
             Order::LeastConn(order) => order.update(server, after),
-            Order::StaticRr(map) | Order::Hash(map) => map.changed(),
+            Order::StaticRr(map) | Order::Map(map) => map.changed(),
+            Order::Ring(ring) | Order::Random { ring, .. } => ring.update(&self.farm, server),
+            Order::First(_) => {}
         }
     }
 
-    /// Whether loads matter.
-    pub fn is_by_load(&self) -> bool {
-        matches!(self.order, Order::LeastConn(_))
+    /// The loads that matter.
+    pub fn by_load(&self) -> Load {
+        match &self.order {
+            Order::LeastConn(_) => Load::ServedAndWaiting,
+            Order::Random { .. } => Load::Served,
+            Order::Ring(ring) if ring.is_bounded() => Load::Served,
+            _ => Load::Ignored,
+        }
     }
 
-    /// A server's load changed: `connections` it serves now plus those that wait in its queue.
+    /// A server's load changed (see [`Balancer::by_load`]).
     pub fn set_load(&mut self, server: u32, connections: u32) {
-        if let Order::LeastConn(order) = &mut self.order {
-            order.set_load(server, connections);
+        match &mut self.order {
+            Order::LeastConn(order) => order.set_load(server, connections),
+            Order::Ring(ring) | Order::Random { ring, .. } => ring.set_load(server, connections),
+            _ => {}
         }
     }
 
     /// Whether new connections may go to this server: it takes part, and is a backup only where backups are in
     /// charge.
     pub fn is_in_charge(&self, server: u32) -> bool {
-        self.farm.in_charge().any(|(index, _)| index == server)
+        self.farm.is_in_charge(server)
     }
 
     /// Usable servers that are not backups, and usable backups.
@@ -138,6 +195,14 @@ impl Balancer {
     pub fn total_weight(&self) -> Weight {
         self.farm.total_weight()
     }
+}
+
+/// The `n`-th number drawn from a seed (SplitMix64, by G. L. Steele and others).
+fn draw(seed: u64, n: u32) -> u32 {
+    let mut mixed = seed.wrapping_add(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) as u32
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::proxy::HashType;
 
 /// A balancer played by the words of a script, with the connections it is holding.
 struct Player {
@@ -25,12 +26,13 @@ fn server(letter: char) -> usize {
 impl Player {
     /// `servers`: weights, with `b` before a backup's and `x` behind a disabled server's.
     fn new(algorithm: &str, servers: &str) -> Player {
-        let member = |word: &str| Member {
+        let member = |(index, word): (usize, &str)| Member {
+            id: index as u32 + 1,
             weight: Weight::configured(word.trim_matches(['b', 'x']).parse().unwrap()),
             usable: !word.ends_with('x'),
             backup: word.starts_with('b'),
         };
-        let members: Vec<Member> = servers.split_whitespace().map(member).collect();
+        let members: Vec<Member> = servers.split_whitespace().enumerate().map(member).collect();
         let (algorithm, all) = match algorithm.strip_suffix("+all") {
             Some(algorithm) => (algorithm, true),
             None => (algorithm, false),
@@ -46,7 +48,7 @@ impl Player {
                 "roundrobin" => Balancer::round_robin(members, all),
                 "static-rr" => Balancer::static_rr(members, all),
                 "leastconn" => Balancer::least_conn(members, all),
-                "source" => Balancer::hash(members, all),
+                "source" => Balancer::map(members, all),
                 other => panic!("{other}"),
             },
         }
@@ -170,8 +172,10 @@ fn a_source_address_points_at_haproxys_server() {
     for (servers, avalanche, expected) in recorded {
         let mut player = Player::new("source", servers);
         let all = |player: &mut Player| -> String {
-            let hash = |address: &str| source_hash(address.parse().unwrap(), HashType { avalanche });
-            let wishes = SOURCES.split_whitespace().map(|address| Wish { hash: Some(hash(address)), avoid: None });
+            let hash =
+                |address: &str| source_hash(address.parse().unwrap(), HashType { avalanche, ..HashType::default() });
+            let wishes =
+                SOURCES.split_whitespace().map(|address| Wish { hash: Some(hash(address)), ..Wish::default() });
             wishes.map(|wish| letter(player.balancer.pick(wish, |_| true))).collect()
         };
         let whole = all(&mut player);
@@ -184,7 +188,7 @@ fn a_source_address_points_at_haproxys_server() {
 fn the_server_to_avoid_comes_only_when_alone() {
     for algorithm in ["roundrobin", "static-rr", "leastconn"] {
         let mut player = Player::new(algorithm, "1 1");
-        let wish = Wish { hash: None, avoid: Some(0) };
+        let wish = Wish { avoid: Some(0), ..Wish::default() };
         assert_eq!(player.balancer.pick(wish, |_| true), Some(1), "{algorithm}");
         assert_eq!(player.balancer.pick(wish, |_| true), Some(1), "{algorithm}");
         assert_eq!(player.balancer.pick(wish, |server| server == 0), Some(0), "{algorithm}");
@@ -196,7 +200,7 @@ fn the_server_to_avoid_comes_only_when_alone() {
 #[test]
 fn a_hash_and_a_single_backup_have_one_answer_even_without_room() {
     let mut hash = Player::new("source", "1 1");
-    assert_eq!(hash.balancer.pick(Wish { hash: Some(3), avoid: None }, |_| false), Some(1));
+    assert_eq!(hash.balancer.pick(Wish { hash: Some(3), ..Wish::default() }, |_| false), Some(1));
     for algorithm in ["roundrobin", "leastconn"] {
         let mut backups = Player::new(algorithm, "1x b1 b1");
         assert_eq!(backups.balancer.pick(Wish::default(), |_| false), Some(1), "{algorithm}");

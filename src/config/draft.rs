@@ -8,8 +8,8 @@ use super::env::Env;
 use super::word::Word;
 use crate::proxy::backend::{Redispatch, Reuse};
 use crate::proxy::{
-    AddressHeader, Algorithm, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Global, ListenAddress, Mode,
-    NumberSet, ServerTimeouts, StatsPage,
+    AddressHeader, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Global, ListenAddress, Mode, NumberSet,
+    ServerTimeouts, StatsPage,
 };
 use crate::registry::Sections;
 
@@ -218,8 +218,8 @@ pub struct Settings {
     pub server_timeouts: ServerTimeouts,
     /// `option http-keep-alive` and its alternatives.
     pub connection_mode: Option<ConnectionMode>,
-    /// `balance`.
-    pub algorithm: Algorithm,
+    /// `balance`, `hash-type`, `hash-balance-factor`.
+    pub balance: super::balance::BalanceDraft,
     /// `http-reuse`.
     pub reuse: Reuse,
     /// `retries`.
@@ -267,7 +267,7 @@ impl Default for Settings {
             client_timeouts: ClientTimeouts::default(),
             server_timeouts: ServerTimeouts::default(),
             connection_mode: None,
-            algorithm: Algorithm::default(),
+            balance: super::balance::BalanceDraft::default(),
             reuse: Reuse::default(),
             retries: crate::config::proxies::RETRIES_DEFAULT,
             redispatch: Redispatch::default(),

@@ -159,7 +159,7 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::{Algorithm, Mode};
+    use crate::proxy::Mode;
 
     #[test]
     fn the_two_node_lab_loads_unmodified() {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!((front.mode, front.uuid, front.default_backend), (Mode::Http, 2, Some(crate::proxy::BackendId(0))));
         assert_eq!(front.stats.as_ref().map(|page| &page.uri[..]), Some(&b"/haproxy?stats"[..]));
         let back = &config.backends[1];
-        assert_eq!((back.uuid, back.servers.clone(), back.algorithm), (4, 2..3, Algorithm::RoundRobin));
+        assert_eq!((back.uuid, back.servers.clone(), back.algorithm.name()), (4, 2..3, "roundrobin"));
         let check = config.servers[2].check.as_ref().expect("checked");
         assert_eq!((check.inter.0, check.rise, check.fall), (2000, 3, 3));
     }

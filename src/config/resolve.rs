@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
-use super::{confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
+use super::{balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
 use crate::log::{Format, LogSettings};
 use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
@@ -118,8 +118,9 @@ impl<'a> Resolver<'a> {
                 let servers = resolve_server::servers(self, proxy);
                 let (rules, log) = (rules.clone(), LogSettings { format: Format::default(), ..log.clone() });
                 let pages = own_pages.clone();
-                let backend = Backend { rules, log, pages, servers, ..resolve_proxy::backend(proxy, uuid) };
-                self.config.backends.push(backend);
+                let algorithm = balance::resolve(proxy, &names, self.findings);
+                let rest = resolve_proxy::backend(proxy, uuid);
+                self.config.backends.push(Backend { rules, log, pages, servers, algorithm, ..rest });
             }
             if proxy.kind.is_frontend() {
                 let pages = own_pages;

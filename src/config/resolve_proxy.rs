@@ -1,5 +1,6 @@
 //! Frontends and backends from their drafts, and the remarks about each.
 
+use super::balance;
 use super::capture::COOKIE_BYTES_MAX;
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
@@ -12,6 +13,7 @@ pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if proxy.settings.disabled {
         return;
     }
+    balance::check(proxy, resolver.findings);
     httplog_without_http(resolver, proxy);
     if proxy.kind.is_frontend() && proxy.binds.is_empty() {
         resolver.findings.warning(format!(
@@ -185,7 +187,8 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         mode: settings.mode,
         is_listen: proxy.kind.is_frontend(),
         disabled: settings.disabled,
-        algorithm: settings.algorithm,
+        hash_type: settings.balance.hash_type,
+        hash_balance_factor: settings.balance.factor,
         all_backups: flags.allbackups,
         timeouts: settings.server_timeouts,
         connection_mode: settings.connection_mode.unwrap_or_default(),

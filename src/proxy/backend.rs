@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::balance::{Algorithm, HashType};
 use super::check::CheckKind;
 use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
 use crate::log::LogSettings;
@@ -28,6 +29,10 @@ pub struct Backend {
     pub servers: Range<u32>,
     /// `balance`.
     pub algorithm: Algorithm,
+    /// `hash-type`.
+    pub hash_type: HashType,
+    /// `hash-balance-factor` in percent; 0 for none.
+    pub hash_balance_factor: u32,
     /// `option allbackups`.
     pub all_backups: bool,
     /// Timeouts towards servers.
@@ -89,20 +94,6 @@ pub struct ServerTimeouts {
     pub tunnel: Option<Millis>,
     /// How long a tarpitted request is held; `connect` when absent.
     pub tarpit: Option<Millis>,
-}
-
-/// `balance`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Smooth weighted rotation; weights may change at run time.
-    #[default]
-    RoundRobin,
-    /// Rotation over a static map.
-    StaticRr,
-    /// Fewest connections relative to weight.
-    LeastConn,
-    /// Hash of the source address.
-    Source,
 }
 
 /// `http-reuse`: whose idle connections a request may take.

@@ -4,6 +4,7 @@
 //! section becomes a frontend and a backend of one name.
 
 pub mod backend;
+pub mod balance;
 pub mod bind;
 pub mod capture;
 pub mod check;
@@ -18,7 +19,8 @@ use std::ops::{Index, Range};
 
 use crate::log::LogTarget;
 
-pub use backend::{Algorithm, Backend, ServerTimeouts};
+pub use backend::{Backend, ServerTimeouts};
+pub use balance::{Algorithm, HashFunction, HashType, HeaderKey, Key, ParamKey, UriKey};
 pub use bind::{Bind, BindOptions, ListenAddress};
 pub use capture::{Captures, CookieCapture, HeaderCapture};
 pub use check::{CheckKind, CheckSettings, HttpCheck};

@@ -21,7 +21,7 @@ const FETCHES: &str = "base32+src bc_err bc_err_str \
 const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];
 
 const CONVERTERS: &str = "add_item aes_gcm_dec capture-req capture-res debug digest hmac in_table json json_query \
-    ltime map nbsrv protobuf secure_memcmp set-var sha1 sha2 srv_queue strcmp ungrpc unset-var utime wt6";
+    ltime map nbsrv protobuf secure_memcmp set-var sha1 sha2 srv_queue strcmp ungrpc unset-var utime";
 
 /// Whether HAProxy has a fetch of this name.
 pub(super) fn fetch(name: &str) -> bool {

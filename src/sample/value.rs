@@ -219,6 +219,14 @@ pub fn leading_int(text: &[u8]) -> i64 {
     value
 }
 
+/// The same as `hdr_val`, `urlp_val` and `cook_val` read it: in 32 bits that wrap, and with every octet below
+/// `0` taken for a digit below zero.
+pub fn wrapped_int(text: &[u8]) -> i64 {
+    let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
+    let digits = digits.iter().map(|&byte| i32::from(byte as i8) - i32::from(b'0')).take_while(|&digit| digit <= 9);
+    i64::from(digits.fold(0_i32, |value, digit| value.wrapping_mul(10).wrapping_add(sign * digit)))
+}
+
 /// The IPv4 address inside a mapped, compatible or 6to4 IPv6 address (manual 7.1.6).
 pub fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();

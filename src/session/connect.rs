@@ -172,8 +172,10 @@ fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
         Redispatch::BeforeLast(n) => left + 1 == n,
     };
     match settings.algorithm {
-        Algorithm::Source if due && active > 1 => Attempt::Again,
-        Algorithm::Source => Attempt::Same,
+        // A map leads to the same server again, a ring to the next one.
+        Algorithm::Hash(_) if due && active > 1 && settings.hash_type.consistent => Attempt::Elsewhere,
+        Algorithm::Hash(_) if due && active > 1 => Attempt::Again,
+        Algorithm::Hash(_) => Attempt::Same,
         _ if active > 1 => Attempt::Elsewhere,
         _ if due && active == 0 && backup > 1 && settings.all_backups => Attempt::Elsewhere,
         _ => Attempt::Same,

@@ -2,8 +2,11 @@
 
 use super::places::Pick;
 use super::{Phase, Step, Turn};
+use crate::balance::{key, key_hash, source_hash};
 use crate::facts::{Cause, Phase as Doing};
-use crate::proxy::{Algorithm, BackendId, ServerId};
+use crate::http::Method;
+use crate::proxy::{Algorithm, BackendId, Key, ParamKey, ServerId};
+use crate::sample::{Type, Value};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::Tick;
@@ -17,8 +20,8 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         assign(turn, server);
         return Step::Go(Phase::Connect);
     }
-    let source = turn.session.source.map(|source| source.ip());
-    match turn.services.choose(backend, source, turn.exchange.avoid) {
+    let hash = hash(turn, backend);
+    match turn.services.choose(backend, hash, turn.exchange.avoid) {
         Pick::Server(server) => {
             turn.services.counters.server(server).add(Count::Chosen, 1);
             turn.services.counters.backend(backend).add(Count::Chosen, 1);
@@ -33,12 +36,51 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     }
 }
 
+/// The hash of what the backend's algorithm looks at, if it looks at anything and finds it.
+fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
+    let settings = &turn.services.config[backend];
+    let Algorithm::Hash(key) = &settings.algorithm else { return None };
+    let hash_type = settings.hash_type;
+    let hash_of = |bytes: &[u8]| key_hash(bytes, hash_type);
+    if matches!(key, Key::RdpCookie(_)) {
+        // The cookie may have come with the connection, and nobody has looked.
+        turn.session.client.receive(&mut turn.services.buffers);
+    }
+    let request = &turn.exchange.request;
+    match key {
+        Key::Source => turn.session.source.map(|source| source_hash(source.ip(), hash_type)),
+        Key::Uri(key) => key::uri(request.uri(), *key).map(hash_of),
+        Key::Param(key) => param(turn, key).map(hash_of),
+        Key::Header(key) => {
+            let value = request.values(key.name.as_bytes()).next().filter(|value| !value.is_empty())?;
+            Some(hash_of(if key.domain_only { key::domain(value) } else { value }))
+        }
+        Key::RdpCookie(name) => {
+            let cookie = key::rdp_cookie(turn.session.client.received(), name.as_bytes());
+            cookie.filter(|cookie| !cookie.is_empty()).map(hash_of)
+        }
+        Key::Expr(expr) => {
+            let value = expr.eval(&turn.services.context(turn.session, turn.exchange))?;
+            let Value::Bin(bytes) = value.cast(Type::Bin)? else { return None };
+            Some(hash_of(&bytes))
+        }
+    }
+}
+
+/// A parameter in the request's URI, or in what is here of its body.
+fn param<'a>(turn: &'a Turn<'_>, key: &ParamKey) -> Option<&'a [u8]> {
+    let request = &turn.exchange.request;
+    let name = key.name.as_bytes();
+    let in_body = key.check_post && request.method() == Method::Post;
+    key::uri_param(request.uri(), name).or_else(|| in_body.then(|| key::body_param(b"", name)).flatten())
+}
+
 /// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place,
 /// which is reserved then.
 fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
     let services = &*turn.services;
     let settings = &services.config[backend];
-    if !settings.prefer_last_server || settings.algorithm == Algorithm::Source {
+    if !settings.prefer_last_server || settings.algorithm.is_hash() {
         return None;
     }
     let server = services.upstreams.get(turn.session.private?).server;

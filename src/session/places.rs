@@ -7,11 +7,9 @@
 //! hang or die, every worker with requests that wait looks again after a while, and takes then what another
 //! one left.
 
-use std::net::IpAddr;
-
 use super::Services;
-use crate::balance::{HashType, Wish, source_hash};
-use crate::proxy::{Algorithm, BackendId, Config, ServerId};
+use crate::balance::{Load, Wish};
+use crate::proxy::{BackendId, Config, ServerId};
 use crate::sample::LiveServer;
 use crate::shm::Slot;
 use crate::stats::{Among, Count, Counters};
@@ -20,6 +18,9 @@ use crate::upstream::{Queues, Waiting};
 
 /// A worker with requests that wait looks for places this often without being told of any.
 const SECOND_LOOK: Millis = Millis(50);
+
+/// Multiplier of the generator behind `balance random` (D. E. Knuth, MMIX).
+const RANDOM_STEP: u64 = 6_364_136_223_846_793_005;
 
 /// Choices that may lose their place to another worker's before the request is queued.
 const CHOICES_MAX: usize = 8;
@@ -63,13 +64,9 @@ impl Shares {
 
 impl Services {
     /// Lets the backend's algorithm choose among the servers that are up and have room, and reserves a place
-    /// on the one chosen; `avoid` failed before.
-    pub fn choose(&mut self, backend: BackendId, source: Option<IpAddr>, avoid: Option<ServerId>) -> Pick {
+    /// on the one chosen; `hash` is that of the request's key, `avoid` failed before.
+    pub fn choose(&mut self, backend: BackendId, hash: Option<u32>, avoid: Option<ServerId>) -> Pick {
         self.read_loads(backend);
-        let hash = match self.config[backend].algorithm {
-            Algorithm::Source => source.map(|address| source_hash(address, HashType::default())),
-            _ => None,
-        };
         let mut lost = None;
         for _ in 0..CHOICES_MAX {
             match self.propose(backend, hash, avoid) {
@@ -88,7 +85,7 @@ impl Services {
     fn propose(&mut self, backend: BackendId, hash: Option<u32>, avoid: Option<ServerId>) -> Pick {
         let first = self.config[backend].servers.start;
         // Nobody overtakes those who wait for any server; a hash leads to one server only.
-        let hashed = self.config[backend].algorithm == Algorithm::Source;
+        let hashed = hash.is_some();
         let overtakes = !hashed && self.queues.backend_len(backend) > 0;
         let room = Room { counters: &self.counters, queues: &self.queues, live: &self.live };
         let has_room = |index: u32| {
@@ -96,7 +93,8 @@ impl Services {
             !overtakes && room.is_at(server) && (hashed || !room.is_wanted_elsewhere(backend, server))
         };
         let balancer = &mut self.balancers[backend.0 as usize];
-        let wish = Wish { hash, avoid: avoid.map(|server| server.0 - first) };
+        self.random = self.random.wrapping_mul(RANDOM_STEP).wrapping_add(1);
+        let wish = Wish { hash, random: self.random, avoid: avoid.map(|server| server.0 - first) };
         match balancer.pick(wish, has_room) {
             Some(index) if has_room(index) => Pick::Server(ServerId(first + index)),
             Some(index) => Pick::Full(Some(ServerId(first + index))),
@@ -143,17 +141,19 @@ impl Services {
     pub fn tell_load(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
         let balancer = &mut self.balancers[backend.0 as usize];
-        if balancer.is_by_load() {
-            let row = self.counters.server(server);
-            let load = row.get(Count::SessionsCurrent) + row.get(Count::QueueCurrent);
-            balancer.set_load(server.0 - self.config[backend].servers.start, load as u32);
-        }
+        let row = self.counters.server(server);
+        let load = match balancer.by_load() {
+            Load::Ignored => return,
+            Load::Served => row.get(Count::SessionsCurrent),
+            Load::ServedAndWaiting => row.get(Count::SessionsCurrent) + row.get(Count::QueueCurrent),
+        };
+        balancer.set_load(server.0 - self.config[backend].servers.start, load as u32);
     }
 
     /// Takes the other workers' loads of a backend's servers into account, once a turn.
     fn read_loads(&mut self, backend: BackendId) {
         let at = &mut self.shares.loads_read[backend.0 as usize];
-        if !self.balancers[backend.0 as usize].is_by_load() || *at == self.now.mono_us {
+        if self.balancers[backend.0 as usize].by_load() == Load::Ignored || *at == self.now.mono_us {
             return;
         }
         *at = self.now.mono_us;

@@ -1,5 +1,7 @@
 //! What all sessions of a worker share.
 
+use std::hash::{BuildHasher, RandomState};
+
 use super::admission::Rates;
 use super::boards::Boards;
 use super::places::{Promotion, Shares};
@@ -89,6 +91,8 @@ pub struct Services {
     pub started: Now,
     /// The other workers.
     pub mesh: Mesh,
+    /// The last random number.
+    pub random: u64,
     /// Lost log lines that the counters have.
     pub dropped_published: u64,
 }
@@ -134,6 +138,7 @@ impl Services {
             maxconn: config.global.maxconn.unwrap_or(u32::MAX),
             limits_at_start: None,
             started: now,
+            random: RandomState::new().hash_one(now.mono_us),
             dropped_published: 0,
         };
         services.adopt_boards();
@@ -265,15 +270,20 @@ fn context<'a>(
 /// The algorithm of a backend with its servers as configured.
 fn balancer(config: &Config, id: BackendId) -> Balancer {
     let members = config.servers_of(id).map(|(_, server)| Member {
+        id: server.uuid,
         weight: Weight::configured(server.weight),
         usable: server.admin == AdminAtStart::Ready,
         backup: server.backup,
     });
     let (members, all_backups) = (members.collect(), config[id].all_backups);
+    let factor = config[id].hash_balance_factor;
     match config[id].algorithm {
         Algorithm::RoundRobin => Balancer::round_robin(members, all_backups),
         Algorithm::StaticRr => Balancer::static_rr(members, all_backups),
         Algorithm::LeastConn => Balancer::least_conn(members, all_backups),
-        Algorithm::Source => Balancer::hash(members, all_backups),
+        Algorithm::First => Balancer::first(members, all_backups),
+        Algorithm::Random { draws } => Balancer::random(members, all_backups, draws, factor),
+        Algorithm::Hash(_) if config[id].hash_type.consistent => Balancer::ring(members, all_backups, factor),
+        Algorithm::Hash(_) => Balancer::map(members, all_backups),
     }
 }

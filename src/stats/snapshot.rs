@@ -4,7 +4,7 @@ use super::column::Column as C;
 use super::record::{Kind, Record};
 use super::view::{BackendView, CheckView, ServerView, States};
 use super::{Count, Counters, Row};
-use crate::proxy::{Algorithm, BackendId, Config, FrontendId, ListenAddress, Mode, ServerId};
+use crate::proxy::{BackendId, Config, FrontendId, ListenAddress, Mode, ServerId};
 use crate::time::Now;
 
 /// What the records are made from.
@@ -325,7 +325,7 @@ impl<S: States> Snapshot<'_, S> {
             record.zeros(&[C::CacheLookups, C::CacheHits]);
         }
         if self.legends {
-            record.text(C::Algo, algorithm_name(backend.algorithm));
+            record.text(C::Algo, backend.algorithm.name());
         }
         record.number(C::Pid, self.process_number());
         common(&mut record, row, backend.mode);
@@ -458,16 +458,6 @@ pub fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Http => "http",
         Mode::Tcp => "tcp",
-    }
-}
-
-/// The word of `balance`.
-pub fn algorithm_name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::RoundRobin => "roundrobin",
-        Algorithm::StaticRr => "static-rr",
-        Algorithm::LeastConn => "leastconn",
-        Algorithm::Source => "source",
     }
 }
 

@@ -9,8 +9,6 @@ mod text;
 use super::arg::{Arg, Kind};
 use super::{Ctx, Type, Value};
 
-pub use hash::{crc32, djb2, sdbm};
-
 /// Makes one value of another, already cast to the input type.
 pub type Apply = for<'a> fn(Value<'a>, &'a [Arg], &Ctx<'a>) -> Option<Value<'a>>;
 

@@ -4,7 +4,7 @@ use super::{Fetch, Sink};
 use crate::http::Head;
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{EitherHead, Request, Response};
-use crate::sample::value::leading_int;
+use crate::sample::value::wrapped_int;
 use crate::sample::{Ctx, Type, Value};
 
 const NAME: &[Kind] = &[Kind::Str];
@@ -19,9 +19,9 @@ macro_rules! rows {
                 Some(Value::Int($side(ctx)?.matching(args).count() as i64))
             })
             .args(NAME, 0),
-            Fetch::new($val, Type::Int, $needs, |ctx, args| Some(Value::Int(leading_int($side(ctx)?.one(args)?))))
+            Fetch::new($val, Type::Int, $needs, |ctx, args| Some(Value::Int(wrapped_int($side(ctx)?.one(args)?))))
                 .args(NAME, 0)
-                .each(|ctx, args, sink| each($side(ctx), args, sink, |v| Value::Int(leading_int(v)))),
+                .each(|ctx, args, sink| each($side(ctx), args, sink, |v| Value::Int(wrapped_int(v)))),
         ]
     };
 }

@@ -4,7 +4,7 @@ use super::{Fetch, Sink};
 use crate::http::{Head, Values, pick};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{EitherHead, Request, Response};
-use crate::sample::value::leading_int;
+use crate::sample::value::wrapped_int;
 use crate::sample::{Ctx, Type, Value};
 
 const NAME: &[Kind] = &[Kind::Str];
@@ -162,7 +162,7 @@ fn all_fields<'a>(head: &Head) -> Value<'a> {
 }
 
 fn int(text: &[u8]) -> Option<Value<'_>> {
-    Some(Value::Int(leading_int(text)))
+    Some(Value::Int(wrapped_int(text)))
 }
 
 /// An address, as RFC 7239 writes it; a port after an IPv4 address is dropped.

@@ -1,9 +1,9 @@
 //! Fetches of start lines: method, URL and its parts, version, status (manual 7.3.6).
 
 use super::Fetch;
+use crate::balance::hash::{avalanche, sdbm};
 use crate::http::{Head, uri};
 use crate::sample::arg::{Arg, Args, Kind};
-use crate::sample::convert::sdbm;
 use crate::sample::place::Needs::{Request, RequestKept, Response, ResponseKept};
 use crate::sample::value::leading_int;
 use crate::sample::{Ctx, Type, Value};
@@ -84,7 +84,7 @@ fn baseq<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
 }
 
 fn hash(text: &[u8]) -> Value<'static> {
-    Value::Int(i64::from(sdbm(text, true)))
+    Value::Int(i64::from(avalanche(sdbm(text))))
 }
 
 fn url_ip<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {

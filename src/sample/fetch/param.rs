@@ -3,7 +3,7 @@
 use super::{Fetch, Sink};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::Request;
-use crate::sample::value::leading_int;
+use crate::sample::value::wrapped_int;
 use crate::sample::{Ctx, Type, Value};
 
 const NAME_DELIMITER: &[Kind] = &[Kind::Str, Kind::Str];
@@ -18,10 +18,10 @@ pub(super) const FETCHES: &[Fetch] = &[
     row("urlp"),
     row("url_param"),
     Fetch::new("urlp_val", Type::Int, Request, |ctx, args| {
-        params(ctx, args).next().map(|value| Value::Int(leading_int(value)))
+        params(ctx, args).next().map(|value| Value::Int(wrapped_int(value)))
     })
     .args(NAME_DELIMITER, 0)
-    .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::Int(leading_int(v)))),
+    .each(|ctx, args, sink| each(ctx, args, sink, |v| Value::Int(wrapped_int(v)))),
 ];
 
 /// The values of the parameter that the arguments name, of all without a name. The list begins after the
