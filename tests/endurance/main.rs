@@ -9,6 +9,7 @@ mod checks;
 mod fleet;
 mod idle;
 mod kills;
+mod limits;
 #[path = "../reload/load.rs"]
 mod load;
 mod reloads;
