@@ -6,6 +6,7 @@ use crate::shm::Slot;
 use crate::stats::info::Form;
 use crate::stats::{Count, Counters};
 use crate::version::VERSION;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
 pub static ROWS: &[Command] = &[
@@ -191,7 +192,8 @@ fn connections_line(config: &Config, counters: &Counters, id: ServerId, workers:
     let [used, needed] = [Count::UsedCurrent, Count::NeededCurrent].map(|column| row.get(column));
     let [idle, proven] = [Count::IdleCurrent, Count::IdleProven].map(|column| row.get(column));
     let limit = server.pool_max_conn.map_or(-1, i64::from);
-    let each = workers.iter().map(|slot| counters.only(*slot).server(id).get(Count::IdleCurrent).to_string());
+    let of = |worker: &Slot| row.cells(Count::IdleCurrent).find(|(slot, _)| slot == worker);
+    let each = workers.iter().filter_map(of).map(|(_, cell)| cell.load(Relaxed).to_string());
     format!(
         "{}/{} {}/{} {address} {port} - {} {used} {} {needed} {} {proven} {limit} {idle} {}\n",
         backend.name,

@@ -1,6 +1,8 @@
 //! Start, end, and the death of workers.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
@@ -45,6 +47,40 @@ fn a_dead_worker_is_replaced() {
     assert!(service.said(&format!("Current worker ({old}) exited with code 137 (Killed)\n")));
     assert!(wait_until(PATIENCE, || service.workers().iter().any(|pid| *pid != old)));
     assert!(get(service.address).contains(" 200 "));
+}
+
+#[test]
+fn a_death_is_noticed_beside_another_signal() {
+    let service = Service::start("master-worker no-exit-on-failure\n    tune.worker.hang-timeout 0", "");
+    let old = service.workers()[0];
+    // Both wait when the master goes on.
+    service.signal(Signal::SIGSTOP);
+    kill(Pid::from_raw(old), Signal::SIGKILL).expect("kill");
+    service.signal(Signal::SIGTTIN);
+    assert!(wait_until(PATIENCE, || is_zombie(old)));
+    service.signal(Signal::SIGCONT);
+    service.await_times("New worker", 2);
+}
+
+fn is_zombie(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[test]
+fn who_is_told_to_finish_reloads_no_more() {
+    let mut service = Service::start("", "");
+    let mut client = TcpStream::connect(service.address).expect("connect");
+    client.write_all(b"GET / HTTP/1.1\r\n").expect("half a request");
+    let loaded = service.times("Loading success.");
+    // Whichever is read first.
+    service.signal(Signal::SIGUSR2);
+    service.signal(Signal::SIGUSR1);
+    service.await_times("Exiting Master process...", 1);
+    service.signal(Signal::SIGUSR2);
+    assert!(wait_until(PATIENCE, || TcpStream::connect(service.address).is_err()));
+    drop(client);
+    assert_eq!(service.master.wait(PATIENCE).and_then(|status| status.code()), Some(0));
+    assert_eq!(service.times("Loading success."), loaded);
 }
 
 #[test]

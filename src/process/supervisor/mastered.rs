@@ -67,3 +67,43 @@ impl Supervisor<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Phase, Ties};
+    use super::*;
+    use crate::process::limits;
+    use crate::process::plan::{LimitsWanted, StartPlan};
+
+    #[test]
+    fn places_of_old_workers_are_freed_whether_they_came_or_not() {
+        let segment = Segment::private(1, 4).expect("segment");
+        let (slots, old) = (segment.slots(), segment.begin_generation());
+        let [came, was_due] = [1, 2].map(|number| slots.take(old, number).expect("slot"));
+        segment.word(came, crate::shm::SlotWord::Pid).store(1, std::sync::atomic::Ordering::Relaxed);
+        let own = slots.take(segment.begin_generation(), 1).expect("slot");
+        let (plan, mut log) = (StartPlan::default(), |_: crate::log::Level, _: &str| ());
+        let ties = Ties { segment, slots: vec![own], bury: &|_| (), log: &mut log };
+        let mut supervisor = Supervisor {
+            plan: &plan,
+            limits: limits::compute(&LimitsWanted::default(), 1000),
+            listeners: Vec::new(),
+            ties,
+            signals: None,
+            pid: Pid::this(),
+            members: Vec::new(),
+            posts: Vec::new(),
+            phase: Phase::Serving,
+            paused: false,
+            pending: Vec::new(),
+            look: None,
+        };
+        supervisor.bury_old(came, 2);
+        assert_eq!(segment.state(came), SlotState::Starting, "another process has it");
+        supervisor.bury_old(came, 1);
+        supervisor.bury_old(was_due, 0);
+        supervisor.bury_old(own, 0);
+        supervisor.bury_old(Slot(9), 0);
+        assert_eq!(slots.living().collect::<Vec<_>>(), [own]);
+    }
+}

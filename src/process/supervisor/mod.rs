@@ -232,10 +232,12 @@ impl<'a> Supervisor<'a> {
 
     /// As [`Supervisor::turn`], but waits until `due` at most.
     pub fn turn_until(&mut self, others: &[BorrowedFd<'_>], due: Option<Instant>) -> Turn {
+        // The signal that tells of an end may have been read before, at the start or beside another one.
+        let ended = self.reap();
         if let Some(signal) = self.pending.pop() {
             return Turn::Signal(signal);
         }
-        let ready = self.wait(others, due);
+        let ready = if ended { Vec::new() } else { self.wait(others, due) };
         while let Some(Ok(Some(signal))) = self.signals.as_ref().map(SignalSource::next_signal) {
             if self.plan.master.is_some() && signal != Signal::SIGCHLD {
                 return Turn::Signal(signal);
@@ -309,12 +311,14 @@ impl<'a> Supervisor<'a> {
         self.members.iter().for_each(|member| member.tell(signal));
     }
 
-    /// Buries the dead and decides when somebody takes their place.
-    fn reap(&mut self) {
+    /// Buries the dead and decides when somebody takes their place. Says whether there were any.
+    fn reap(&mut self) -> bool {
         let now = Instant::now();
+        let mut any = false;
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
             let Some(status) = member.ended() else { continue };
+            any = true;
             let number = member.number;
             let pid = member.pid().map_or(0, |pid| pid.as_raw());
             let (pause, failures) = member.died(now);
@@ -347,6 +351,7 @@ impl<'a> Supervisor<'a> {
                 );
             }
         }
+        any
     }
 
     /// Kills workers that hang.
