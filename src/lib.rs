@@ -73,6 +73,10 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
         _ => notice::notice(text),
     });
     let Some(mut config) = loaded.config else { return ExitCode::FAILURE };
+    if args.check && args.verbose {
+        loaded.dated.print(false, &mut |_, text| notice::notice(text));
+    }
+    let args = &args::Args { debug: args.debug || config.global.debug, ..(**args).clone() };
     overrule(&mut config, args);
     if let Some(classes) = &args.keyword_classes {
         // A reader that has gone (`| head`) is no error.

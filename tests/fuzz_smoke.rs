@@ -118,16 +118,10 @@ fn configurations_of_the_field() {
         assert!(loaded.config.is_some() || loaded.findings.fatal(), "{name}");
         loaded.config.is_some()
     };
-    for name in ["000-two-node-lab.cfg", "001-distribution-default.cfg"] {
+    for name in ["000-two-node-lab.cfg", "001-distribution-default.cfg", "004-forward-proxy.cfg"] {
         assert!(accepted(name), "{name}");
     }
-    for name in [
-        "001-acl-examples.cfg",
-        "002-full-example.cfg",
-        "002-l7-and-mysql.cfg",
-        "003-session-affinity.cfg",
-        "004-forward-proxy.cfg",
-    ] {
+    for name in ["001-acl-examples.cfg", "002-full-example.cfg", "002-l7-and-mysql.cfg", "003-session-affinity.cfg"] {
         accepted(name);
     }
 }
@@ -174,7 +168,7 @@ fn scanned(kind: Body, raw: &[u8], size: usize) -> Option<(Vec<u8>, bool)> {
 }
 
 fn both_limits() -> [Limits; 2] {
-    let small = Limits { head_bytes_max: 200, fields_max: 4, lenient: true };
+    let small = Limits { head_bytes_max: 200, fields_max: 4, lenient: true, target_is_host: true };
     [Limits::default(), small]
 }
 

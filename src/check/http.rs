@@ -8,10 +8,6 @@ use crate::http::{Head, Method};
 use crate::proxy::HttpCheck;
 use crate::proxy::check::{ExpectWhat, HttpExpect};
 
-/// Most octets of an answer that are looked at; a body that goes on is judged by its beginning. HAProxy
-/// looks at one buffer.
-const ANSWER_BYTES_MAX: usize = 16384;
-
 /// An answer that is arriving.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -38,7 +34,7 @@ impl Answer {
         self.raw.extend_from_slice(bytes);
         if self.head.is_none() && !self.take_head(check) {
             // The server closed before there was an answer, or this is none and never will be.
-            return if over || self.raw.len() >= ANSWER_BYTES_MAX { invalid("") } else { Judgement::Open };
+            return if over || self.raw.len() >= check.answer_bytes_max() { invalid("") } else { Judgement::Open };
         }
         let Some(head) = &self.head else { return invalid("") };
         if check.disable_on_404 && is_up && head.status() == 404 {
@@ -52,7 +48,7 @@ impl Answer {
             Some(HttpExpect { negate, what: ExpectWhat::StatusRegex(regex) }) => {
                 regex.is_match(head.status().to_string().as_bytes()) != *negate
             }
-            Some(expect) => return self.judge_body(expect, over),
+            Some(expect) => return self.judge_body(expect, check.answer_bytes_max(), over),
         };
         match well {
             true => Judgement::Final(Status::L7Passed, head.status(), String::new()),
@@ -85,15 +81,15 @@ impl Answer {
                 true
             }
             Err(_) => {
-                self.raw.resize(ANSWER_BYTES_MAX, 0);
+                self.raw.resize(check.answer_bytes_max(), 0);
                 false
             }
         }
     }
 
-    fn judge_body(&mut self, expect: &HttpExpect, over: bool) -> Judgement {
+    fn judge_body(&mut self, expect: &HttpExpect, max: usize, over: bool) -> Judgement {
         let Ok(complete) = self.take_body() else { return invalid("") };
-        let complete = complete || over || self.body.len() >= ANSWER_BYTES_MAX;
+        let complete = complete || over || self.body.len() >= max;
         if self.body.is_empty() {
             return if complete {
                 invalid("HTTP content check could not find a response body")
@@ -143,7 +139,7 @@ mod tests {
 
     fn check(what: Option<(bool, ExpectWhat)>) -> HttpCheck {
         let expect = what.map(|(negate, what)| HttpExpect { negate, what });
-        HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), expect, disable_on_404: false }
+        HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), expect, disable_on_404: false, answer_bytes: None }
     }
 
     /// The judgement after all octets, one at a time, then the close.

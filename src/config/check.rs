@@ -82,6 +82,7 @@ impl CheckDraft {
             request: request.bytes(),
             expect: self.expect.clone(),
             disable_on_404: self.disable_on_404,
+            answer_bytes: None,
         }))
     }
 }

@@ -1,7 +1,8 @@
 //! What was written: the configuration before names are resolved and sections checked against each
 //! other. Rows fill it in line by line; `resolve` turns it into `proxy::Config`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use super::env::Env;
@@ -12,6 +13,7 @@ use crate::proxy::{
     ServerTimeouts, StatsPage,
 };
 use crate::registry::Sections;
+use crate::time::Millis;
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub struct Draft {
     pub first_frontend: HashMap<String, usize>,
     /// The first of them that is a backend (or listen) of a name.
     pub first_backend: HashMap<String, usize>,
+    /// Lines that HAProxy refuses today.
+    pub dated: super::Findings,
+    /// Keywords that were warned about already, which is done once for each.
+    pub warned_of: HashSet<&'static str>,
 }
 
 impl Draft {
@@ -68,6 +74,8 @@ impl Draft {
             proxies: Vec::new(),
             first_frontend: HashMap::new(),
             first_backend: HashMap::new(),
+            dated: super::Findings::default(),
+            warned_of: HashSet::new(),
         }
     }
 }
@@ -164,6 +172,8 @@ pub struct ProxyDraft {
     pub servers: Vec<ServerDraft>,
     /// `capture` lines.
     pub captures: crate::proxy::Captures,
+    /// `dispatch`.
+    pub dispatch: Option<SocketAddr>,
     /// Rules in the order written.
     pub rules: Vec<RuleLine>,
 }
@@ -200,6 +210,14 @@ pub enum Format {
 pub struct Settings {
     /// `mode`.
     pub mode: Mode,
+    /// `mode health`: connections are answered as they come; [`Settings::mode`] is TCP then.
+    pub health: bool,
+    /// `monitor-uri`.
+    pub monitor_uri: Option<Box<[u8]>>,
+    /// `monitor-net`: an address and the bits that count.
+    pub monitor_net: Option<(Ipv4Addr, u8)>,
+    /// `grace`: how long a soft stop leaves the proxy alone.
+    pub grace: Option<Millis>,
     /// `disabled`.
     pub disabled: bool,
     /// `bind-process`; empty where it is not written.
@@ -258,6 +276,10 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             mode: Mode::Tcp,
+            health: false,
+            monitor_uri: None,
+            monitor_net: None,
+            grace: None,
             disabled: false,
             processes: NumberSet::default(),
             maxconn: None,
@@ -312,6 +334,7 @@ pub struct Flags {
     pub dontlognull: bool,
     pub http_ignore_probes: bool,
     pub http_no_delay: bool,
+    pub http_proxy: bool,
     pub idle_close_on_response: bool,
     pub log_health_checks: bool,
     pub log_separate_errors: bool,

@@ -11,6 +11,7 @@ pub mod confinement;
 pub mod draft;
 pub mod global;
 mod later;
+pub mod legacy;
 pub mod logging;
 pub mod options;
 pub mod pages;
@@ -68,6 +69,8 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// Everything found, in order, HAProxy's final lines included.
     pub findings: Findings,
+    /// What HAProxy would refuse today, since when, and how it is written now: for `-c -V`.
+    pub dated: Findings,
     /// The environment for child processes, with the changes of `setenv` and its kin.
     pub env: Env,
 }
@@ -153,7 +156,7 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findin
     if config.is_none() && !findings.gave_up() {
         findings.alert("Fatal errors found in configuration.");
     }
-    Loaded { config, findings, env: draft.env }
+    Loaded { config, findings, dated: draft.dated, env: draft.env }
 }
 
 #[cfg(test)]

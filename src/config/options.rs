@@ -6,7 +6,7 @@ use super::finding::{Place, Severity};
 use super::scope::{Prefix, Scope, arg, no_more_than, not_yet};
 use super::unit::atoi;
 use super::word::Word;
-use super::{reader, suggest};
+use super::{legacy, reader, suggest};
 use crate::proxy::backend::Redispatch;
 use crate::proxy::{AddressHeader, ConnectionMode};
 use crate::registry::{self, Keyword, ProxyOption, Sections, row};
@@ -58,6 +58,8 @@ pub static ROWS: &[Keyword] = &[
     row("option http-server-close", BOTH, connection_mode, "close the server's connection after a response"),
     row("option httpclose", BOTH, connection_mode, "close both connections after a response"),
     row("option forceclose", BOTH, connection_mode, "older form of option httpclose"),
+    row("option http-tunnel", BOTH, connection_mode, "bytes pass unseen after the first exchange"),
+    row("option http_proxy", BOTH, http_proxy, "connect to the host that the request names"),
     row("option redispatch", SERVERS, redispatch, "let retries go to another server"),
     row("option forwardfor", BOTH, forwardfor, "tell servers the client's address"),
     row("option originalto", BOTH, originalto, "tell servers the address that the client connected to"),
@@ -75,7 +77,6 @@ const LATER: &[&str] = &[
     "http-pretend-keepalive",
     "http-restrict-req-hdr-names",
     "http-use-proxy-header",
-    "http_proxy",
     "httpslog",
     "independent-streams",
     "ldap-check",
@@ -126,12 +127,6 @@ fn unknown(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {
     if LATER.contains(&name) {
         return Err(not_yet(&format!("option {name}")));
     }
-    if name == "http-tunnel" {
-        scope.place = Place::Reader;
-        return Err("option 'http-tunnel' is not supported any more since HAProxy 2.1, please just remove it, it \
-                    shouldn't be needed."
-            .into());
-    }
     negatable(scope, name)?;
     let suggestion = suggest::nearest(name, names());
     let hint = suggestion.map_or_else(|| ".".to_owned(), |word| format!("; did you mean '{word}' maybe ?"));
@@ -152,12 +147,13 @@ fn connection_mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
     let mode = match name {
         "http-keep-alive" => ConnectionMode::KeepAlive,
         "http-server-close" => ConnectionMode::ServerClose,
+        "http-tunnel" => ConnectionMode::Tunnel,
         _ => ConnectionMode::Close,
     };
-    if name == "forceclose" {
-        scope.warn(
-            "keyword 'forceclose' is deprecated in favor of 'httpclose', and will not be supported by future versions.",
-        );
+    match name {
+        "forceclose" => legacy::note(scope, words, "option forceclose"),
+        "http-tunnel" => legacy::note(scope, words, "option http-tunnel"),
+        _ => {}
     }
     let prefix = scope.prefix;
     let current = &mut scope.settings().connection_mode;
@@ -168,6 +164,13 @@ fn connection_mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
         Prefix::No => {}
         Prefix::Default => *current = None,
     }
+    Ok(())
+}
+
+fn http_proxy(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    no_more_than(words, 2, 0, "option http_proxy")?;
+    legacy::note(scope, words, "option http_proxy");
+    scope.settings().flags.http_proxy = scope.prefix == Prefix::None;
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 
 use super::global::{count, text_of};
 use super::scope::{Scope, Section, arg, no_more_than};
-use super::unit::{TimeUnit, atoi};
+use super::unit::atoi;
 use super::word::Word;
+use super::{address, legacy};
 use crate::proxy::Mode;
-use crate::proxy::backend::{Redispatch, Reuse};
+use crate::proxy::backend::Reuse;
 use crate::registry::{Keyword, Sections};
-use crate::time::Millis;
 
 /// `retries` when it is not written.
 pub const RETRIES_DEFAULT: u32 = 3;
@@ -21,15 +21,13 @@ pub static ROWS: &[Keyword] = &[
     row("fullconn", Sections::SERVER_SIDE, Some(1), fullconn, "connections at which servers reach their maxconn"),
     row("default_backend", Sections::CLIENT_SIDE, None, default_backend, "backend when no rule chose one"),
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
-    row("redispatch", Sections::SERVER_SIDE, Some(0), redispatch, "older form of option redispatch"),
+    row("dispatch", Sections::LISTEN.union(Sections::BACKEND), Some(1), dispatch, "where requests go without a server"),
+    row("monitor-uri", Sections::CLIENT_SIDE, Some(1), monitor_uri, "the URI that is answered at once"),
     row("http-reuse", Sections::SERVER_SIDE, None, http_reuse, "whose idle server connections are used"),
     row("description", Sections::PROXIES, None, description, "text shown by the statistics"),
     row("id", Sections::PROXIES, Some(1), id, "number of the proxy"),
     row("disabled", Sections::ANY_PROXY, Some(0), |s, _| enable(s, true), "do not start this proxy"),
     row("enabled", Sections::ANY_PROXY, Some(0), |s, _| enable(s, false), "start this proxy"),
-    row("contimeout", Sections::ANY_PROXY, None, old_timeout, "older form of timeout connect"),
-    row("clitimeout", Sections::ANY_PROXY, None, old_timeout, "older form of timeout client"),
-    row("srvtimeout", Sections::ANY_PROXY, None, old_timeout, "older form of timeout server"),
 ];
 
 const fn row(
@@ -43,14 +41,15 @@ const fn row(
 }
 
 fn mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    scope.settings().health = false;
     let mode = match arg(words, 1) {
+        "health" => {
+            legacy::note(scope, words, "mode health");
+            scope.settings().health = true;
+            Mode::Tcp
+        }
         "tcp" => Mode::Tcp,
         "http" => Mode::Http,
-        "health" => {
-            return Err(
-                "'mode health' doesn't exist anymore. Please use 'http-request return status 200' instead.".into()
-            );
-        }
         other => return Err(format!("unknown proxy mode '{other}'.")),
     };
     scope.settings().mode = mode;
@@ -111,15 +110,6 @@ fn retries(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     Ok(())
 }
 
-fn redispatch(scope: &mut Scope<'_>, _: &[Word]) -> Result<(), String> {
-    scope.warn(
-        "keyword 'redispatch' is deprecated in favor of 'option redispatch', and will not be supported by future \
-         versions.",
-    );
-    scope.settings().redispatch = Redispatch::Last;
-    Ok(())
-}
-
 fn http_reuse(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let reuse = match arg(words, 1) {
         "never" => Reuse::Never,
@@ -174,30 +164,18 @@ fn enable(scope: &mut Scope<'_>, disabled: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The names of timeouts before version 1.3.14, which version 2.1 dropped.
-fn old_timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let keyword = arg(words, 0).to_owned();
-    let modern = match keyword.as_str() {
-        "contimeout" => "timeout connect",
-        "clitimeout" => "timeout client",
-        _ => "timeout server",
-    };
-    let value = arg(words, 1);
-    if value.is_empty() {
-        return Err(format!("'{keyword}' expects an integer value (in milliseconds)"));
+fn monitor_uri(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let uri = words.get(1).map_or(&[][..], Word::bytes);
+    if uri.is_empty() {
+        return Err("'monitor-uri' expects an URI.".into());
     }
-    let ms = scope.time_ms(value, TimeUnit::Ms).map_err(|error| error.timer(value, &format!("'{keyword}'")))?;
-    no_more_than(words, 2, 0, &keyword)?;
-    scope.warn(format!(
-        "the '{keyword}' directive is now deprecated in favor of '{modern}', and will not be supported in future \
-         versions."
-    ));
-    let value = (ms > 0).then_some(Millis(u64::from(ms)));
-    let settings = scope.settings();
-    match keyword.as_str() {
-        "contimeout" => settings.server_timeouts.connect = value,
-        "clitimeout" => settings.client_timeouts.client = value,
-        _ => settings.server_timeouts.server = value,
-    }
+    scope.settings().monitor_uri = Some(uri.into());
+    Ok(())
+}
+
+fn dispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    let address = address::dispatch(text).map_err(|e| format!("'dispatch' : {e}"))?;
+    scope.proxy().dispatch = Some(address);
     Ok(())
 }

@@ -33,6 +33,9 @@ const NEGATABLE_OPTIONS: &[&str] = &[
     "option http-keep-alive",
     "option http-server-close",
     "option httpclose",
+    "option forceclose",
+    "option http-tunnel",
+    "option http_proxy",
     "option redispatch",
 ];
 

@@ -1,14 +1,16 @@
 //! From the draft to `proxy::Config`: ids, references and the checks that need the whole
 //! configuration. Each check words its finding as HAProxy does.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
 use super::{balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
 use crate::log::{Format, LogSettings};
-use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
+use crate::proxy::backend::Beyond;
+use crate::proxy::{Backend, BackendId, CheckKind, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
 
 /// Buffers must be smaller than this.
@@ -130,6 +132,16 @@ impl<'a> Resolver<'a> {
             resolve_proxy::check_late(self, proxy);
         }
         resolve_server::addresses(self);
+        if let Some(bytes) = self.config.global.tune.check_bytes {
+            for backend in &mut self.config.backends {
+                if let CheckKind::Http(check) = &mut backend.check {
+                    check.answer_bytes = Some(bytes);
+                }
+            }
+        }
+        if self.config.backends.iter().any(|backend| backend.beyond == Beyond::Uri) {
+            self.config.hosts = hosts(&std::fs::read_to_string(HOSTS_FILE).unwrap_or_default());
+        }
     }
 
     /// Where a frontend's requests go when no rule chooses; a `listen` has its own servers for that.
@@ -169,6 +181,25 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// Where names of hosts are found without a name server.
+const HOSTS_FILE: &str = "/etc/hosts";
+
+/// The addresses of a hosts file; of several for a name the first IPv4 address counts, or else the first.
+fn hosts(text: &str) -> HashMap<String, IpAddr> {
+    let mut hosts = HashMap::<String, IpAddr>::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok()) else { continue };
+        for name in words {
+            let entry = hosts.entry(name.to_ascii_lowercase()).or_insert(address);
+            if entry.is_ipv6() && address.is_ipv4() {
+                *entry = address;
+            }
+        }
+    }
+    hosts
+}
+
 pub(super) fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_ {
     draft.addresses.iter().map(|address| CliBind {
         place: draft.at.to_string(),
@@ -186,6 +217,13 @@ pub(super) fn cli_binds(draft: &BindDraft) -> impl Iterator<Item = CliBind> + '_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_a_hosts_file_prefer_ipv4() {
+        let found = hosts("::1 localhost ip6 # x\n127.0.0.1\tLocalhost\nnone a\n#1.2.3.4 b\n");
+        assert_eq!(found.get("localhost"), Some(&"127.0.0.1".parse().unwrap()));
+        assert_eq!((found.get("ip6"), found.len()), (Some(&"::1".parse().unwrap()), 2));
+    }
 
     #[test]
     fn numbers_count_every_object() {

@@ -6,6 +6,8 @@ use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
 use super::resolve_log;
+use crate::proxy::backend::Beyond;
+use crate::proxy::frontend::greeting;
 use crate::proxy::{Backend, Bind, BindOptions, Captures, Frontend, Mode, Splice};
 
 /// Says what is odd about a proxy.
@@ -15,6 +17,7 @@ pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     }
     balance::check(proxy, resolver.findings);
     httplog_without_http(resolver, proxy);
+    health(resolver, proxy);
     if proxy.kind.is_frontend() && proxy.binds.is_empty() {
         resolver.findings.warning(format!(
             "{} '{}' has no 'bind' directive. Please declare it as a backend if this was intended.",
@@ -45,6 +48,21 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
             proxy.kind.noun(),
             proxy.name
         ));
+    }
+}
+
+/// What `mode health` has no use for.
+fn health(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    let (noun, name) = (proxy.kind.noun(), &proxy.name);
+    if !proxy.settings.health {
+        return;
+    }
+    if !proxy.kind.is_frontend() {
+        let text = format!("{noun} '{name}' cannot be in health mode as it has no frontend capability.");
+        resolver.findings.alert(text);
+    }
+    if !proxy.servers.is_empty() {
+        resolver.findings.warning(format!("servers will be ignored for {noun} '{name}'."));
     }
 }
 
@@ -96,6 +114,9 @@ fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     }
 }
 
+/// Rules that only HTTP mode has.
+const HTTP_RULES: &[&str] = &["http-request", "http-response", "redirect"];
+
 /// What is ignored outside of HTTP mode.
 fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     let settings = &proxy.settings;
@@ -107,8 +128,8 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if settings.stats.is_some() {
         findings.warning(format!("'stats' statement ignored for {noun} '{name}' as it requires HTTP mode."));
     }
-    for keyword in ["http-request", "http-response", "redirect"] {
-        if proxy.rules.iter().any(|rule| rule.keyword == keyword) {
+    for keyword in HTTP_RULES {
+        if proxy.rules.iter().any(|rule| rule.keyword == *keyword) {
             findings.warning(format!("'{keyword}' rules ignored for {noun} '{name}' as they require HTTP mode."));
         }
     }
@@ -140,6 +161,11 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         description: proxy.description.clone(),
         mode: settings.mode,
         is_listen: proxy.kind.is_backend(),
+        greeting: settings.health.then(|| greeting(settings.check.http)),
+        monitor_net: settings.monitor_net,
+        monitor_uri: settings.monitor_uri.clone().filter(|_| settings.mode == Mode::Http),
+        forward_proxy: flags.http_proxy,
+        grace: settings.grace,
         disabled: settings.disabled,
         processes: settings.processes,
         binds: binds(proxy),
@@ -189,6 +215,11 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         disabled: settings.disabled,
         hash_type: settings.balance.hash_type,
         hash_balance_factor: settings.balance.factor,
+        beyond: match proxy.dispatch {
+            Some(address) => Beyond::Dispatch(address),
+            None if flags.http_proxy && settings.mode == Mode::Http => Beyond::Uri,
+            None => Beyond::Nowhere,
+        },
         all_backups: flags.allbackups,
         timeouts: settings.server_timeouts,
         connection_mode: settings.connection_mode.unwrap_or_default(),

@@ -12,7 +12,7 @@ use crate::rules::parse::{self, Parser, Proxy};
 use crate::sample::arg::Names;
 
 /// Keywords after whose mistakes HAProxy gives up reading.
-const GIVES_UP: &[&str] = &["http-request", "http-response"];
+const GIVES_UP: &[&str] = &["http-request", "http-response", "block"];
 
 /// Parses the rule lines of all proxies, in their order.
 pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
@@ -70,7 +70,8 @@ pub(super) fn rules(
 ) -> Arc<Rules> {
     parser.report_late(resolver.findings);
     let role = "in a 'use_backend' rule";
-    let (mut rules, mut references) = parser.finish(names, |name| resolver.reference(proxy, name, "use_backend", role));
+    let (mut rules, mut references) =
+        parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));
     references.extend(pages::references(proxy));
     parse::resolve(&references, names, &proxy.name, resolver.findings);
     if proxy.settings.mode == Mode::Tcp {

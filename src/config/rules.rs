@@ -12,6 +12,7 @@ pub static ROWS: &[Keyword] = &[
     row("http-request", Sections::PROXIES, |s, w| keep(s, w, "http-request"), "act on requests"),
     row("http-response", Sections::PROXIES, |s, w| keep(s, w, "http-response"), "act on responses"),
     row("redirect", Sections::PROXIES, |s, w| keep(s, w, "redirect"), "send clients elsewhere"),
+    row("monitor", CLIENTS, |s, w| keep(s, w, "monitor"), "when monitor-uri is answered by an error"),
     row("use_backend", CLIENTS, |s, w| keep(s, w, "use_backend"), "choose a backend"),
     row("stats http-request", Sections::PROXIES, |_, _| Err(not_yet("stats http-request")), "guard the statistics"),
 ];
@@ -19,7 +20,8 @@ pub static ROWS: &[Keyword] = &[
 /// Client side without defaults.
 const CLIENTS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
 
-fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
+/// Keeps a line for the parser of rules.
+pub(super) fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
     let at = scope.at.clone();
     scope.proxy().rules.push(RuleLine { keyword, words: words.to_vec(), at });
     Ok(())

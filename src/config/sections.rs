@@ -72,6 +72,7 @@ fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, S
         binds: Vec::new(),
         servers: Vec::new(),
         captures: crate::proxy::Captures::default(),
+        dispatch: None,
         rules: Vec::new(),
     };
     if kind == Kind::Defaults {
@@ -84,6 +85,7 @@ fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, S
     scope.draft.proxies.push(draft);
     if let Some(addresses) = line.addresses {
         scope.section = section;
+        super::legacy::note(scope, words, "addresses on the section line");
         super::bind::section_addresses(scope, addresses)?;
     }
     Ok(section)

@@ -58,18 +58,10 @@ fn set(scope: &mut Scope<'_>, words: &[Word], field: Field) -> Result<(), String
     Ok(())
 }
 
-fn unknown(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+fn unknown(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let name = arg(words, 1);
-    let modern = match name {
-        "clitimeout" => "client",
-        "srvtimeout" => "server",
-        "contimeout" => "connect",
-        _ => "",
-    };
-    if !modern.is_empty() {
-        return Err(format!(
-            "the 'timeout {name}' directive is not supported anymore since HAProxy 2.1. Use 'timeout {modern}'."
-        ));
+    if matches!(name, "clitimeout" | "srvtimeout" | "contimeout") {
+        return super::legacy::old_timeout(scope, &words[1..]);
     }
     Err(format!(
         "'timeout' supports 'client', 'server', 'connect', 'check', 'queue', 'http-keep-alive', 'http-request', \

@@ -77,6 +77,7 @@ pub(super) fn processes_max(scope: &mut Scope<'_>) -> u32 {
 }
 
 fn nbproc(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    super::legacy::note(scope, words, "nbproc");
     if scope.global().nbproc.is_some() {
         let text = "'nbproc' already specified. Continuing.".to_owned();
         scope.report(Severity::Complaint, text, None);

@@ -1,6 +1,7 @@
 //! Listening sockets: connections are accepted while the limits allow.
 
-use std::net::SocketAddr;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use mio::Interest;
@@ -9,6 +10,7 @@ use mio::unix::SourceFd;
 use super::core::{Core, Peer};
 use crate::proxy::{Config, FrontendId, ListenAddress};
 use crate::session::{Admission, Services};
+use crate::stats::Count;
 use crate::sys::socket;
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
@@ -241,6 +243,15 @@ impl Listeners {
     }
 }
 
+/// Answers a client that monitors (`monitor-net`, `mode health`) and closes its connection. What it has sent is
+/// read first, or the close would reset the connection and the answer be lost.
+fn greet(fd: &OwnedFd, greeting: &[u8]) {
+    let socket = socket2::SockRef::from(fd);
+    let _nothing_yet = socket.set_nonblocking(true).and_then(|()| socket.recv(&mut [MaybeUninit::uninit(); 4096]));
+    let _client_left = socket.send(greeting).and_then(|_| socket.shutdown(Shutdown::Write));
+    let _nothing_more = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
+}
+
 /// Closes a socket. Other processes may have it as well, so that the kernel would go on to report its events.
 fn release(registry: Option<&mio::Registry>, socket: OwnedFd) -> Option<()> {
     // One that is not registered any more is what is wanted.
@@ -305,6 +316,11 @@ impl Listener {
 
     fn open(&self, core: &mut Core, fd: OwnedFd, source: Option<SocketAddr>) {
         let frontend = &core.services.config[self.frontend];
+        if let Some(greeting) = frontend.at_once(source.map(unmapped)) {
+            core.services.withdraw(self.frontend, self.bind);
+            core.services.counters.frontend(self.frontend).add(Count::ConnectionsTotal, 1);
+            return greet(&fd, greeting);
+        }
         let socket = socket2::SockRef::from(&fd);
         if source.is_some() {
             // Without it, the second of two small segments waits for the first one's acknowledgement.

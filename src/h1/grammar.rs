@@ -1,7 +1,7 @@
 //! Classes of bytes.
 
-/// A character of a token (RFC 9110 5.6.2): methods and field names.
-pub(super) fn is_token(byte: u8) -> bool {
+/// Whether this is a character of a token (RFC 9110 5.6.2): methods and field names.
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -65,4 +65,5 @@ mod tests;
 pub use body::{BodyDecoder, Piece, Scan, parse_trailers};
 pub use error::{Fault, ParseError};
 pub use framing::{Body, Framing};
+pub use grammar::is_token;
 pub use parse::{Limits, Parsed, parse_request, parse_response};

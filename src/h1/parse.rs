@@ -16,12 +16,14 @@ pub struct Limits {
     pub fields_max: usize,
     /// `option accept-invalid-http-request` or `-response`.
     pub lenient: bool,
+    /// An absolute target replaces `Host`, as it does for a forward proxy (RFC 9112 3.2.2).
+    pub target_is_host: bool,
 }
 
 impl Default for Limits {
     /// HAProxy's defaults: bufsize 16384, maxrewrite 1024, maxhdr 101.
     fn default() -> Limits {
-        Limits { head_bytes_max: 15360, fields_max: 100, lenient: false }
+        Limits { head_bytes_max: 15360, fields_max: 100, lenient: false, target_is_host: false }
     }
 }
 
@@ -51,6 +53,9 @@ pub fn parse_request(buf: &[u8], head: &mut Head, limits: &Limits) -> Result<Par
         None => slow::request(buf, head, limits)?,
     };
     if let Parsed::Complete { .. } = within(parsed, head, buf, limits)? {
+        if limits.target_is_host {
+            target::replace_host(head);
+        }
         target::check(head, limits.lenient)?;
     }
     Ok(parsed)

@@ -12,6 +12,21 @@ use super::error::{Fault, ParseError};
 use super::framing::says;
 use crate::http::{Head, Known, Method, uri};
 
+/// Makes the authority of an absolute target the only `Host`, whatever the client wrote there.
+pub(super) fn replace_host(head: &mut Head) {
+    let Some(authority) = uri::authority(head.uri()).filter(|authority| !authority.is_empty()) else { return };
+    let without_user = memchr::memrchr(b'@', authority).map_or(authority, |at| &authority[at + 1..]);
+    let host = without_user.to_vec();
+    match head.find_known(Known::Host, 0) {
+        Some(index) if head.value_at(index) == host => head.keep_only(Known::Host, index),
+        Some(index) => {
+            head.set_value(index, &host);
+            head.keep_only(Known::Host, index);
+        }
+        None => head.add(b"host", &host),
+    }
+}
+
 /// Checks and normalises the head of a request.
 pub(super) fn check(head: &mut Head, lenient: bool) -> Result<(), ParseError> {
     // The preface of HTTP/2 where no HTTP/2 begins.

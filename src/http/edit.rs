@@ -143,6 +143,13 @@ impl Head {
         self.slots[index] = Slot { name, value, verbatim: true, ..old };
     }
 
+    /// Replaces name and value of the field at this place, keeping its position.
+    pub fn set_field(&mut self, index: usize, name: &[u8], value: &[u8]) {
+        if index < self.slots.len() {
+            self.slots[index] = self.append_line(Known::classify(name), name, value);
+        }
+    }
+
     /// Replaces the value of the field at this place by a part of its present value: the bytes
     /// `range` of it. Nothing is copied.
     pub(crate) fn shrink_value(&mut self, index: usize, range: std::ops::Range<usize>) {

@@ -218,6 +218,20 @@ impl Head {
         self.slots.get(index).map_or(&[], |slot| self.at(slot.value))
     }
 
+    /// How many places of fields there are, removed ones included.
+    pub fn field_places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Appends the field at a place as `Name: value`, without a line end; false if it was removed.
+    pub fn write_line_at(&self, index: usize, out: &mut Vec<u8>) -> bool {
+        let Some(slot) = self.slots.get(index).filter(|slot| !slot.removed) else { return false };
+        out.extend_from_slice(self.at(slot.name));
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(self.at(slot.value));
+        true
+    }
+
     /// Whether a field of this known name is there.
     pub fn has(&self, known: Known) -> bool {
         self.slots.iter().any(|slot| !slot.removed && slot.known == known)

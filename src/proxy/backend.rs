@@ -1,5 +1,6 @@
 //! The server side of a proxy.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Backend {
     pub is_listen: bool,
     /// `disabled`.
     pub disabled: bool,
+    /// Where requests go that no server is there for.
+    pub beyond: Beyond,
     /// Ids of its servers.
     pub servers: Range<u32>,
     /// `balance`.
@@ -94,6 +97,18 @@ pub struct ServerTimeouts {
     pub tunnel: Option<Millis>,
     /// How long a tarpitted request is held; `connect` when absent.
     pub tarpit: Option<Millis>,
+}
+
+/// Where a backend without servers sends requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// Nowhere: they are refused.
+    #[default]
+    Nowhere,
+    /// `dispatch`: to this address.
+    Dispatch(SocketAddr),
+    /// `option http_proxy`: to the host that the request names.
+    Uri,
 }
 
 /// `http-reuse`: whose idle connections a request may take.

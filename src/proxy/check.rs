@@ -33,6 +33,17 @@ pub struct HttpCheck {
     pub expect: Option<HttpExpect>,
     /// `http-check disable-on-404`: 404 takes a server that is up out softly, whatever is expected.
     pub disable_on_404: bool,
+    /// `tune.chksize`, where it is given.
+    pub answer_bytes: Option<usize>,
+}
+
+impl HttpCheck {
+    /// Most octets of an answer that are looked at; a body that goes on is judged by its beginning. HAProxy
+    /// looks at one buffer.
+    pub fn answer_bytes_max(&self) -> usize {
+        const ANSWER_BYTES_MAX: usize = 16384;
+        self.answer_bytes.unwrap_or(ANSWER_BYTES_MAX)
+    }
 }
 
 /// `http-check expect [!] …`.

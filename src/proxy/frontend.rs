@@ -1,5 +1,6 @@
 //! The client side of a proxy.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::bind::Bind;
@@ -57,6 +58,16 @@ pub struct Frontend {
     pub ignore_probes: bool,
     /// `option abortonclose` of its defaults: counts until a backend is chosen.
     pub abort_on_close: bool,
+    /// `mode health`: what each connection is answered at once, before it is closed.
+    pub greeting: Option<&'static [u8]>,
+    /// `monitor-net`: clients that are answered at once and closed; an address and the bits that count.
+    pub monitor_net: Option<(Ipv4Addr, u8)>,
+    /// `monitor-uri`: requests for it are answered here, and not logged.
+    pub monitor_uri: Option<Box<[u8]>>,
+    /// `option http_proxy`: absolute targets say where requests go.
+    pub forward_proxy: bool,
+    /// `grace`: how long a soft stop leaves the listening sockets open.
+    pub grace: Option<Millis>,
     /// `option idle-close-on-response`: a soft stop leaves idle connections open until their next answer.
     pub idle_close_on_response: bool,
     /// `option contstats`: bytes are counted as they pass, not only at the end.
@@ -71,6 +82,31 @@ pub struct Frontend {
     pub rules: Arc<Rules>,
     /// Pages in place of built-in ones.
     pub pages: Arc<Pages>,
+}
+
+/// What `mode health` answers, and with `option httpchk` in HTTP.
+const HEALTHY: &[u8] = b"OK\n";
+/// The same in HTTP; `monitor-net` of an HTTP proxy has this, too.
+const HEALTHY_HTTP: &[u8] = b"HTTP/1.0 200 OK\r\n\r\n";
+
+/// The answer of `mode health`.
+#[must_use]
+pub fn greeting(http: bool) -> &'static [u8] {
+    if http { HEALTHY_HTTP } else { HEALTHY }
+}
+
+impl Frontend {
+    /// What a new connection is sent before it is closed at once; `None` where it is served as usual.
+    pub fn at_once(&self, source: Option<SocketAddr>) -> Option<&'static [u8]> {
+        if self.greeting.is_some() {
+            return self.greeting;
+        }
+        let (net, bits) = self.monitor_net?;
+        let IpAddr::V4(address) = source?.ip() else { return None };
+        let differ = address.to_bits() ^ net.to_bits();
+        let monitors = differ.leading_zeros() >= u32::from(bits);
+        monitors.then_some(if self.mode == Mode::Http { HEALTHY_HTTP } else { b"" })
+    }
 }
 
 /// Timeouts on the client side; `None` waits for ever (manual 4, `timeout …`).

@@ -81,6 +81,8 @@ pub struct Global {
     pub grace: Option<Millis>,
     /// `close-spread-time`: over which time a soft stop ends the connections of clients.
     pub close_spread: CloseSpread,
+    /// `debug`: as the command line's `-d`.
+    pub debug: bool,
     /// `nosplice` or `-dS`.
     pub nosplice: bool,
     /// `maxpipes`: pipes kept for splicing; maxconn/4 when absent.
@@ -135,6 +137,8 @@ pub struct Tune {
     pub maxaccept: usize,
     /// `tune.pipesize`: capacity asked for a splicing pipe; the kernel's default when 0.
     pub pipesize: usize,
+    /// `tune.chksize`: bytes of a server's answer that a check looks at.
+    pub check_bytes: Option<usize>,
     /// `tune.rcvbuf.client`, bytes; the kernel's when 0.
     pub rcvbuf_client: u32,
     /// `tune.rcvbuf.server`.
@@ -148,6 +152,7 @@ pub struct Tune {
 impl Default for Tune {
     fn default() -> Self {
         Tune {
+            check_bytes: None,
             bufsize: 16384,
             maxrewrite: 1024,
             http_maxhdr: 101,

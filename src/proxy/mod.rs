@@ -15,6 +15,8 @@ pub mod master;
 pub mod server;
 pub mod workers;
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::{Index, Range};
 
 use crate::log::LogTarget;
@@ -53,6 +55,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// All servers of all backends.
     pub servers: Vec<Server>,
+    /// Addresses of the hosts file by name in lower case, read where `option http_proxy` may need them.
+    pub hosts: HashMap<String, IpAddr>,
     /// The environment of the process with what the configuration made of it (`setenv` and its kin).
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -113,6 +117,8 @@ pub enum ConnectionMode {
     /// Both sides stay open.
     #[default]
     KeepAlive,
+    /// After the first exchange, bytes pass both ways unseen (`option http-tunnel`).
+    Tunnel,
     /// The server's side is closed, the client's stays open (`option http-server-close`).
     ServerClose,
     /// Both are closed (`option httpclose`).

@@ -112,6 +112,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::tune::ROWS,
     crate::config::workers::ROWS,
     crate::config::proxies::ROWS,
+    crate::config::legacy::ROWS,
     crate::config::timeouts::ROWS,
     crate::config::options::ROWS,
     crate::config::balance::ROWS,

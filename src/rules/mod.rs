@@ -1,12 +1,13 @@
 //! Rules: what to do with requests and responses, and when (manual 4.2, `http-request`, `http-response`,
-//! `redirect`, `use_backend`, `acl`).
+//! `redirect`, `use_backend`, `acl`), and what older versions had for the same (`reqrep` and its kin).
 //!
 //! Text becomes [`Rules`] by [`parse::Parser`], line by line. The session layer calls
-//! [`Rules::on_request`], [`Rules::redirect`], [`Rules::backend`] and [`Rules::on_response`].
+//! [`Rules::on_request`], [`Rules::filter_request`], [`Rules::redirect`], [`Rules::backend`] and [`Rules::on_response`].
 
 pub mod acl;
 pub mod condition;
 pub mod edit;
+pub mod filter;
 pub mod pages;
 pub mod parse;
 mod predefined;
@@ -59,6 +60,23 @@ pub struct Rules {
     pub switching: Vec<Rule<switching::Target>>,
     /// `http-response`
     pub response: Vec<Rule<response::Action>>,
+    /// `monitor fail`
+    pub monitor_fail: Vec<Rule<()>>,
+    /// `reqrep` and others
+    pub request_filters: Vec<Rule<filter::Filter>>,
+    /// `reqadd`
+    pub request_additions: Vec<Rule<filter::Addition>>,
+    /// `rsprep` and others
+    pub response_filters: Vec<Rule<filter::Filter>>,
+    /// `rspadd`
+    pub response_additions: Vec<Rule<filter::Addition>>,
+}
+
+impl Rules {
+    /// Whether a `monitor fail` rule says that `monitor-uri` is to be answered by an error.
+    pub fn monitor_fails(&self, ctx: &Ctx<'_>) -> bool {
+        self.monitor_fail.iter().any(|rule| rule.applies(&self.acls, ctx))
+    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ fn parse(lines: &[&str]) -> (Rules, Vec<String>) {
         parser.line(&words[0].text, &words, &file, index as u32 + 1, &mut findings);
     }
     let names = names();
-    let (rules, references) = parser.finish(&names, |name| names.backends.get(name).copied());
+    let (rules, references) = parser.finish(&names, |_, name| names.backends.get(name).copied());
     super::parse::resolve(&references, &names, "f", &mut findings);
     let texts = findings.iter().map(|f| match f.severity {
         Severity::Warning => format!("W {}", f.message().replace("config : ", "")),

@@ -1,6 +1,6 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
-use super::{After, Phase, Step, Turn, capture, relay};
+use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, relay};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
@@ -101,6 +101,12 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         return Ok(Progress::Interim);
     }
     let server_asked = persistence::take(&mut exchange.response);
+    let mut framing = framing;
+    if tunnels(turn.services, turn.session, exchange) {
+        let keeps = server_asked.keeps(exchange.response.version()) && exchange.client_keeps;
+        persistence::to_client(&mut exchange.response, keeps, exchange.request.version());
+        framing.body = Body::Tunnel;
+    }
     exchange.server_keeps &= server_asked.keeps(exchange.response.version()) && !framing.must_close;
     exchange.download.begin(framing.body);
     exchange.facts.bytes_out += exchange.response.counted_bytes();
@@ -118,6 +124,12 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     capture::response_cookie(turn);
     finish_head(turn);
     Ok(Progress::Head)
+}
+
+/// Whether bytes pass unseen from here on (`option http-tunnel`).
+fn tunnels(services: &Services, session: &Session, exchange: &Exchange) -> bool {
+    let backend = exchange.backend.map_or(ConnectionMode::KeepAlive, |id| services.config[id].connection_mode);
+    backend.max(services.config[session.frontend].connection_mode) == ConnectionMode::Tunnel
 }
 
 /// Passes a 1xx on, unless the client is too old to know them (RFC 9110 15.2).

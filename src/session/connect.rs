@@ -3,28 +3,31 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
-use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, ServerId};
-use crate::session::reply;
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode};
+use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 use crate::transport::net::{ConnectOptions, Target};
+use crate::upstream::Peer;
 
 /// Longest pause before the same server is tried again (manual 4, `retries`).
 const TURN_AROUND_MAX: Millis = Millis(1000);
 
 /// Takes an idle connection or starts to make one.
 pub fn start(turn: &mut Turn<'_>) -> Step {
-    let (Some(backend_id), Some(server)) = (turn.exchange.backend, turn.exchange.server) else {
+    let (Some(backend_id), Some(peer)) = (turn.exchange.backend, peer(turn)) else {
         return Step::Go(Phase::Pick);
     };
     let now = turn.services.now;
     turn.exchange.facts.queue_left.get_or_insert(now);
-    turn.services.count_attempt(server);
-    if turn.is_http() && !turn.exchange.repeated && lend(turn, server) {
+    if let Peer::Server(server) = peer {
+        turn.services.count_attempt(server);
+    }
+    if turn.is_http() && !turn.exchange.repeated && lend(turn, peer) {
         return established(turn);
     }
     let backend = &turn.services.config[backend_id];
-    match open(turn, backend, server) {
+    match open(turn, backend, peer) {
         Ok(key) => {
             turn.exchange.upstream = Some(key);
             turn.exchange.reused = false;
@@ -36,38 +39,54 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
     }
 }
 
-fn open(turn: &mut Turn<'_>, backend: &Backend, server: ServerId) -> std::io::Result<usize> {
+/// Where the request goes: to the server chosen, or to an address without a server.
+fn peer(turn: &Turn<'_>) -> Option<Peer> {
+    turn.exchange.server.map(Peer::Server).or(turn.exchange.address.map(Peer::Address))
+}
+
+fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<usize> {
     let services = &mut *turn.services;
-    let target = Target::new(&services.config[server].address, turn.session.destination)?;
+    let target = match peer {
+        Peer::Server(server) => Target::new(&services.config[server].address, turn.session.destination)?,
+        Peer::Address(address) => address.into(),
+    };
     turn.exchange.facts.upstream_peer = target.ip();
     let options = ConnectOptions::new(backend.tcp_keepalive, backend.nolinger, &services.config.global.tune);
-    services.upstreams.open(&services.net, server, &target, options, turn.slot, &services.counters)
+    services.upstreams.open(&services.net, peer, &target, options, turn.slot, &services.counters)
 }
 
 /// Takes the session's own connection or an idle one of the server.
-fn lend(turn: &mut Turn<'_>, server: ServerId) -> bool {
+fn lend(turn: &mut Turn<'_>, peer: Peer) -> bool {
     let Some(backend) = turn.exchange.backend else { return false };
     let services = &mut *turn.services;
     if services.config[backend].connection_mode != ConnectionMode::KeepAlive {
         return false;
     }
     let private = turn.session.private.take();
-    let own = private.filter(|&key| services.upstreams.get(key).server == server);
+    let own = private.filter(|&key| services.upstreams.get(key).peer == peer);
     if private.is_some() && own.is_none() {
         // It leads to another server than the one chosen now.
         services.close_upstream(private);
     }
     let reuse = services.config[backend].reuse;
     let first = turn.session.requests <= 1;
-    let key = own.or_else(|| services.upstreams.lend(server, reuse, first, turn.slot, &services.counters));
-    let Some(key) = key else { return false };
+    let shared = |services: &mut Services| match peer {
+        Peer::Server(server) => services.upstreams.lend(server, reuse, first, turn.slot, &services.counters),
+        Peer::Address(_) => None,
+    };
+    let Some(key) = own.or_else(|| shared(services)) else { return false };
     turn.exchange.upstream = Some(key);
     turn.exchange.reused = true;
-    turn.exchange.facts.upstream_peer = match &services.config[server].address {
-        crate::proxy::ServerAddress::Ip(address) => Some(*address),
-        _ => None,
+    turn.exchange.facts.upstream_peer = match peer {
+        Peer::Server(server) => match services.config[server].address {
+            crate::proxy::ServerAddress::Ip(address) => Some(address),
+            _ => None,
+        },
+        Peer::Address(address) => Some(address),
     };
-    services.counters.server(server).add(Count::Reuses, 1);
+    if let Peer::Server(server) = peer {
+        services.counters.server(server).add(Count::Reuses, 1);
+    }
     services.counters.backend(backend).add(Count::Reuses, 1);
     true
 }
@@ -84,10 +103,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             return failed(turn, Cause::ServerAbort);
         }
         if connection.writable {
-            if let (Some(backend), Some(server)) = (turn.exchange.backend, turn.exchange.server) {
-                turn.services.counters.server(server).add(Count::Connects, 1);
-                turn.services.counters.backend(backend).add(Count::Connects, 1);
-            }
+            count(turn, Count::Connects);
             return established(turn);
         }
     }
@@ -116,15 +132,12 @@ fn established(turn: &mut Turn<'_>) -> Step {
 
 /// An attempt failed: try again, elsewhere, or give up.
 fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
-    let (Some(backend), Some(server)) = (turn.exchange.backend, turn.exchange.server) else {
-        return Step::Go(Phase::Pick);
-    };
+    let Some(backend) = turn.exchange.backend else { return Step::Go(Phase::Pick) };
     let upstream = turn.exchange.upstream.take();
     turn.services.close_upstream(upstream);
     turn.exchange.phase_deadline = Tick::NEVER;
     if turn.exchange.retries_left == 0 {
-        turn.services.counters.server(server).add(Count::ConnectErrors, 1);
-        turn.services.counters.backend(backend).add(Count::ConnectErrors, 1);
+        count(turn, Count::ConnectErrors);
         turn.release_server();
         return reply::error(turn, 503, cause, Doing::Connect);
     }
@@ -132,11 +145,10 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     turn.exchange.facts.retries += 1;
     let next = next_attempt(turn, backend);
     let column = if next == Attempt::Elsewhere { Count::Redispatches } else { Count::Retries };
-    turn.services.counters.server(server).add(column, 1);
-    turn.services.counters.backend(backend).add(column, 1);
+    count(turn, column);
     if next != Attempt::Same {
         turn.release_server();
-        turn.exchange.avoid = (next == Attempt::Elsewhere).then_some(server);
+        turn.exchange.avoid = turn.exchange.server.filter(|_| next == Attempt::Elsewhere);
         return Step::Go(Phase::Pick);
     }
     if cause == Cause::ServerTimeout {
@@ -146,6 +158,17 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     let until = turn.services.now.tick() + connect.min(TURN_AROUND_MAX);
     turn.exchange.phase_deadline = until;
     Step::Go(Phase::TurnAround { until })
+}
+
+/// Counts something for the backend, and for the server if there is one.
+fn count(turn: &mut Turn<'_>, column: Count) {
+    let counters = &turn.services.counters;
+    if let Some(server) = turn.exchange.server {
+        counters.server(server).add(column, 1);
+    }
+    if let Some(backend) = turn.exchange.backend {
+        counters.backend(backend).add(column, 1);
+    }
 }
 
 /// Where the retry just counted goes.
@@ -163,6 +186,9 @@ enum Attempt {
 /// servers are usable, HAProxy never waits for one that failed: every retry goes elsewhere.
 fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
     let settings = &turn.services.config[backend];
+    if turn.exchange.server.is_none() {
+        return Attempt::Same;
+    }
     let (active, backup) = turn.services.balancers[backend.0 as usize].usable_counts();
     let left = turn.exchange.retries_left;
     let due = match settings.redispatch {

@@ -1,5 +1,7 @@
 //! The state of one exchange.
 
+use std::net::SocketAddr;
+
 use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
@@ -83,6 +85,10 @@ pub struct Exchange {
     pub facts: Facts,
     /// The backend chosen.
     pub backend: Option<BackendId>,
+    /// The backend that a filter of requests chose (`reqsetbe`).
+    pub switched: Option<BackendId>,
+    /// Where to connect without a server (`dispatch`, `option http_proxy`).
+    pub address: Option<SocketAddr>,
     /// The server chosen.
     pub server: Option<ServerId>,
     /// The server's count of sessions includes this one.
@@ -145,6 +151,8 @@ impl Default for Exchange {
             response: Head::default(),
             facts: Facts::default(),
             backend: None,
+            switched: None,
+            address: None,
             server: None,
             counted_on: None,
             upstream: None,

@@ -40,7 +40,8 @@ pub fn return_upstream(turn: &mut Turn<'_>, clean: bool, after: After) {
     let (true, true, Some(backend)) = (turn.exchange.server_keeps, clean, turn.exchange.backend) else {
         return turn.services.close_upstream(Some(key));
     };
-    let private = connect::stays_private(turn.services.config[backend].reuse);
+    let serverless = turn.exchange.server.is_none();
+    let private = serverless || connect::stays_private(turn.services.config[backend].reuse);
     if !private {
         turn.services.keep_upstream(key);
     } else if after == After::KeepAlive && turn.session.private.is_none() && turn.services.is_reusable(key) {

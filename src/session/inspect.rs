@@ -9,6 +9,7 @@ use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::Head;
 use crate::proxy::AddressHeader;
+use crate::rules::filter::Outcome;
 use crate::rules::{Reply, Rules, Verdict};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -16,7 +17,10 @@ use crate::time::{Millis, Tick};
 /// The frontend's rules and its statistics page.
 pub fn frontend(turn: &mut Turn<'_>) -> Step {
     let rules = &turn.frontend().rules;
-    if let Some(step) = request_rules(turn, rules) {
+    if let Some(step) = monitor(turn, rules) {
+        return step;
+    }
+    if let Some(step) = request_rules(turn, rules).or_else(|| request_filters(turn, rules)) {
         return step;
     }
     if let Some(step) = statistics::serve(turn, None) {
@@ -31,7 +35,8 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     let backend = &turn.services.config[id];
     // A `listen` shares its rules: they were run already.
     if !Arc::ptr_eq(&backend.rules, &turn.frontend().rules) {
-        if let Some(step) = request_rules(turn, &backend.rules) {
+        let rules = &backend.rules;
+        if let Some(step) = request_rules(turn, rules).or_else(|| request_filters(turn, rules)) {
             return step;
         }
         if let Some(step) = statistics::serve(turn, Some(id)) {
@@ -86,7 +91,7 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
         }
         Verdict::Tarpit(answer) => {
             count_denied(turn);
-            Some(tarpit(turn, answer))
+            Some(tarpit(turn, Some(answer)))
         }
         Verdict::Reject => {
             count_denied(turn);
@@ -96,9 +101,74 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     }
 }
 
+/// `monitor-uri`: answered before any rule, and never logged.
+fn monitor(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    let uri = turn.frontend().monitor_uri.as_deref()?;
+    if turn.exchange.request.uri() != uri {
+        return None;
+    }
+    count_intercepted(turn);
+    turn.exchange.logged = true;
+    let fails = rules.monitor_fails(&turn.services.context(turn.session, turn.exchange));
+    Some(reply::error(turn, if fails { 503 } else { 200 }, Cause::Local, Doing::Request))
+}
+
+/// The filters of older versions (`reqrep` and its kin).
+fn request_filters(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    if rules.request_filters.is_empty() && rules.request_additions.is_empty() {
+        return None;
+    }
+    let mut head = std::mem::take(&mut turn.exchange.request);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
+    let context = turn.services.context(turn.session, turn.exchange);
+    let outcome = rules.filter_request(&context, &mut head, &mut scratch);
+    framing::restore(&mut head, turn.exchange.request_body);
+    turn.exchange.request = head;
+    turn.services.scratch = scratch;
+    match outcome {
+        Outcome::Continue(backend) => {
+            turn.exchange.switched = backend;
+            None
+        }
+        Outcome::Deny => {
+            count_denied(turn);
+            Some(reply::error(turn, 403, Cause::Proxy, Doing::Request))
+        }
+        Outcome::Tarpit => {
+            count_denied(turn);
+            Some(tarpit(turn, None))
+        }
+        Outcome::Invalid => {
+            turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+            Some(reply::error(turn, 400, Cause::Proxy, Doing::Request))
+        }
+    }
+}
+
+/// The filters of older versions (`rsprep` and its kin).
+fn response_filters(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
+    if rules.response_filters.is_empty() && rules.response_additions.is_empty() {
+        return None;
+    }
+    let mut head = std::mem::take(&mut turn.exchange.response);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
+    let context = turn.services.context(turn.session, turn.exchange);
+    let outcome = rules.filter_response(&context, &mut head, &mut scratch);
+    framing::restore(&mut head, turn.exchange.response_body);
+    turn.exchange.response = head;
+    turn.services.scratch = scratch;
+    match outcome {
+        Outcome::Continue(_) => return None,
+        Outcome::Deny | Outcome::Tarpit => turn.count_everywhere(Count::DeniedResponses),
+        Outcome::Invalid => turn.count_response_error(),
+    }
+    drop_answer(turn);
+    Some(reply::error(turn, 502, Cause::Proxy, Doing::Headers))
+}
+
 fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     if rules.response.is_empty() {
-        return None;
+        return response_filters(turn, rules);
     }
     let mut head = std::mem::take(&mut turn.exchange.response);
     let mut scratch = std::mem::take(&mut turn.services.scratch);
@@ -111,7 +181,7 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
         drop_answer(turn);
     }
     match verdict {
-        Verdict::Continue => None,
+        Verdict::Continue => response_filters(turn, rules),
         Verdict::Deny(answer) | Verdict::Tarpit(answer) => {
             turn.count_everywhere(Count::DeniedResponses);
             Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Headers))
@@ -142,13 +212,13 @@ fn redirects(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
 }
 
-/// Holds the answer back for `timeout tarpit`, or `timeout connect` where that is not set.
-fn tarpit(turn: &mut Turn<'_>, answer: Box<Reply>) -> Step {
+/// Holds the answer back, 500 if there is none, for `timeout tarpit`, or `timeout connect` where that is not set.
+fn tarpit(turn: &mut Turn<'_>, answer: Option<Box<Reply>>) -> Step {
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id].timeouts);
     let backend = backend.and_then(|timeouts| timeouts.tarpit.or(timeouts.connect));
     let timeout: Option<Millis> = turn.frontend().timeouts.tarpit.or(backend);
     let until = timeout.map_or(turn.services.now.tick(), |timeout| turn.services.now.tick() + timeout);
-    turn.exchange.held = Some(answer);
+    turn.exchange.held = answer;
     turn.exchange.phase_deadline = until;
     debug_assert!(until != Tick::NEVER);
     Step::Go(Phase::Tarpit { until })

@@ -1,15 +1,19 @@
 //! Phase pick: a server is chosen, or the request waits for one.
 
+use std::net::SocketAddr;
+
 use super::places::Pick;
 use super::{Phase, Step, Turn};
 use crate::balance::{key, key_hash, source_hash};
 use crate::facts::{Cause, Phase as Doing};
-use crate::http::Method;
+use crate::http::{Method, uri};
+use crate::proxy::backend::Beyond;
 use crate::proxy::{Algorithm, BackendId, Key, ParamKey, ServerId};
 use crate::sample::{Type, Value};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::Tick;
+use crate::upstream::Peer;
 
 /// Asks the backend's algorithm.
 pub fn run(turn: &mut Turn<'_>) -> Step {
@@ -19,6 +23,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     if let Some(server) = last_server(turn, backend) {
         assign(turn, server);
         return Step::Go(Phase::Connect);
+    }
+    let settings = &turn.services.config[backend];
+    if settings.beyond != Beyond::Nowhere && settings.servers.is_empty() {
+        return beyond(turn, settings.beyond);
     }
     let hash = hash(turn, backend);
     match turn.services.choose(backend, hash, turn.exchange.avoid) {
@@ -75,6 +83,44 @@ fn param<'a>(turn: &'a Turn<'_>, key: &ParamKey) -> Option<&'a [u8]> {
     key::uri_param(request.uri(), name).or_else(|| in_body.then(|| key::body_param(b"", name)).flatten())
 }
 
+/// Finds the address of a backend without servers.
+fn beyond(turn: &mut Turn<'_>, beyond: Beyond) -> Step {
+    if turn.exchange.address.is_none() {
+        turn.exchange.address = match beyond {
+            Beyond::Nowhere => None,
+            Beyond::Dispatch(address) => Some(address),
+            Beyond::Uri => named_address(turn),
+        };
+    }
+    if turn.exchange.address.is_some() {
+        return Step::Go(Phase::Connect);
+    }
+    if let Some(backend) = turn.exchange.backend {
+        turn.services.counters.backend(backend).add(Count::ConnectErrors, 1);
+    }
+    reply::error(turn, 503, Cause::ServerAbort, Doing::Connect)
+}
+
+/// The address that an absolute target names, from which the target becomes a path, as servers want it
+/// (RFC 9112 3.2.1). Names are those of the hosts file; a proxy that asks a name server would wait for it.
+fn named_address(turn: &mut Turn<'_>) -> Option<SocketAddr> {
+    let target = turn.exchange.request.uri();
+    uri::scheme(target).filter(|scheme| scheme.eq_ignore_ascii_case(b"http"))?;
+    let (host, port) = uri::host_and_port(uri::authority(target)?);
+    let port = match port {
+        None | Some(b"") => 80,
+        Some(digits) => std::str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port > 0)?,
+    };
+    let host = std::str::from_utf8(host).ok()?;
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let known = || turn.services.config.hosts.get(&host.to_ascii_lowercase()).copied();
+    let ip = literal.parse().ok().or_else(known)?;
+    let path = uri::path_and_query(target);
+    let path = if path.is_empty() { b"/".to_vec() } else { path.to_vec() };
+    turn.exchange.request.set_uri(&path);
+    Some(SocketAddr::new(ip, port))
+}
+
 /// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place,
 /// which is reserved then.
 fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
@@ -83,7 +129,7 @@ fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
     if !settings.prefer_last_server || settings.algorithm.is_hash() {
         return None;
     }
-    let server = services.upstreams.get(turn.session.private?).server;
+    let Peer::Server(server) = services.upstreams.get(turn.session.private?).peer else { return None };
     let usable = services.live[server.0 as usize].takes_part() && turn.exchange.avoid != Some(server);
     let wanted = settings.servers.contains(&server.0) && usable && services.has_room(server);
     if !wanted {

@@ -24,7 +24,11 @@ pub fn begin(turn: &mut Turn<'_>) {
     let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
     let services = &mut *turn.services;
     let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
-    let keep = mode == ConnectionMode::KeepAlive && turn.exchange.server_keeps && !services.stopping;
+    let keep = match mode {
+        // The server hears what the client has said.
+        ConnectionMode::Tunnel => turn.exchange.client_keeps,
+        mode => mode == ConnectionMode::KeepAlive && turn.exchange.server_keeps && !services.stopping,
+    };
     turn.exchange.server_keeps = keep;
     if turn.exchange.repeated {
         turn.exchange.request.remove_known(Known::Connection);

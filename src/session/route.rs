@@ -13,9 +13,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         finish::log_at(turn, Moment::Request);
     }
     let rules = &frontend.rules;
-    let chosen = match rules.switching.is_empty() {
-        true => None,
-        false => rules.backend(&turn.services.context(turn.session, turn.exchange)),
+    let chosen = match (turn.exchange.switched, rules.switching.is_empty()) {
+        (Some(backend), _) => Some(backend),
+        (None, true) => None,
+        (None, false) => rules.backend(&turn.services.context(turn.session, turn.exchange)),
     };
     let Some(backend_id) = chosen.or(frontend.default_backend) else {
         // HAProxy has not yet taken the time of the request when it finds no backend.

@@ -161,12 +161,14 @@ impl Services {
             head_bytes_max: tune.bufsize - tune.maxrewrite,
             fields_max: tune.http_maxhdr.saturating_sub(1),
             lenient,
+            target_is_host: false,
         }
     }
 
     /// Limits of a request's head.
     pub fn request_limits(&self, frontend: FrontendId) -> Limits {
-        self.limits(self.config[frontend].accept_invalid)
+        let frontend = &self.config[frontend];
+        Limits { target_is_host: frontend.forward_proxy, ..self.limits(frontend.accept_invalid) }
     }
 
     /// Counts a request.

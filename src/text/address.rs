@@ -1,7 +1,7 @@
 //! Addresses as sections 11.1 to 11.3 write them: families, socket types, ports and hosts, for
 //! `bind`, `server` and log targets alike; the caller says what it allows.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -111,11 +111,25 @@ pub enum Port {
 /// `bind`.
 pub const BIND: Allowed =
     Allowed { port: PortRule::Required, fd: true, transport: Some(Transport::Stream), resolve: true };
+/// `dispatch`.
+const DISPATCH: Allowed = Allowed { fd: false, ..BIND };
 /// `server`; host names are resolved once all is read, when `init-addr` is known.
 pub const SERVER: Allowed =
     Allowed { port: PortRule::OffsetAllowed, fd: false, transport: Some(Transport::Stream), resolve: false };
 /// `log`.
 pub const LOG: Allowed = Allowed { port: PortRule::Optional, fd: true, transport: None, resolve: true };
+
+/// Parses the address of `dispatch`: one host, one port.
+///
+/// # Errors
+/// As [`parse`].
+pub fn dispatch(text: &str) -> Result<SocketAddr, String> {
+    match parse(text, DISPATCH)?.target {
+        Target::Inet { host: Host::Ip(ip), port: Port::Fixed(port) } => Ok(SocketAddr::new(ip, port)),
+        Target::Inet { port: Port::Range(..), .. } => Err(format!("port range not permitted here in '{text}'")),
+        _ => Err(format!("'{text}' is neither an IPv4 nor an IPv6 address")),
+    }
+}
 
 /// Parses one address.
 ///

@@ -3,5 +3,5 @@
 pub mod pool;
 pub mod queue;
 
-pub use pool::{Upstream, Upstreams, User};
+pub use pool::{Peer, Upstream, Upstreams, User};
 pub use queue::{Queues, Waiting};

@@ -4,6 +4,7 @@
 //! which have carried more than one request, and *fresh* ones. The one that waited longest is taken first.
 
 use std::io;
+use std::net::SocketAddr;
 
 use slab::Slab;
 
@@ -21,8 +22,8 @@ use crate::transport::{Connection, Net};
 pub struct Upstream {
     /// The socket and its buffers.
     pub connection: Connection,
-    /// Whose it is.
-    pub server: ServerId,
+    /// Where it leads.
+    pub peer: Peer,
     /// Its name in readiness events.
     pub token: Token,
     /// Who has it.
@@ -31,6 +32,25 @@ pub struct Upstream {
     pub exchanges: u32,
     before: Option<usize>,
     behind: Option<usize>,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// To a server.
+    Server(ServerId),
+    /// To an address that is no server's (`dispatch`, `option http_proxy`): only the session that made the
+    /// connection uses it.
+    Address(SocketAddr),
+}
+
+impl Peer {
+    fn server(self) -> Option<ServerId> {
+        match self {
+            Peer::Server(server) => Some(server),
+            Peer::Address(_) => None,
+        }
+    }
 }
 
 /// Who has a connection.
@@ -142,7 +162,7 @@ impl Upstreams {
     pub fn open(
         &mut self,
         net: &Net,
-        server: ServerId,
+        peer: Peer,
         target: &Target,
         options: ConnectOptions,
         session: usize,
@@ -156,15 +176,17 @@ impl Upstreams {
         let connection = Connection::new(stream);
         entry.insert(Upstream {
             connection,
-            server,
+            peer,
             token,
             user: User::Session(session),
             exchanges: 1,
             before: None,
             behind: None,
         });
-        self.shares[server.0 as usize].take();
-        self.publish(server, counters);
+        if let Some(server) = peer.server() {
+            self.shares[server.0 as usize].take();
+            self.publish(server, counters);
+        }
         Ok(key)
     }
 
@@ -203,8 +225,9 @@ impl Upstreams {
         let scarce = self.slab.len() as u64 + counters.process().here(Count::SessionsCurrent) > self.connections_high;
         let upstream = &mut self.slab[key];
         let reusable = upstream.connection.is_reusable(buffers);
-        let settings = &config[upstream.server];
-        let share = &mut self.shares[upstream.server.0 as usize];
+        let Some(server) = upstream.peer.server() else { return self.close(key, counters, buffers) };
+        let settings = &config[server];
+        let share = &mut self.shares[server.0 as usize];
         let (used, idle) = (share.used - 1, share.idle());
         let needed = used + idle < used.max(share.needed) + settings.pool_low_conn as usize;
         let allowed =
@@ -218,18 +241,21 @@ impl Upstreams {
         let purge = *share.next_purge.get_or_insert(now + settings.pool_purge_delay);
         self.next_purge = self.next_purge.min(purge);
         self.join_line(key, proven);
-        self.publish(self.slab[key].server, counters);
+        self.publish(server, counters);
     }
 
     /// Closes a connection, idle or lent.
     pub fn close(&mut self, key: usize, counters: &Counters, buffers: &mut Buffers) {
-        if let User::Idle { .. } = self.slab[key].user {
-            self.leave_line(key);
-        } else {
-            self.shares[self.slab[key].server.0 as usize].used -= 1;
+        let server = self.slab[key].peer.server();
+        match (self.slab[key].user, server) {
+            (User::Idle { .. }, _) => self.leave_line(key),
+            (User::Session(_), Some(server)) => self.shares[server.0 as usize].used -= 1,
+            (User::Session(_), None) => {}
         }
         let mut upstream = self.slab.remove(key);
-        self.publish(upstream.server, counters);
+        if let Some(server) = server {
+            self.publish(server, counters);
+        }
         upstream.connection.release(buffers);
         if !upstream.connection.ended {
             // We are the first to close: an ordinary close would leave a TIME_WAIT behind, and with many of
@@ -290,7 +316,8 @@ impl Upstreams {
 
     /// Puts a connection at the end of a line.
     fn join_line(&mut self, key: usize, proven: bool) {
-        let line = self.shares[self.slab[key].server.0 as usize].line(proven);
+        let Some(server) = self.slab[key].peer.server() else { return };
+        let line = self.shares[server.0 as usize].line(proven);
         let before = line.last.replace(key);
         line.len += 1;
         match before {
@@ -303,8 +330,8 @@ impl Upstreams {
     /// Takes an idle connection out of its line.
     fn leave_line(&mut self, key: usize) {
         let upstream = &self.slab[key];
-        let User::Idle { proven } = upstream.user else { return };
-        let (server, before, behind) = (upstream.server, upstream.before, upstream.behind);
+        let (User::Idle { proven }, Some(server)) = (upstream.user, upstream.peer.server()) else { return };
+        let (before, behind) = (upstream.before, upstream.behind);
         if let Some(before) = before {
             self.slab[before].behind = behind;
         }

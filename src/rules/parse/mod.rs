@@ -1,6 +1,7 @@
 //! From the words of rule lines to [`Rules`], with the messages that HAProxy has for what is wrong.
 
 mod action;
+mod filter;
 mod page;
 mod redirection;
 mod reply;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub use page::{ErrorPage, ParsedPage, error_page};
 
+use super::filter::{Addition, Filter};
 use super::switching::Target;
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
@@ -43,10 +45,16 @@ pub struct Proxy<'p> {
 pub struct Parser<'p> {
     proxy: Proxy<'p>,
     acls: Acls,
+    monitor_fail: Vec<Rule<()>>,
+    blocks: Vec<Rule<request::Action>>,
     request: Vec<Rule<request::Action>>,
-    response: Vec<Rule<response::Action>>,
+    request_filters: Vec<Rule<Filter<String>>>,
+    request_additions: Vec<Rule<Addition>>,
     redirects: Vec<Rule<redirect::Redirect>>,
     switching: Vec<Rule<SwitchDraft>>,
+    response: Vec<Rule<response::Action>>,
+    response_filters: Vec<Rule<Filter<String>>>,
+    response_additions: Vec<Rule<Addition>>,
     references: Vec<Reference>,
     late: Vec<(Severity, String)>,
 }
@@ -129,17 +137,23 @@ impl<'p> Parser<'p> {
         Parser {
             proxy,
             acls: Acls::default(),
+            monitor_fail: Vec::new(),
+            blocks: Vec::new(),
             request: Vec::new(),
-            response: Vec::new(),
+            request_filters: Vec::new(),
+            request_additions: Vec::new(),
             redirects: Vec::new(),
             switching: Vec::new(),
+            response: Vec::new(),
+            response_filters: Vec::new(),
+            response_additions: Vec::new(),
             references: Vec::new(),
             late: Vec::new(),
         }
     }
 
-    /// Reads one line, its first word `keyword`: `acl`, `http-request`, `http-response`, `redirect` or
-    /// `use_backend`. What is wrong or odd goes to `findings`.
+    /// Reads one line, its first word `keyword`: `acl`, `http-request`, `http-response`, `redirect`,
+    /// `use_backend`, `monitor`, `block`, `reqrep` or one of its kin. What is wrong or odd goes to `findings`.
     pub fn line(&mut self, keyword: &str, words: &[Word], file: &Rc<str>, line: u32, findings: &mut Findings) {
         let (places, purpose) = self.scene(keyword);
         let mut scope = Scope { purpose, ..Scope::new(places, file.clone(), line) };
@@ -189,23 +203,43 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// All rules, and the names that are to be resolved. `backend` looks up the targets of `use_backend`
-    /// and reports those that do not exist; `names` serve those that are known at run time only.
+    /// All rules, and the names that are to be resolved. `backend` looks up the targets of `use_backend` and
+    /// `reqsetbe`, which it is told, and reports those that do not exist; `names` serve those that are known at
+    /// run time only.
     pub fn finish(
         self,
         names: &Arc<Names>,
-        mut backend: impl FnMut(&str) -> Option<BackendId>,
+        mut backend: impl FnMut(&str, &str) -> Option<BackendId>,
     ) -> (Rules, Vec<Reference>) {
+        let mut filters = |rules: Vec<Rule<Filter<String>>>| -> Vec<Rule<Filter>> {
+            let resolved = |rule: Rule<Filter<String>>| {
+                let action = rule.action.resolve(|name| backend("setbe", name))?;
+                Some(Rule { action, condition: rule.condition, file: rule.file, line: rule.line })
+            };
+            rules.into_iter().filter_map(resolved).collect()
+        };
+        let (request_filters, response_filters) = (filters(self.request_filters), filters(self.response_filters));
         let switching = self.switching.into_iter().filter_map(|rule| {
             let action = match rule.action {
-                SwitchDraft::Name(name) => Target::Backend(backend(&name)?),
+                SwitchDraft::Name(name) => Target::Backend(backend("use_backend", &name)?),
                 SwitchDraft::Format(format) => Target::Named(format, names.clone()),
             };
             Some(Rule { action, condition: rule.condition, file: rule.file, line: rule.line })
         });
-        let switching = switching.collect();
-        let (acls, request, redirects, response) = (self.acls, self.request, self.redirects, self.response);
-        (Rules { acls, request, redirects, switching, response }, self.references)
+        let rules = Rules {
+            switching: switching.collect(),
+            acls: self.acls,
+            monitor_fail: self.monitor_fail,
+            // Those of `block` come first, wherever they are written.
+            request: self.blocks.into_iter().chain(self.request).collect(),
+            request_filters,
+            request_additions: self.request_additions,
+            redirects: self.redirects,
+            response: self.response,
+            response_filters,
+            response_additions: self.response_additions,
+        };
+        (rules, self.references)
     }
 
     /// Where the expressions of a line are evaluated, and what errors about names call them.
@@ -217,6 +251,8 @@ impl<'p> Parser<'p> {
         };
         match keyword {
             "http-response" => (both(Place::FrontAnswer, Place::BackAnswer), "http-response response"),
+            _ if keyword.starts_with("rsp") => (both(Place::FrontAnswer, Place::BackAnswer), "condition"),
+            "monitor" => (Place::FrontRequest.only(), "monitor condition"),
             "use_backend" => (Place::FrontSwitch.only(), "use_backend expression"),
             "redirect" => (both(Place::FrontRequest, Place::BackRequest), "redirect format string"),
             _ => (both(Place::FrontRequest, Place::BackRequest), "http-request expression"),
@@ -235,12 +271,25 @@ impl<'p> Parser<'p> {
 
     /// The warning that rules of another kind, written before, come after this one all the same.
     fn misplaced(&self, keyword: &str) -> Option<String> {
-        let later = match keyword {
-            "http-request" if !self.redirects.is_empty() => "redirect",
-            "http-request" | "redirect" if !self.switching.is_empty() => "use_backend",
-            _ => return None,
+        // The order in which the kinds are looked at.
+        let written = [
+            ("monitor", !self.monitor_fail.is_empty()),
+            ("block", !self.blocks.is_empty()),
+            ("http-request", !self.request.is_empty()),
+            ("reqxxx", !self.request_filters.is_empty()),
+            ("reqadd", !self.request_additions.is_empty()),
+            ("redirect", !self.redirects.is_empty()),
+            ("use_backend", !self.switching.is_empty()),
+        ];
+        let kind = match filter::is_request_filter(keyword) {
+            true => "reqxxx",
+            false => keyword,
         };
-        Some(format!("a '{keyword}' rule placed after a '{later}' rule will still be processed before."))
+        let own = written.iter().position(|(name, _)| *name == kind)?;
+        let (later, _) = written[own + 1..].iter().find(|(_, written)| *written)?;
+        let keyword = if keyword == "monitor" { "monitor fail" } else { keyword };
+        let article = if *later == "http-request" { "an" } else { "a" };
+        Some(format!("a '{keyword}' rule placed after {article} '{later}' rule will still be processed before."))
     }
 
     /// Parses and keeps the line; gives a copy of its condition, for the warnings about it.
@@ -260,6 +309,9 @@ impl<'p> Parser<'p> {
             }
             "redirect" => self.redirect(words, scope),
             "use_backend" => self.switch(words, scope),
+            "block" => self.block(words, scope),
+            "monitor" => self.monitor(words, scope),
+            name if name.starts_with("req") || name.starts_with("rsp") => self.filter(name, words, scope),
             other => Err(Wrong::Line(format!("unknown keyword '{other}'."))),
         }
     }

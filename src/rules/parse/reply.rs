@@ -20,6 +20,11 @@ pub(super) fn deny(input: &mut Input<'_, '_>, status: u16) -> Result<ReplySpec, 
     draft.finish(input)
 }
 
+/// The built-in page of a status.
+pub(super) fn page(status: u16) -> ReplySpec {
+    ReplySpec { status, content_type: None, headers: Vec::new(), payload: Payload::BuiltIn }
+}
+
 /// `return`
 pub(super) fn returned(input: &mut Input<'_, '_>) -> Result<ReplySpec, String> {
     let mut draft = Draft::new(false);
