@@ -35,6 +35,7 @@ pub mod version;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::{LoadOptions, Severity};
 use process::master::Inherited;
@@ -168,11 +169,8 @@ fn enter(
     let generation = segment.begin_generation();
     let mut slots = Vec::with_capacity(workers);
     for number in 1..=workers {
-        let slot = segment.slots().take(generation, number).or_else(|| {
-            stats::segment::bury_departed(segment);
-            segment.slots().take(generation, number)
-        });
-        slots.extend(slot);
+        let Some(slot) = take_slot(segment, generation, number) else { break };
+        slots.push(slot);
     }
     let first = slots.first().filter(|_| slots.len() == workers).copied();
     let counters = first.ok_or(shm::Full).and_then(|first| stats::Counters::new(config, segment, first, slots.clone()));
@@ -183,4 +181,20 @@ fn enter(
             Err(full)
         }
     }
+}
+
+/// How long a supervisor may take to notice that a worker has died, before its slot is given to another.
+const FUNERAL_WAIT: Duration = Duration::from_millis(100);
+
+/// A free slot; if there is none, one whose worker has gone.
+fn take_slot(segment: shm::Segment, generation: shm::Generation, number: usize) -> Option<shm::Slot> {
+    segment.slots().take(generation, number).or_else(|| {
+        let gone: Vec<shm::Slot> = segment.slots().departed().collect();
+        if gone.is_empty() {
+            return None;
+        }
+        std::thread::sleep(FUNERAL_WAIT);
+        stats::segment::bury_departed(segment, |slot| gone.contains(slot));
+        segment.slots().take(generation, number)
+    })
 }

@@ -3,8 +3,8 @@
 //! A worker that ends well gives its slot back, and a supervisor does that for those that do not. Somebody else
 //! has to where there was no supervisor, or where that was killed, too: the first worker of the generation after.
 
-use crate::shm::{Generation, Lock, Segment, Slot};
-use crate::stats::Counters;
+use crate::shm::{Generation, Segment, Slot};
+use crate::stats::segment::bury_departed;
 use crate::time::{Millis, Now, Tick};
 
 /// How often to look, as long as there are older generations. Twice missed is gone: at first its supervisor may
@@ -42,12 +42,7 @@ impl Ancestors {
         let older = |slot: &Slot| self.segment.generation(*slot) < self.generation;
         let gone: Vec<Slot> = slots.departed().filter(older).collect();
         if gone.iter().any(|slot| self.missed.contains(slot)) {
-            // Nobody may take a slot that somebody else has freed by now.
-            let _guard = self.segment.lock(Lock::Directory);
-            for slot in slots.departed().filter(older).filter(|slot| self.missed.contains(slot)) {
-                Counters::bury(self.segment, slot);
-                slots.free(slot);
-            }
+            bury_departed(self.segment, |slot| older(slot) && self.missed.contains(slot));
         }
         let any_left = slots.living().any(|slot| older(&slot));
         self.missed = gone;

@@ -51,17 +51,15 @@ pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
     Segment::attach(file, Counters::layout(), Counters::objects_needed(config))
 }
 
-/// Buries workers of all generations that died without anybody noticing, and frees their slots; gives those
-/// slots. A supervisor that lives does that for its own, so wait a while before it is done for it.
-pub fn bury_departed(segment: Segment) -> Vec<Slot> {
+/// Buries those of the workers `meant` that died without anybody noticing, and frees their slots. A supervisor that
+/// lives does that for its own, so wait a while before it is done for it.
+pub fn bury_departed(segment: Segment, meant: impl Fn(&Slot) -> bool) {
     // Nobody else may do the same, or take a slot that was freed, before all is done.
     let _guard = segment.lock(Lock::Directory);
-    let departed: Vec<Slot> = segment.slots().departed().collect();
-    for slot in &departed {
-        Counters::bury(segment, *slot);
-        segment.slots().free(*slot);
+    for slot in segment.slots().departed().filter(meant) {
+        Counters::bury(segment, slot);
+        segment.slots().free(slot);
     }
-    departed
 }
 
 /// Objects and slots to try, the most generous first.
