@@ -16,6 +16,7 @@ pub mod log;
 pub mod mesh;
 pub mod notice;
 pub mod pattern;
+pub mod persist;
 pub mod process;
 pub mod proxy;
 pub mod registry;

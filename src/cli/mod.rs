@@ -5,6 +5,7 @@
 //! A runtime command sees the whole worker: the one place above the sessions that may.
 
 mod clear;
+mod cookies;
 pub mod engine;
 mod frontends;
 mod handover;

@@ -16,6 +16,7 @@ const USAGE_WIDTH: usize = 40;
 /// The rows of all files.
 static TABLES: &[&[Command]] = &[
     super::clear::ROWS,
+    super::cookies::ROWS,
     super::frontends::ROWS,
     super::handover::ROWS,
     super::servers::ROWS,

@@ -9,8 +9,8 @@ use super::env::Env;
 use super::word::Word;
 use crate::proxy::backend::{Redispatch, Reuse};
 use crate::proxy::{
-    AddressHeader, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Global, ListenAddress, Mode, NumberSet,
-    ServerTimeouts, StatsPage,
+    AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, ListenAddress,
+    Mode, NumberSet, ServerTimeouts, StatsPage,
 };
 use crate::registry::Sections;
 use crate::time::Millis;
@@ -268,6 +268,14 @@ pub struct Settings {
     pub default_backend: Option<(String, At)>,
     /// `default-server`.
     pub default_server: ServerDraft,
+    /// `cookie`.
+    pub cookie: Option<Cookie>,
+    /// `dynamic-cookie-key`.
+    pub dynamic_cookie_key: Option<String>,
+    /// `appsession`.
+    pub app_session: Option<AppSession>,
+    /// `persist rdp-cookie`: the cookie's name.
+    pub rdp_cookie: Option<String>,
     /// Plain options.
     pub flags: Flags,
 }
@@ -305,6 +313,10 @@ impl Default for Settings {
             pages: Vec::new(),
             default_backend: None,
             default_server: ServerDraft::default(),
+            cookie: None,
+            dynamic_cookie_key: None,
+            app_session: None,
+            rdp_cookie: None,
             flags: Flags::default(),
         }
     }
@@ -340,6 +352,7 @@ pub struct Flags {
     pub log_separate_errors: bool,
     pub logasap: bool,
     pub nolinger: bool,
+    pub persist: bool,
     pub prefer_last_server: bool,
     pub socket_stats: bool,
     pub splice_auto: bool,

@@ -15,6 +15,7 @@ pub mod legacy;
 pub mod logging;
 pub mod options;
 pub mod pages;
+pub mod persist;
 pub mod program;
 pub mod proxies;
 mod reader;

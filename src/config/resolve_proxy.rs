@@ -125,6 +125,9 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     }
     let (noun, name) = (proxy.kind.noun(), proxy.name.as_str());
     let findings = &mut *resolver.findings;
+    if proxy.kind.is_backend() && settings.cookie.is_some() {
+        findings.warning(format!("cookie will be ignored for {noun} '{name}' (needs 'mode http')."));
+    }
     if settings.stats.is_some() {
         findings.warning(format!("'stats' statement ignored for {noun} '{name}' as it requires HTTP mode."));
     }
@@ -237,6 +240,11 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         tcp_keepalive: flags.srvtcpka,
         nolinger: flags.nolinger,
         prefer_last_server: flags.prefer_last_server,
+        cookie: in_http(settings, &settings.cookie),
+        dynamic_cookie_key: settings.dynamic_cookie_key.clone(),
+        app_session: in_http(settings, &settings.app_session),
+        rdp_cookie: settings.rdp_cookie.clone().filter(|_| settings.mode == Mode::Tcp),
+        persist: flags.persist,
         accept_invalid: flags.accept_invalid_http_response,
         ..Backend::default()
     }

@@ -75,7 +75,8 @@ pub(super) fn rules(
     references.extend(pages::references(proxy));
     parse::resolve(&references, names, &proxy.name, resolver.findings);
     if proxy.settings.mode == Mode::Tcp {
-        rules = Rules { acls: rules.acls, switching: rules.switching, ..Rules::default() };
+        rules =
+            Rules { acls: rules.acls, switching: rules.switching, persistence: rules.persistence, ..Rules::default() };
     }
     Arc::new(rules)
 }

@@ -13,12 +13,24 @@ pub static ROWS: &[Keyword] = &[
     row("http-response", Sections::PROXIES, |s, w| keep(s, w, "http-response"), "act on responses"),
     row("redirect", Sections::PROXIES, |s, w| keep(s, w, "redirect"), "send clients elsewhere"),
     row("monitor", CLIENTS, |s, w| keep(s, w, "monitor"), "when monitor-uri is answered by an error"),
+    row("force-persist", SERVERS, |s, w| keep_condition(s, w, "force-persist"), "use servers that are down"),
+    row("ignore-persist", SERVERS, |s, w| keep_condition(s, w, "ignore-persist"), "choose servers anew"),
     row("use_backend", CLIENTS, |s, w| keep(s, w, "use_backend"), "choose a backend"),
     row("stats http-request", Sections::PROXIES, |_, _| Err(not_yet("stats http-request")), "guard the statistics"),
 ];
 
 /// Client side without defaults.
 const CLIENTS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
+
+/// Server side; `defaults` is refused.
+const SERVERS: Sections = Sections::SERVER_SIDE;
+
+fn keep_condition(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
+    if scope.sections() == Sections::DEFAULTS {
+        return Err(format!("'{keyword}' not allowed in 'defaults' section."));
+    }
+    keep(scope, words, keyword)
+}
 
 /// Keeps a line for the parser of rules.
 pub(super) fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::balance::{Algorithm, HashType};
 use super::check::CheckKind;
+use super::persistence::{AppSession, Cookie};
 use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
 use crate::log::LogSettings;
 use crate::rules::{Pages, Rules};
@@ -72,6 +73,16 @@ pub struct Backend {
     pub nolinger: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
+    /// `cookie`; in HTTP mode only.
+    pub cookie: Option<Cookie>,
+    /// `dynamic-cookie-key`.
+    pub dynamic_cookie_key: Option<String>,
+    /// `appsession`; in HTTP mode only.
+    pub app_session: Option<AppSession>,
+    /// `persist rdp-cookie`: the cookie's name; in TCP mode only.
+    pub rdp_cookie: Option<String>,
+    /// `option persist`: a client's server is tried although it is down.
+    pub persist: bool,
     /// `option accept-invalid-http-response`.
     pub accept_invalid: bool,
     /// Access lists, `http-request` and other rules; a `listen` shares them with its frontend.

@@ -12,6 +12,7 @@ pub mod confinement;
 pub mod frontend;
 pub mod global;
 pub mod master;
+pub mod persistence;
 pub mod server;
 pub mod workers;
 
@@ -29,6 +30,7 @@ pub use check::{CheckKind, CheckSettings, HttpCheck};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};
 pub use master::{MasterSettings, Program};
+pub use persistence::{AppSession, Cookie, CookieMode, ParameterMode};
 pub use server::{AdminAtStart, Server, ServerAddress};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 

@@ -116,6 +116,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::timeouts::ROWS,
     crate::config::options::ROWS,
     crate::config::balance::ROWS,
+    crate::config::persist::ROWS,
     crate::config::stats::ROWS,
     crate::config::logging::ROWS,
     crate::config::bind::ROWS,

@@ -58,6 +58,8 @@ pub struct Rules {
     pub redirects: Vec<Rule<redirect::Redirect>>,
     /// `use_backend`
     pub switching: Vec<Rule<switching::Target>>,
+    /// `force-persist` and `ignore-persist`
+    pub persistence: Vec<Rule<switching::Persistence>>,
     /// `http-response`
     pub response: Vec<Rule<response::Action>>,
     /// `monitor fail`

@@ -1,4 +1,4 @@
-//! `use_backend`: which backend a request goes to (manual 4.2).
+//! `use_backend`: which backend a request goes to; and whether it keeps its server there (manual 4.2).
 
 use std::sync::Arc;
 
@@ -17,7 +17,21 @@ pub enum Target {
     Named(Format, Arc<Names>),
 }
 
+/// What becomes of a request's claim to a server (manual 4.2, `force-persist` and `ignore-persist`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It holds although the server is down.
+    Force,
+    /// It does not count.
+    Ignore,
+}
+
 impl Rules {
+    /// What the first applying `force-persist` or `ignore-persist` rule says.
+    pub fn persistence(&self, ctx: &Ctx<'_>) -> Option<Persistence> {
+        self.persistence.iter().find(|rule| rule.applies(&self.acls, ctx)).map(|rule| rule.action)
+    }
+
     /// The backend that the first applying `use_backend` rule chooses. `None` when no rule applies, and when
     /// the chosen name is nobody's: then the default backend serves.
     pub fn backend(&self, ctx: &Ctx<'_>) -> Option<BackendId> {

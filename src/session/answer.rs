@@ -122,6 +122,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         return Err(step);
     }
     capture::response_cookie(turn);
+    super::persistence::response(turn);
     finish_head(turn);
     Ok(Progress::Head)
 }

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
-use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode};
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -144,15 +144,18 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     turn.exchange.retries_left -= 1;
     turn.exchange.facts.retries += 1;
     let next = next_attempt(turn, backend);
-    let column = if next == Attempt::Elsewhere { Count::Redispatches } else { Count::Retries };
-    count(turn, column);
+    let leaves = matches!(next, Attempt::Elsewhere | Attempt::ElsewhereLater);
+    count(turn, if leaves { Count::Redispatches } else { Count::Retries });
     if next != Attempt::Same {
         turn.release_server();
-        turn.exchange.avoid = turn.exchange.server.filter(|_| next == Attempt::Elsewhere);
+        turn.exchange.hold.wanted = None;
+        turn.exchange.avoid = turn.exchange.server.filter(|_| leaves);
+    }
+    if matches!(next, Attempt::Again | Attempt::Elsewhere) {
         return Step::Go(Phase::Pick);
     }
     if cause == Cause::ServerTimeout {
-        return Step::Go(Phase::Connect);
+        return after_pause(turn);
     }
     let connect = turn.services.config[backend].timeouts.connect.unwrap_or(TURN_AROUND_MAX);
     let until = turn.services.now.tick() + connect.min(TURN_AROUND_MAX);
@@ -180,6 +183,8 @@ enum Attempt {
     Again,
     /// To another server, at once.
     Elsewhere,
+    /// To another server, after a pause.
+    ElsewhereLater,
 }
 
 /// What `option redispatch` makes of the retry. Where the algorithm has no preference and several active
@@ -197,6 +202,13 @@ fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
         Redispatch::Every(n) => n > 0 && turn.exchange.facts.retries.is_multiple_of(n),
         Redispatch::BeforeLast(n) => left + 1 == n,
     };
+    let bound = turn.exchange.hold.wanted;
+    if turn.exchange.hold.forced {
+        return Attempt::Same;
+    }
+    if let Some(server) = bound {
+        return if due { leave(turn, server) } else { Attempt::Same };
+    }
     match settings.algorithm {
         // A map leads to the same server again, a ring to the next one.
         Algorithm::Hash(_) if due && active > 1 && settings.hash_type.consistent => Attempt::Elsewhere,
@@ -205,6 +217,22 @@ fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
         _ if active > 1 => Attempt::Elsewhere,
         _ if due && active == 0 && backup > 1 && settings.all_backups => Attempt::Elsewhere,
         _ => Attempt::Same,
+    }
+}
+
+/// How a client leaves the server that it belongs to. With one active server left HAProxy waits all the same.
+fn leave(turn: &Turn<'_>, server: ServerId) -> Attempt {
+    let id = turn.services.config[server].backend;
+    let backend = &turn.services.config[id];
+    let balancer = &turn.services.balancers[id.0 as usize];
+    let own = balancer.is_in_charge(server.0 - backend.servers.start);
+    let in_charge = backend.servers.clone().filter(|index| balancer.is_in_charge(index - backend.servers.start));
+    let others = in_charge.count() - usize::from(own);
+    match (&backend.algorithm, others) {
+        (_, 0) => Attempt::Same,
+        (Algorithm::Hash(_), _) if !backend.hash_type.consistent => Attempt::Again,
+        _ if balancer.usable_counts().0 > 1 => Attempt::Elsewhere,
+        _ => Attempt::ElsewhereLater,
     }
 }
 
@@ -217,7 +245,12 @@ pub fn turn_around(turn: &mut Turn<'_>, until: Tick) -> Step {
         return Step::Wait;
     }
     turn.exchange.phase_deadline = Tick::NEVER;
-    Step::Go(Phase::Connect)
+    after_pause(turn)
+}
+
+/// To the same server, or to another one if that was given up.
+fn after_pause(turn: &Turn<'_>) -> Step {
+    Step::Go(if turn.exchange.counted_on.is_some() { Phase::Connect } else { Phase::Pick })
 }
 
 /// Whether a connection that served an exchange stays with its session only.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
+use crate::persist::Hold;
 use crate::proxy::{BackendId, ServerId};
 use crate::rules::Reply;
 use crate::time::Tick;
@@ -91,6 +92,8 @@ pub struct Exchange {
     pub address: Option<SocketAddr>,
     /// The server chosen.
     pub server: Option<ServerId>,
+    /// Its client's bond to a server.
+    pub hold: Hold,
     /// The server's count of sessions includes this one.
     pub counted_on: Option<ServerId>,
     /// The connection to it.
@@ -154,6 +157,7 @@ impl Default for Exchange {
             switched: None,
             address: None,
             server: None,
+            hold: Hold::default(),
             counted_on: None,
             upstream: None,
             upload: Flow::default(),

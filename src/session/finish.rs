@@ -130,6 +130,7 @@ fn log(turn: &mut Turn<'_>) {
     // Errors, too, show that more may follow.
     let logged_early = settings.logasap;
     note_concurrency(turn);
+    super::persistence::note(turn);
     capture::fill(turn);
     let lines = turn.services.counters.frontend(turn.session.frontend);
     turn.exchange.facts.log_counter = lines.get(Count::LogLines);

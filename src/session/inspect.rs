@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, capture, finish, reply, statistics};
+use super::{After, Phase, Step, Turn, capture, finish, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::Head;
@@ -49,6 +49,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
         return step;
     }
     capture::request_cookie(turn);
+    persistence::request(turn);
     add_addresses(turn);
     Step::Go(Phase::Pick)
 }
@@ -82,6 +83,7 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     match verdict {
         Verdict::Continue => None,
         Verdict::Deny(answer) => {
+            persistence::refused(turn);
             count_denied(turn);
             Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Request))
         }
@@ -90,6 +92,7 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
             Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
         }
         Verdict::Tarpit(answer) => {
+            persistence::refused(turn);
             count_denied(turn);
             Some(tarpit(turn, Some(answer)))
         }

@@ -26,6 +26,7 @@ mod follow;
 mod forward;
 pub mod idle;
 mod inspect;
+pub mod persistence;
 mod pick;
 pub mod places;
 mod receive;

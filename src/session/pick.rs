@@ -10,7 +10,7 @@ use crate::http::{Method, uri};
 use crate::proxy::backend::Beyond;
 use crate::proxy::{Algorithm, BackendId, Key, ParamKey, ServerId};
 use crate::sample::{Type, Value};
-use crate::session::reply;
+use crate::session::{persistence, reply};
 use crate::stats::Count;
 use crate::time::Tick;
 use crate::upstream::Peer;
@@ -20,6 +20,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let Some(backend) = turn.exchange.backend else {
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Connect);
     };
+    if let Some(server) = turn.exchange.hold.wanted {
+        return own_server(turn, server);
+    }
     if let Some(server) = last_server(turn, backend) {
         assign(turn, server);
         return Step::Go(Phase::Connect);
@@ -31,8 +34,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let hash = hash(turn, backend);
     match turn.services.choose(backend, hash, turn.exchange.avoid) {
         Pick::Server(server) => {
-            turn.services.counters.server(server).add(Count::Chosen, 1);
-            turn.services.counters.backend(backend).add(Count::Chosen, 1);
+            // Who came back to the same one did not choose.
+            let chosen = u64::from(turn.exchange.server != Some(server));
+            turn.services.counters.server(server).add(Count::Chosen, chosen);
+            turn.services.counters.backend(backend).add(Count::Chosen, chosen);
             assign(turn, server);
             Step::Go(Phase::Connect)
         }
@@ -121,6 +126,18 @@ fn named_address(turn: &mut Turn<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
+/// The server that the client belongs to, or its queue.
+fn own_server(turn: &mut Turn<'_>, server: ServerId) -> Step {
+    if turn.services.has_room(server) {
+        if turn.services.occupy(server) {
+            assign(turn, server);
+            return Step::Go(Phase::Connect);
+        }
+        turn.services.freed.push(server);
+    }
+    queue(turn, Some(server))
+}
+
 /// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place,
 /// which is reserved then.
 fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
@@ -147,6 +164,7 @@ fn assign(turn: &mut Turn<'_>, server: ServerId) {
     let changed = turn.exchange.server.is_some_and(|before| before != server);
     if changed {
         turn.exchange.facts.redispatched = true;
+        persistence::changed_server(turn);
     }
     turn.exchange.server = Some(server);
     turn.exchange.counted_on = Some(server);
@@ -158,6 +176,7 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
     let position = services.queue_length(backend, server) as u32 + 1;
     let Some(ticket) = services.join_queue(backend, server, turn.slot) else {
         services.counters.backend(backend).add(Count::ConnectErrors, 1);
+        turn.exchange.server = turn.exchange.hold.wanted.or(turn.exchange.server);
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Queue);
     };
     match server {

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::log::format::Moment;
-use crate::session::{finish, reply};
+use crate::session::{finish, persistence, reply};
 use crate::stats::Count;
 
 /// Evaluates `use_backend`, then `default_backend`.
@@ -31,10 +31,12 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     row.add(Count::SessionsTotal, 1);
     row.set(Count::LastSession, turn.services.now.wall_s());
     row.tick_rate(Count::SessionRate, Count::SessionRateMax, turn.services.now);
+    persistence::rules(turn);
     if turn.is_http() {
-        row.add(Count::RequestsTotal, 1);
+        turn.services.counters.backend(backend_id).add(Count::RequestsTotal, 1);
         Step::Go(Phase::InspectBackend)
     } else {
+        persistence::rdp(turn);
         Step::Go(Phase::Pick)
     }
 }

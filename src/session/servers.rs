@@ -8,7 +8,6 @@ use crate::check::notice::{self, Names};
 use crate::check::server::CheckEffect;
 use crate::check::{Change, Notice, ServerState, Tally};
 use crate::notice as stderr;
-use crate::proxy::backend::Redispatch;
 use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
 use crate::stats::Count;
 
@@ -87,7 +86,7 @@ impl Services {
     /// whether it does.
     pub(super) fn leave_server(&mut self, id: ServerId) -> bool {
         let backend = self.config[id].backend;
-        if self.config[backend].redispatch == Redispatch::Never {
+        if !self.lets_go(backend) {
             return false;
         }
         for waiting in self.queues.drain_server(backend, id) {

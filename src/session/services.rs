@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::admission::Rates;
 use super::boards::Boards;
+use super::persistence::ServerCookies;
 use super::places::{Promotion, Shares};
 use super::states::States;
 use super::{Exchange, Session};
@@ -51,6 +52,8 @@ pub struct Services {
     pub servers: Vec<ServerState>,
     /// What expressions may know of the servers; follows [`Services::servers`].
     pub live: Vec<LiveServer>,
+    /// The values by which cookies name servers.
+    pub cookies: ServerCookies,
     /// Whoever got a place on a server and does not know it yet.
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
@@ -121,6 +124,7 @@ impl Services {
             balancers,
             servers: super::servers::at_start(config, now.wall_s()),
             live: LiveServer::all(config),
+            cookies: ServerCookies::new(config),
             promoted: Vec::new(),
             freed: Vec::new(),
             shares: Shares::new(config),

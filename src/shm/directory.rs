@@ -82,6 +82,19 @@ impl Directory {
         Ok(Found { object, is_new: true })
     }
 
+    pub(super) fn segment(&self) -> Segment {
+        self.segment
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// What was used last by an older generation is used by nobody.
+    pub(super) fn oldest(&self) -> Generation {
+        self.oldest
+    }
+
     fn find(&self, key: u128) -> Option<Object> {
         let index = self.segment.index();
         for at in places(key, index.len()) {

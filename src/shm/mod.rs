@@ -2,19 +2,24 @@
 //!
 //! A segment knows objects (a frontend, a backend, a server, a listening address) by their names, and slots,
 //! one a worker. Each object has one block of words that all workers see (a [`Board`], say) and a row a slot
-//! that only the slot's worker writes (the counters of `stats`).
+//! that only the slot's worker writes (the counters of `stats`). Behind them there is room for tables of keys
+//! (a [`Table`]), found by names as well.
 
 mod board;
 mod directory;
 mod lock;
+mod room;
 mod segment;
 mod slots;
+mod table;
 
 pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX};
 pub use directory::{Directory, Found, Full, fnv};
 pub use lock::{Guard, Lock};
+pub use room::region_words;
 pub use segment::{Mismatch, Object, Segment};
 pub use slots::{Generation, Slot, SlotState, SlotWord, Slots, WAITS_ACCEPT};
+pub use table::Table;
 
 use std::sync::atomic::AtomicU64;
 

@@ -1,7 +1,7 @@
 //! The segment: its layout, how it is made and how another process finds it again.
 //!
 //! ```text
-//! header | slots | objects: key, generation | index: hash -> object | shared words, a block an object | rows
+//! header | slots | objects: key, generation | index: hash -> object | shared words, a block an object | rows | room
 //! ```
 //! Rows stand slot by slot, so that each worker writes to pages of its own. Nothing costs memory before it is
 //! touched, so capacities are generous.
@@ -20,9 +20,11 @@ use crate::sys::memory;
 /// Marks a finished segment: `epoxyshm`.
 const MAGIC: u64 = u64::from_le_bytes(*b"epoxyshm");
 /// To be raised whenever words of this folder change their places or meanings within a version.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Words that say of an object what it is: two of its key, the generation that used it last, one spare.
 pub(super) const INFO_WORDS: usize = 4;
+/// Words of a page of memory.
+pub(super) const PAGE_WORDS: usize = 4096 / size_of::<u64>();
 /// Bounds that keep sizes within an address space and the numbers of slots and objects within their types.
 const OBJECTS_MAX: usize = 1 << 28;
 const SLOTS_MAX: usize = 1 << 14;
@@ -36,6 +38,8 @@ pub(super) enum Header {
     Id,
     Objects,
     Slots,
+    /// Words of room for tables.
+    Room,
     /// Generations begun so far.
     Generation = 8,
     /// Slots that were ever used stand below this.
@@ -48,6 +52,8 @@ pub(super) enum Header {
     ObjectsUsed = 16,
     /// Not zero while the directory is being changed.
     Dirty,
+    /// Words of room that were ever used.
+    RoomUsed,
     End = 32,
 }
 
@@ -94,6 +100,7 @@ pub struct Segment {
     words: &'static [AtomicU64],
     objects: usize,
     slots: usize,
+    room: usize,
     rows: &'static [Cells],
     file: Option<&'static OwnedFd>,
 }
@@ -103,13 +110,16 @@ pub struct Segment {
 struct Plan {
     objects: usize,
     slots: usize,
+    /// Words for tables.
+    room: usize,
 }
 
 impl Plan {
-    fn new(objects: usize, slots: usize) -> Option<Plan> {
+    fn new(objects: usize, slots: usize, room: usize) -> Option<Plan> {
         let fits = (1..=OBJECTS_MAX).contains(&objects) && (1..=SLOTS_MAX).contains(&slots);
-        let plan = Plan { objects, slots };
-        let last = slots.checked_mul(objects)?.checked_mul(ROW_WORDS)?.checked_add(plan.rows_at())?;
+        let plan = Plan { objects, slots, room };
+        let rows = slots.checked_mul(objects)?.checked_mul(ROW_WORDS)?.checked_add(plan.rows_at())?;
+        let last = rows.checked_next_multiple_of(PAGE_WORDS)?.checked_add(room)?;
         (fits && last <= isize::MAX as usize / size_of::<u64>()).then_some(plan)
     }
 
@@ -133,24 +143,29 @@ impl Plan {
         self.shared_at() + self.objects * SHARED_WORDS
     }
 
+    /// Tables begin on a page, so that unused ones can be given back to the system.
+    fn room_at(self) -> usize {
+        (self.rows_at() + self.slots * self.objects * ROW_WORDS).next_multiple_of(PAGE_WORDS)
+    }
+
     fn words(self) -> usize {
-        self.rows_at() + self.slots * self.objects * ROW_WORDS
+        self.room_at() + self.room
     }
 }
 
 impl Segment {
     /// Octets that a segment would span; `None` if there can be none of this size.
-    pub fn bytes_needed(objects: usize, slots: usize) -> Option<usize> {
-        Some(Plan::new(objects, slots)?.words() * size_of::<u64>())
+    pub fn bytes_needed(objects: usize, slots: usize, room: usize) -> Option<usize> {
+        Some(Plan::new(objects, slots, room)?.words() * size_of::<u64>())
     }
 
-    /// Makes a segment with room for so many objects and slots. `layout` says what its words mean: only
+    /// Makes a segment for so many objects and slots, with so many words of room for tables. `layout` says what its words mean: only
     /// who gives the same can attach it.
     ///
     /// # Errors
     /// The system refuses the file or the mapping; nothing is left behind then.
-    pub fn create(objects: usize, slots: usize, layout: u64) -> io::Result<Segment> {
-        let plan = Plan::new(objects, slots).ok_or(io::ErrorKind::OutOfMemory)?;
+    pub fn create(objects: usize, slots: usize, room: usize, layout: u64) -> io::Result<Segment> {
+        let plan = Plan::new(objects, slots, room).ok_or(io::ErrorKind::OutOfMemory)?;
         let file = memory::shared_file("epoxy", plan.words() * size_of::<u64>())?;
         let words = memory::map_words(Some(file.as_fd()), plan.words())?;
         Ok(Segment::begin(plan, words, Some(file), layout))
@@ -161,16 +176,17 @@ impl Segment {
     /// # Errors
     /// The system refuses the mapping.
     pub fn private(objects: usize, slots: usize) -> io::Result<Segment> {
-        let plan = Plan::new(objects, slots).ok_or(io::ErrorKind::OutOfMemory)?;
+        let plan = Plan::new(objects, slots, 0).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Segment::begin(plan, memory::map_words(None, plan.words())?, None, 0))
     }
 
-    /// The segment that another process has made, if it is of the same layout and has room for `objects`.
+    /// The segment that another process has made, if it is of the same layout and takes so many objects and words
+    /// of tables.
     ///
     /// # Errors
     /// Says why it is none of ours. The file is closed then.
-    pub fn attach(file: OwnedFd, layout: u64, objects: usize) -> Result<Segment, Mismatch> {
-        const HEADER_WORDS: usize = Header::Slots as usize + 1;
+    pub fn attach(file: OwnedFd, layout: u64, objects: usize, room: usize) -> Result<Segment, Mismatch> {
+        const HEADER_WORDS: usize = Header::Room as usize + 1;
         let mut header = [0; HEADER_WORDS];
         let mut bytes = [0; HEADER_WORDS * size_of::<u64>()];
         let read = nix::sys::uio::pread(&file, &mut bytes, 0);
@@ -184,13 +200,15 @@ impl Segment {
         if number(Header::Layout) != fingerprint(layout) {
             return Err(Mismatch::Layout);
         }
-        let plan = Plan::new(number(Header::Objects) as usize, number(Header::Slots) as usize);
+        let [has_objects, has_slots, has_room] =
+            [Header::Objects, Header::Slots, Header::Room].map(|word| number(word) as usize);
+        let plan = Plan::new(has_objects, has_slots, has_room);
         let plan = plan.ok_or(Mismatch::NotASegment)?;
         let size = nix::sys::stat::fstat(&file).map_or(0, |stat| stat.st_size);
         if size as usize != plan.words() * size_of::<u64>() {
             return Err(Mismatch::NotASegment);
         }
-        if plan.objects < objects {
+        if plan.objects < objects || plan.room < room {
             return Err(Mismatch::TooSmall);
         }
         let words = memory::map_words(Some(file.as_fd()), plan.words()).map_err(Mismatch::System)?;
@@ -205,15 +223,16 @@ impl Segment {
         segment.header(Header::Id).store(random.finish(), Relaxed);
         segment.header(Header::Objects).store(plan.objects as u64, Relaxed);
         segment.header(Header::Slots).store(plan.slots as u64, Relaxed);
+        segment.header(Header::Room).store(plan.room as u64, Relaxed);
         segment.header(Header::Magic).store(MAGIC, SeqCst);
         segment
     }
 
     fn over(plan: Plan, words: &'static [AtomicU64], file: Option<OwnedFd>) -> Segment {
-        let rows = words[plan.rows_at()..].as_chunks().0;
+        let rows = words[plan.rows_at()..][..plan.slots * plan.objects * ROW_WORDS].as_chunks().0;
         // The mapping is never given back, and so its file is not either.
         let file = file.map(|file| &*Box::leak(Box::new(file)));
-        Segment { words, objects: plan.objects, slots: plan.slots, rows, file }
+        Segment { words, objects: plan.objects, slots: plan.slots, room: plan.room, rows, file }
     }
 
     /// Its file, by which others attach it; none if it is private.
@@ -294,6 +313,20 @@ impl Segment {
         &self.words[word as usize]
     }
 
+    /// The words for tables.
+    pub(super) fn room(self) -> &'static [AtomicU64] {
+        &self.words[self.plan().room_at()..]
+    }
+
+    /// Makes words of the room zero again and gives their memory back: whole pages from `at` on.
+    pub(super) fn clear_room(self, at: usize, words: usize) {
+        let begin = (self.plan().room_at() + at) * size_of::<u64>();
+        let given_back = self.file.is_some_and(|file| memory::punch(file.as_fd(), begin, words * size_of::<u64>()));
+        if !given_back {
+            self.room()[at..at + words].iter().for_each(|word| word.store(0, Relaxed));
+        }
+    }
+
     pub(super) fn slot_words(self, slot: Slot) -> &'static [AtomicU64] {
         assert!((slot.0 as usize) < self.slots, "no such slot");
         let at = Header::End as usize + slot.0 as usize * SLOT_WORDS;
@@ -311,7 +344,7 @@ impl Segment {
     }
 
     fn plan(self) -> Plan {
-        Plan { objects: self.objects, slots: self.slots }
+        Plan { objects: self.objects, slots: self.slots, room: self.room }
     }
 }
 
@@ -334,8 +367,8 @@ mod tests {
 
     #[test]
     fn another_process_attaches_the_same_memory() {
-        let segment = Segment::create(100, 3, 7).expect("create");
-        let again = Segment::attach(copy(segment), 7, 100).expect("attach");
+        let segment = Segment::create(100, 3, 0, 7).expect("create");
+        let again = Segment::attach(copy(segment), 7, 100, 0).expect("attach");
         assert_eq!((again.id(), again.objects_max(), again.slots_max()), (segment.id(), 100, 3));
         segment.row(Slot(2), Object(99))[ROW_WORDS - 1].store(5, Relaxed);
         segment.shared(Object(99))[SHARED_WORDS - 1].store(6, Relaxed);
@@ -349,39 +382,42 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_not_attached() {
-        let segment = Segment::create(10, 2, 7).expect("create");
-        assert!(matches!(Segment::attach(copy(segment), 8, 10), Err(Mismatch::Layout)));
-        assert!(matches!(Segment::attach(copy(segment), 7, 11), Err(Mismatch::TooSmall)));
+        let segment = Segment::create(10, 2, 512, 7).expect("create");
+        assert!(matches!(Segment::attach(copy(segment), 8, 10, 0), Err(Mismatch::Layout)));
+        assert!(matches!(Segment::attach(copy(segment), 7, 11, 0), Err(Mismatch::TooSmall)));
+        assert!(matches!(Segment::attach(copy(segment), 7, 10, 513), Err(Mismatch::TooSmall)));
+        assert!(Segment::attach(copy(segment), 7, 10, 512).is_ok());
         let null = std::fs::File::open("/dev/null").expect("open");
-        assert!(matches!(Segment::attach(null.into(), 7, 1), Err(Mismatch::NotASegment)));
+        assert!(matches!(Segment::attach(null.into(), 7, 1, 0), Err(Mismatch::NotASegment)));
         let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("pair");
-        assert!(matches!(Segment::attach(socket.into(), 7, 1), Err(Mismatch::NotASegment)));
-        let claims = Segment::create(10, 2, 7).expect("create");
+        assert!(matches!(Segment::attach(socket.into(), 7, 1, 0), Err(Mismatch::NotASegment)));
+        let claims = Segment::create(10, 2, 0, 7).expect("create");
         claims.header(Header::Objects).store(u64::MAX, Relaxed);
-        assert!(matches!(Segment::attach(copy(claims), 7, 1), Err(Mismatch::NotASegment)));
-        claims.header(Header::Objects).store(11, Relaxed);
-        assert!(matches!(Segment::attach(copy(claims), 7, 1), Err(Mismatch::NotASegment)));
+        assert!(matches!(Segment::attach(copy(claims), 7, 1, 0), Err(Mismatch::NotASegment)));
+        claims.header(Header::Objects).store(20, Relaxed);
+        assert!(matches!(Segment::attach(copy(claims), 7, 1, 0), Err(Mismatch::NotASegment)));
     }
 
     #[test]
     fn workers_of_another_namespace_are_strangers() {
         let code = crate::sys::process::in_child(|| {
-            let segment = Segment::create(10, 2, 7).expect("create");
+            let segment = Segment::create(10, 2, 0, 7).expect("create");
             if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
                 // Only root may try.
                 return 0;
             }
-            u8::from(!matches!(Segment::attach(copy(segment), 7, 10), Err(Mismatch::Layout)))
+            u8::from(!matches!(Segment::attach(copy(segment), 7, 10, 0), Err(Mismatch::Layout)))
         });
         assert_eq!(code, 0);
     }
 
     #[test]
     fn what_is_too_large_is_refused() {
-        assert!(Segment::create(usize::MAX, 1, 0).is_err());
-        assert!(Segment::create(1, usize::MAX, 0).is_err());
-        assert!(Segment::create(OBJECTS_MAX, SLOTS_MAX, 0).is_err());
-        assert!(Segment::create(0, 1, 0).is_err());
+        assert!(Segment::create(usize::MAX, 1, 0, 0).is_err());
+        assert!(Segment::create(1, usize::MAX, 0, 0).is_err());
+        assert!(Segment::create(OBJECTS_MAX, SLOTS_MAX, 0, 0).is_err());
+        assert!(Segment::create(1, 1, usize::MAX, 0).is_err());
+        assert!(Segment::create(0, 1, 0, 0).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::count::{COUNTS, NAMES, Nature};
 use super::{Count, Row};
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
-use crate::shm::{self, Cells, Full, Object, Segment, Slot};
+use crate::shm::{self, Cells, Full, Object, Segment, Slot, Table};
 
 /// All rows of the service, as one of its workers sees them.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub struct Counters {
     backends: usize,
     servers: usize,
     first_listener: Vec<usize>,
+    app_sessions: Vec<Option<Table>>,
 }
 
 impl Counters {
@@ -64,6 +65,7 @@ impl Counters {
             }
             objects.push(object);
         }
+        let app_sessions = super::segment::app_sessions(config, segment, &mut directory)?;
         let mut listeners = 0;
         let first_listener = config.frontends.iter().map(|f| {
             listeners += f.binds.len();
@@ -80,6 +82,7 @@ impl Counters {
             frontends: config.frontends.len(),
             backends: config.backends.len(),
             servers: config.servers.len(),
+            app_sessions,
         })
     }
 
@@ -103,6 +106,11 @@ impl Counters {
     /// The one worker whose share is read, if it is one only.
     pub fn shown(&self) -> Option<Slot> {
         self.only
+    }
+
+    /// The sessions that a backend remembers (`appsession`).
+    pub fn app_sessions(&self, id: BackendId) -> Option<Table> {
+        self.app_sessions[id.0 as usize]
     }
 
     /// The memory that they stand in.

@@ -222,7 +222,7 @@ fn directory(segment: Segment, generation: Generation) -> Vec<Object> {
 #[test]
 fn kills_at_random_points_harm_nobody_else() {
     let config = config();
-    let segment = Segment::create(OBJECTS, WORKERS, 0).expect("segment");
+    let segment = Segment::create(OBJECTS, WORKERS, 0, 0).expect("segment");
     let seed = u64::from(std::process::id());
     let (mut kills, mut last) = (0, (0, 0));
     let until = Instant::now() + TIME;
@@ -258,7 +258,7 @@ fn kills_at_random_points_harm_nobody_else() {
 #[test]
 fn no_limit_is_exceeded_and_no_place_is_lost() {
     let config = config();
-    let segment = Segment::create(OBJECTS, WORKERS, 0).expect("segment");
+    let segment = Segment::create(OBJECTS, WORKERS, 0, 0).expect("segment");
     let seed = u64::from(std::process::id());
     let (mut kills, mut taken) = (0, 0);
     let until = Instant::now() + TIME;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::Counters;
 use crate::proxy::Config;
-use crate::shm::{Lock, Mismatch, Segment, Slot};
+use crate::shm::{Directory, Full, Lock, Mismatch, Segment, Slot, Table, region_words};
 
 /// Objects and slots that there are at least, so that later configurations find room.
 const OBJECTS_MIN: usize = 4096;
@@ -13,6 +13,11 @@ const SLOTS_MIN: usize = 64;
 /// Times more than needed, likewise.
 const OBJECTS_SPARE: usize = 4;
 const SLOTS_SPARE: usize = 16;
+/// Words of a backend's table of sessions, at most: hundreds of thousands of them.
+const TABLE_WORDS: usize = (64 << 20) / size_of::<u64>();
+/// Room for tables that there is at least, and times more than needed.
+const ROOM_MIN: usize = 4 * TABLE_WORDS;
+const ROOM_SPARE: usize = 2;
 /// Share of a limit on the address space (`-m`) that the segment may take.
 const CAP_SHARE: usize = 4;
 
@@ -23,12 +28,15 @@ const CAP_SHARE: usize = 4;
 /// The text says that there is not even room for what is needed; nothing is left behind.
 pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Result<Segment, String> {
     let mut refused = None;
-    for (objects, slots) in sizes(Counters::objects_needed(config), workers) {
-        let bytes = Segment::bytes_needed(objects, slots);
+    let room = room_needed(config);
+    let generous = (room * ROOM_SPARE).max(ROOM_MIN);
+    for (objects, slots, spare) in sizes(Counters::objects_needed(config), workers) {
+        let room = if spare { generous } else { room };
+        let bytes = Segment::bytes_needed(objects, slots, room);
         if cap_bytes.is_some_and(|cap| bytes.is_none_or(|bytes| bytes > cap / CAP_SHARE)) {
             continue;
         }
-        match Segment::create(objects, slots, Counters::layout()) {
+        match Segment::create(objects, slots, room, Counters::layout()) {
             Ok(segment) => return Ok(segment),
             Err(error) => refused = Some(error),
         }
@@ -48,7 +56,37 @@ pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Resu
 /// # Errors
 /// Why not; then [`create`] a new one.
 pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
-    Segment::attach(file, Counters::layout(), Counters::objects_needed(config))
+    Segment::attach(file, Counters::layout(), Counters::objects_needed(config), room_needed(config))
+}
+
+/// The tables of the sessions that backends remember.
+///
+/// # Errors
+/// There is no room for them.
+pub(super) fn app_sessions(
+    config: &Config,
+    segment: Segment,
+    directory: &mut Directory,
+) -> Result<Vec<Option<Table>>, Full> {
+    let mut tables = Vec::with_capacity(config.backends.len());
+    for backend in &config.backends {
+        let table = match &backend.app_session {
+            Some(session) => {
+                let bytes = session.bytes_max;
+                let name = [b"appsession ", &bytes.to_ne_bytes()[..], backend.name.as_bytes()].concat();
+                Some(Table::new(directory.region(&name, TABLE_WORDS)?, bytes, segment.id()))
+            }
+            None => None,
+        };
+        tables.push(table);
+    }
+    Ok(tables)
+}
+
+/// Words of room that the tables of `config` take.
+fn room_needed(config: &Config) -> usize {
+    let tables = config.backends.iter().filter(|backend| backend.app_session.is_some()).count();
+    tables * region_words(TABLE_WORDS)
 }
 
 /// Buries those of the workers `meant` that died without anybody noticing, and frees their slots. A supervisor that
@@ -62,14 +100,16 @@ pub fn bury_departed(segment: Segment, meant: impl Fn(&Slot) -> bool) {
     }
 }
 
-/// Objects and slots to try, the most generous first.
-fn sizes(objects: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Objects and slots to try, the most generous first, and whether there is to be spare room for tables.
+fn sizes(objects: usize, workers: usize) -> impl Iterator<Item = (usize, usize, bool)> {
     let generous = (objects * OBJECTS_SPARE).next_power_of_two().max(OBJECTS_MIN);
     let slots = (workers * SLOTS_SPARE).max(SLOTS_MIN);
     // Old workers finish beside new ones: two slots a worker are the least.
     let fewer = [slots, slots / 4, 2 * workers].into_iter().filter(move |slots| *slots >= 2 * workers);
     let less = [generous / 2, generous / 4, objects].into_iter().filter(move |less| *less >= objects);
-    fewer.map(move |slots| (generous, slots)).chain(less.map(move |less| (less, 2 * workers)))
+    let first = std::iter::once((generous, slots, true));
+    let fewer = fewer.map(move |slots| (generous, slots, false));
+    first.chain(fewer).chain(less.map(move |less| (less, 2 * workers, false)))
 }
 
 fn reason(error: io::Error) -> String {
@@ -89,8 +129,8 @@ mod tests {
 
     #[test]
     fn the_segment_shrinks_to_what_is_needed() {
-        let sizes: Vec<_> = sizes(2000, 4).collect();
-        assert_eq!(sizes, [(8192, 64), (8192, 16), (8192, 8), (4096, 8), (2048, 8), (2000, 8)]);
+        let sizes: Vec<_> = sizes(2000, 4).map(|(objects, slots, _)| (objects, slots)).collect();
+        assert_eq!(sizes, [(8192, 64), (8192, 64), (8192, 16), (8192, 8), (4096, 8), (2048, 8), (2000, 8)]);
         let config = Config::default();
         let size = |cap| create(&config, 1, cap).map(|segment| (segment.objects_max(), segment.slots_max()));
         assert_eq!(size(None), Ok((4096, 64)));

@@ -34,6 +34,13 @@ fn size_seals() -> SealFlag {
     SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL
 }
 
+/// Makes a part of a file of [`shared_file`] zero and gives its pages back; says whether that could be done.
+pub fn punch(file: BorrowedFd<'_>, begin: usize, bytes: usize) -> bool {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let (Ok(begin), Ok(bytes)) = (libc::off_t::try_from(begin), libc::off_t::try_from(bytes)) else { return false };
+    fallocate(file, FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE, begin, bytes).is_ok()
+}
+
 /// Maps a file of [`shared_file`], or without one memory that this process shares with those it forks. The
 /// mapping is never undone.
 pub fn map_words(file: Option<BorrowedFd<'_>>, words: usize) -> io::Result<&'static [AtomicU64]> {

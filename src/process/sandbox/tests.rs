@@ -83,7 +83,7 @@ fn servers_and_clients_are_reached_in_the_sandbox() {
 
 #[test]
 fn shared_memory_is_changed_in_the_sandbox() {
-    let segment = Segment::create(8, 2, 0).expect("segment");
+    let segment = Segment::create(8, 2, 0, 0).expect("segment");
     let generation = segment.begin_generation();
     segment.slots().take(generation, 1).expect("slot");
     let code = sandboxed_with(segment.fd(), true, true, || {

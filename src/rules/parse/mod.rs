@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use page::{ErrorPage, ParsedPage, error_page};
 
 use super::filter::{Addition, Filter};
-use super::switching::Target;
+use super::switching::{Persistence, Target};
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
 use crate::proxy::{BackendId, Mode};
@@ -55,6 +55,7 @@ pub struct Parser<'p> {
     response: Vec<Rule<response::Action>>,
     response_filters: Vec<Rule<Filter<String>>>,
     response_additions: Vec<Rule<Addition>>,
+    persistence: Vec<Rule<Persistence>>,
     references: Vec<Reference>,
     late: Vec<(Severity, String)>,
 }
@@ -147,13 +148,15 @@ impl<'p> Parser<'p> {
             response: Vec::new(),
             response_filters: Vec::new(),
             response_additions: Vec::new(),
+            persistence: Vec::new(),
             references: Vec::new(),
             late: Vec::new(),
         }
     }
 
     /// Reads one line, its first word `keyword`: `acl`, `http-request`, `http-response`, `redirect`,
-    /// `use_backend`, `monitor`, `block`, `reqrep` or one of its kin. What is wrong or odd goes to `findings`.
+    /// `use_backend`, `force-persist`, `monitor`, `block`, `reqrep` or one of their kin. What is wrong or odd goes
+    /// to `findings`.
     pub fn line(&mut self, keyword: &str, words: &[Word], file: &Rc<str>, line: u32, findings: &mut Findings) {
         let (places, purpose) = self.scene(keyword);
         let mut scope = Scope { purpose, ..Scope::new(places, file.clone(), line) };
@@ -235,6 +238,7 @@ impl<'p> Parser<'p> {
             request_filters,
             request_additions: self.request_additions,
             redirects: self.redirects,
+            persistence: self.persistence,
             response: self.response,
             response_filters,
             response_additions: self.response_additions,
@@ -254,6 +258,7 @@ impl<'p> Parser<'p> {
             _ if keyword.starts_with("rsp") => (both(Place::FrontAnswer, Place::BackAnswer), "condition"),
             "monitor" => (Place::FrontRequest.only(), "monitor condition"),
             "use_backend" => (Place::FrontSwitch.only(), "use_backend expression"),
+            "force-persist" | "ignore-persist" => (Place::BackContent.only(), "persistence rule"),
             "redirect" => (both(Place::FrontRequest, Place::BackRequest), "redirect format string"),
             _ => (both(Place::FrontRequest, Place::BackRequest), "http-request expression"),
         }
@@ -312,6 +317,8 @@ impl<'p> Parser<'p> {
             "block" => self.block(words, scope),
             "monitor" => self.monitor(words, scope),
             name if name.starts_with("req") || name.starts_with("rsp") => self.filter(name, words, scope),
+            "force-persist" => self.persist(Persistence::Force, keyword, words, scope),
+            "ignore-persist" => self.persist(Persistence::Ignore, keyword, words, scope),
             other => Err(Wrong::Line(format!("unknown keyword '{other}'."))),
         }
     }
@@ -399,6 +406,25 @@ impl<'p> Parser<'p> {
             SwitchDraft::Name(name.to_owned())
         };
         self.switching.push(rule(action, &condition, scope));
+        Ok(condition)
+    }
+
+    fn persist(
+        &mut self,
+        action: Persistence,
+        keyword: &str,
+        words: &[Word],
+        scope: &mut Scope,
+    ) -> Result<Option<Condition>, Wrong> {
+        let conditional = words.get(1).is_some_and(|word| matches!(word.text.as_str(), "if" | "unless"));
+        if !conditional {
+            let text = format!("'{keyword}' requires either 'if' or 'unless' followed by a condition.");
+            return Err(Wrong::Line(text));
+        }
+        let condition = self
+            .condition(&words[1..], scope)
+            .map_err(|e| Wrong::Line(format!("error detected while parsing a '{keyword}' rule : {e}.")))?;
+        self.persistence.push(rule(action, &condition, scope));
         Ok(condition)
     }
 
