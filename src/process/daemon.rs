@@ -20,7 +20,9 @@ pub struct Pidfile {
 impl Pidfile {
     /// Replaces the file at `path` by an empty one. On failure the alert is printed.
     pub fn create(program: &str, path: &Path) -> Result<Pidfile, Stop> {
-        let former = std::fs::read(path).ok();
+        // A device may have no end.
+        let is_file = path.metadata().is_ok_and(|file| file.is_file());
+        let former = is_file.then(|| std::fs::read(path).ok()).flatten();
         // An old one is removed first, so that ours has our rights and a link is not followed.
         let _ = std::fs::remove_file(path);
         let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(path);

@@ -93,17 +93,15 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
     let surplus = surplus(specs, &mut taken, common, |taken, spec| taken.fits(&spec.address, &spec.options));
     // Old processes that are known to have nothing in the way are not troubled: while they make room, nobody
     // is served.
-    let mut missing = specs.iter().zip(&sockets).filter(|(_, socket)| socket.is_none());
-    let theirs = |spec: &ListenSpec| taken.iter().any(|taken| taken.is_in_the_way_of(&spec.address));
-    let may_ask = !old_pids.is_empty() && (!complete || missing.any(|(spec, _)| theirs(spec)));
-    drop(missing);
+    let theirs = |spec: &ListenSpec| !complete || taken.iter().any(|taken| taken.is_in_the_way_of(&spec.address));
     let mut pids = old_pids.to_vec();
     let mut ask = |signal| {
         pids = old::tell(&pids, signal);
         std::thread::sleep(RETRY_PAUSE);
         !pids.is_empty()
     };
-    let mut listeners = bind_or_ask(specs, common, sockets, may_ask, &mut ask)?;
+    let mut old = OldOnes { are_left: !old_pids.is_empty(), may_have: &theirs, ask: &mut ask };
+    let mut listeners = bind_or_ask(specs, common, sockets, &mut old)?;
     listeners.extend(surplus);
     // Where an address was named that is one of all now, its clients would be sent away when the old process closes
     // what the kernel prefers until then.
@@ -137,13 +135,22 @@ fn surplus(
     listeners
 }
 
-/// Opens the sockets that are missing; `ask` sends old processes a signal and tells whether any is left.
+/// Old processes, as far as they may be in the way.
+struct OldOnes<'a> {
+    /// There are any.
+    are_left: bool,
+    /// Whether it may be them who have an address.
+    may_have: &'a dyn Fn(&ListenSpec) -> bool,
+    /// Sends them a signal and tells whether any is left.
+    ask: &'a mut dyn FnMut(Signal) -> bool,
+}
+
+/// Opens the sockets that are missing.
 fn bind_or_ask(
     specs: &[ListenSpec],
     common: &Common,
     mut sockets: Vec<Option<Opened>>,
-    mut may_ask: bool,
-    ask: &mut dyn FnMut(Signal) -> bool,
+    old: &mut OldOnes<'_>,
 ) -> Result<Vec<Listener>, Stop> {
     let mut attempt = 0;
     loop {
@@ -158,9 +165,10 @@ fn bind_or_ask(
         if faults.is_empty() {
             break;
         }
-        if may_ask && attempt < RETRIES && faults.iter().all(|(_, fault)| fault.in_use) {
+        let would_help = faults.iter().all(|(spec, fault)| fault.in_use && (old.may_have)(spec));
+        if old.are_left && attempt < RETRIES && would_help {
             attempt += 1;
-            may_ask = ask(Signal::SIGTTOU);
+            old.are_left = (old.ask)(Signal::SIGTTOU);
             continue;
         }
         // Its workers need not all say it.
@@ -168,8 +176,10 @@ fn bind_or_ask(
         for (spec, fault) in &faults {
             notice::alert(spec.message(fault.phase, &fault.text));
         }
+        // What was bound here would keep them from listening again.
+        drop(sockets);
         if attempt > 0 {
-            ask(Signal::SIGTTIN);
+            (old.ask)(Signal::SIGTTIN);
         }
         return Err(Stop);
     }

@@ -25,8 +25,20 @@ fn ip(port: u16) -> ListenAddress {
     ListenAddress::Ip(([127, 0, 0, 1], port).into())
 }
 
+/// Opens all of them; with `old`, old processes that may have any address hear of it.
+fn open_all(
+    specs: &[ListenSpec],
+    common: &Common,
+    old: Option<&mut dyn FnMut(Signal) -> bool>,
+) -> Result<Vec<Listener>, Stop> {
+    let are_left = old.is_some();
+    let mut nobody = |_| false;
+    let mut old = OldOnes { are_left, may_have: &|_| true, ask: old.unwrap_or(&mut nobody) };
+    bind_or_ask(specs, common, specs.iter().map(|_| None).collect(), &mut old)
+}
+
 fn open_one(spec: ListenSpec) -> Listener {
-    bind_or_ask(&[spec], &ALONE, vec![None], false, &mut |_| false).expect("open").remove(0)
+    open_all(&[spec], &ALONE, None).expect("open").remove(0)
 }
 
 fn fault_of(spec: &ListenSpec) -> String {
@@ -54,7 +66,7 @@ fn a_tcp_socket_listens_with_its_options() {
 #[test]
 fn two_processes_share_an_address_unless_told_not_to() {
     let common = Common { reuse_port: true, backlog: 10, trial: false };
-    let open_shared = |address| bind_or_ask(&[spec(address)], &common, vec![None], false, &mut |_| false);
+    let open_shared = |address| open_all(&[spec(address)], &common, None);
     let first = TcpListener::from(open_shared(ip(0)).expect("first").remove(0).socket);
     let port = first.local_addr().expect("address").port();
     assert!(open_shared(ip(port)).is_ok());
@@ -129,14 +141,15 @@ fn an_old_process_is_asked_to_make_room() {
     let mut taken = Some(TcpListener::bind("127.0.0.1:0").expect("bind"));
     let port = taken.as_ref().and_then(|listener| listener.local_addr().ok()).expect("address").port();
     let mut asked = Vec::new();
-    let opened = bind_or_ask(&[spec(ip(0)), spec(ip(port))], &ALONE, vec![None, None], true, &mut |signal| {
+    let mut ask = |signal| {
         asked.push(signal);
         if asked.len() == 3 {
             taken = None;
         }
         std::thread::sleep(RETRY_PAUSE);
         true
-    });
+    };
+    let opened = open_all(&[spec(ip(0)), spec(ip(port))], &ALONE, Some(&mut ask));
     assert_eq!(opened.map(|listeners| listeners.len()), Ok(2));
     assert!(asked.len() >= 3 && asked.iter().all(|signal| *signal == Signal::SIGTTOU));
 }
@@ -145,11 +158,32 @@ fn an_old_process_is_asked_to_make_room() {
 fn an_old_process_that_makes_no_room_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = taken.local_addr().expect("address").port();
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("address").port();
     let mut asked = Vec::new();
-    let opened = bind_or_ask(&[spec(ip(port))], &ALONE, vec![None], true, &mut |signal| {
+    let mut listens_again = false;
+    let mut ask = |signal| {
+        asked.push(signal);
+        if signal == Signal::SIGTTIN {
+            listens_again = TcpListener::bind(("127.0.0.1", free)).is_ok();
+        }
+        true
+    };
+    assert!(open_all(&[spec(ip(free)), spec(ip(port))], &ALONE, Some(&mut ask)).is_err());
+    assert!(listens_again, "nothing of the new process is in the way any more");
+    assert_eq!((asked.len(), asked.last()), (RETRIES as usize + 1, Some(&Signal::SIGTTIN)));
+}
+
+#[test]
+fn an_old_process_is_not_asked_for_what_it_has_not() {
+    let [theirs, another] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").expect("bind"));
+    let [a, b] = [&theirs, &another].map(|taken| spec(ip(taken.local_addr().expect("address").port())));
+    let mut asked = Vec::new();
+    let mut ask = |signal| {
         asked.push(signal);
         true
-    });
-    assert!(opened.is_err());
-    assert_eq!((asked.len(), asked.last()), (RETRIES as usize + 1, Some(&Signal::SIGTTIN)));
+    };
+    let address = a.address.clone();
+    let mut old = OldOnes { are_left: true, may_have: &|spec| spec.address == address, ask: &mut ask };
+    assert!(bind_or_ask(&[a, b], &ALONE, vec![None, None], &mut old).is_err());
+    assert!(asked.is_empty(), "{asked:?}");
 }
