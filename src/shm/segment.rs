@@ -74,7 +74,7 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mismatch::NotASegment => f.write_str("it is not complete"),
-            Mismatch::Layout => f.write_str("it is of another version"),
+            Mismatch::Layout => f.write_str("it is of another version, or of other namespaces"),
             Mismatch::TooSmall => f.write_str("it has no room for what is configured now"),
             Mismatch::System(error) => error.fmt(f),
         }
