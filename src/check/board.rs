@@ -29,6 +29,7 @@ enum Number {
     ConfiguredMaxconn,
     ConfiguredAddress,
     ConfiguredIn,
+    Endings,
     End,
 }
 
@@ -107,6 +108,7 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
         (Number::ChangedAt, state.changed_at),
         (Number::Downtime, state.downtime),
         (Number::Maxconn, limit_word(maxconn)),
+        (Number::Endings, u64::from(state.endings)),
     ];
     for (number, value) in numbers {
         page.set(number as usize, value);
@@ -143,6 +145,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         in_progress: flags & IN_PROGRESS != 0,
         changed_at: number(Number::ChangedAt),
         downtime: number(Number::Downtime),
+        endings: number(Number::Endings) as u32,
     }
 }
 

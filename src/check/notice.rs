@@ -68,6 +68,7 @@ pub fn announce(
         Cause::Check if logs_checks => String::new(),
         Cause::Check => format!(", {}", state.last),
         Cause::Order => ", changed from CLI".into(),
+        Cause::Page => ", changed from Web interface".into(),
     };
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");

@@ -91,6 +91,8 @@ pub struct ServerState {
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
     pub downtime: u64,
+    /// How often its sessions were ended by an order for all workers.
+    pub endings: u32,
 }
 
 /// Why a server goes up or down.
@@ -100,6 +102,8 @@ pub enum Cause {
     Check,
     /// The operator said so at the runtime socket (`set server … health`).
     Order,
+    /// The operator said so on the statistics page.
+    Page,
 }
 
 /// A change that is announced.
@@ -177,6 +181,7 @@ impl ServerState {
             in_progress: false,
             changed_at: now_s,
             downtime: 0,
+            endings: 0,
         };
         if disabled {
             state.admin = Admin::FORCED_MAINT | Admin::CONFIGURED_MAINT;
@@ -212,21 +217,26 @@ impl ServerState {
 
     /// `set server … health up|stopping|down`.
     pub fn order_health(&mut self, operation: Operation, now_s: u64) -> Option<Change> {
+        self.order_health_by(Cause::Order, operation, now_s)
+    }
+
+    /// The same by another way of the operator's.
+    pub fn order_health_by(&mut self, cause: Cause, operation: Operation, now_s: u64) -> Option<Change> {
         if self.admin.is_maintenance() {
             return None;
         }
         match operation {
             Operation::Stopped => {
                 self.health.set_down();
-                self.go_down(Cause::Order, now_s)
+                self.go_down(cause, now_s)
             }
             Operation::Stopping => {
                 self.health.set_up();
-                self.go_stopping(Cause::Order, now_s)
+                self.go_stopping(cause, now_s)
             }
             Operation::Starting | Operation::Running => {
                 self.health.set_up();
-                self.go_up(Cause::Order, now_s)
+                self.go_up(cause, now_s)
             }
         }
     }

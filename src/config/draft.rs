@@ -47,6 +47,8 @@ pub struct Draft {
     pub last_defaults: Option<usize>,
     /// All `http-errors` sections in order.
     pub http_errors: Vec<crate::rules::NamedPages>,
+    /// All `userlist` sections in order.
+    pub userlists: Vec<super::userlist::UserlistDraft>,
     /// All frontends, backends and listens in order.
     pub proxies: Vec<ProxyDraft>,
     /// The first of them that is a frontend (or listen) of a name.
@@ -71,6 +73,7 @@ impl Draft {
             defaults: Vec::new(),
             last_defaults: None,
             http_errors: Vec::new(),
+            userlists: Vec::new(),
             proxies: Vec::new(),
             first_frontend: HashMap::new(),
             first_backend: HashMap::new(),

@@ -31,6 +31,7 @@ pub mod server;
 pub mod stats;
 pub mod timeouts;
 pub mod tune;
+pub mod userlist;
 pub mod workers;
 
 use std::path::PathBuf;

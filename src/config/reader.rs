@@ -345,6 +345,9 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         let suggestion = suggest::nearest(&first, candidates);
         let hint = suggestion.map_or_else(String::new, |word| format!("; did you mean '{word}' maybe ?"));
         let kind = section_keyword(section);
+        if section.intersects(Sections::USERLIST) {
+            scope.place = Place::Reader;
+        }
         let text = format!("unknown keyword '{first}' in '{kind}' section{hint}");
         scope.report(Severity::Alert, text, suggestion.map(str::to_owned));
         return;
@@ -389,6 +392,9 @@ fn section_keyword(section: Sections) -> &'static str {
         "program"
     } else if section.intersects(Sections::HTTP_ERRORS) {
         "http-errors"
+    } else if section.intersects(Sections::USERLIST) {
+        // So HAProxy calls them.
+        "users"
     } else if section.intersects(Sections::DEFAULTS) {
         "defaults"
     } else if section.intersects(Sections::FRONTEND) {
@@ -420,7 +426,7 @@ fn not_in_defaults(scope: &mut Scope<'_>, row: &registry::Keyword) {
         "acl" | "http-request" | "http-response" => not_yet(&format!("{name} in a 'defaults' section")),
         _ => format!("'{name}' not allowed in 'defaults' section."),
     };
-    if matches!(name, "id" | "description") {
+    if matches!(name, "id" | "description" | "stats") {
         scope.place = Place::Reader;
     }
     scope.alert(text);

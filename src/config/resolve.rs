@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::{Finding, Findings, Severity};
-use super::{balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, workers};
+use super::{
+    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, userlist, workers,
+};
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
 use crate::proxy::{Backend, BackendId, CheckKind, CliBind, Config, Frontend, Mode};
@@ -86,6 +88,7 @@ impl<'a> Resolver<'a> {
         }
         workers::check_counts(self);
         confinement::check(&self.config.global, self.findings);
+        self.config.userlists = userlist::resolve(self.draft, self.findings);
         let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();

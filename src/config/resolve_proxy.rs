@@ -40,6 +40,7 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
             proxy.name
         ));
     }
+    two_guards(resolver, proxy);
     format_without_target(resolver, proxy);
     http_only(resolver, proxy);
     if proxy.settings.check.rules() && !proxy.settings.check.http {
@@ -116,6 +117,19 @@ fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
 
 /// Rules that only HTTP mode has.
 const HTTP_RULES: &[&str] = &["http-request", "http-response", "redirect"];
+
+/// `stats auth` makes rules of its own.
+fn two_guards(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
+    let defaults = crate::proxy::StatsPage::default();
+    let simple = |page: &crate::proxy::StatsPage| !page.auth.is_empty() || page.realm != defaults.realm;
+    let rules = proxy.rules.iter().any(|line| line.keyword == "stats http-request");
+    if rules && proxy.settings.stats.as_ref().is_some_and(simple) {
+        let name = &proxy.name;
+        resolver
+            .findings
+            .alert(format!("proxy '{name}': stats 'auth'/'realm' and 'http-request' can't be used at the same time."));
+    }
+}
 
 /// What is ignored outside of HTTP mode.
 fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {

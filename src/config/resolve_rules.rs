@@ -12,7 +12,7 @@ use crate::rules::parse::{self, Parser, Proxy};
 use crate::sample::arg::Names;
 
 /// Keywords after whose mistakes HAProxy gives up reading.
-const GIVES_UP: &[&str] = &["http-request", "http-response", "block"];
+const GIVES_UP: &[&str] = &["http-request", "http-response", "stats http-request", "block"];
 
 /// Parses the rule lines of all proxies, in their order.
 pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
@@ -57,6 +57,9 @@ pub(super) fn names(draft: &Draft) -> Arc<Names> {
                 servers += 1;
             }
         }
+    }
+    for (index, list) in draft.userlists.iter().enumerate() {
+        names.userlists.insert(list.name.clone(), index as u32);
     }
     Arc::new(names)
 }

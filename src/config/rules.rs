@@ -2,7 +2,7 @@
 //! proxies are known.
 
 use super::draft::RuleLine;
-use super::scope::{Scope, not_yet};
+use super::scope::Scope;
 use super::word::Word;
 use crate::registry::{Keyword, Sections, row};
 
@@ -16,7 +16,7 @@ pub static ROWS: &[Keyword] = &[
     row("force-persist", SERVERS, |s, w| keep_condition(s, w, "force-persist"), "use servers that are down"),
     row("ignore-persist", SERVERS, |s, w| keep_condition(s, w, "ignore-persist"), "choose servers anew"),
     row("use_backend", CLIENTS, |s, w| keep(s, w, "use_backend"), "choose a backend"),
-    row("stats http-request", Sections::PROXIES, |_, _| Err(not_yet("stats http-request")), "guard the statistics"),
+    row("stats http-request", Sections::PROXIES, stats_rule, "guard the statistics"),
 ];
 
 /// Client side without defaults.
@@ -30,6 +30,12 @@ fn keep_condition(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) 
         return Err(format!("'{keyword}' not allowed in 'defaults' section."));
     }
     keep(scope, words, keyword)
+}
+
+/// A guard of the page switches it on, as all of its settings do.
+fn stats_rule(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    scope.settings().stats.get_or_insert_default();
+    keep(scope, words, "stats http-request")
 }
 
 /// Keeps a line for the parser of rules.

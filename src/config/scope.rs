@@ -22,6 +22,8 @@ pub enum Section {
     Proxy(usize),
     /// An `http-errors` section, by its index in the draft.
     HttpErrors(usize),
+    /// A `userlist` section, by its index in the draft.
+    Userlist(usize),
     /// A `program`, by its index in the draft.
     Program(usize),
     /// A section that could not be opened: its lines are not looked at.
@@ -68,6 +70,7 @@ impl Scope<'_> {
             Section::Global => Sections::GLOBAL,
             Section::Program(_) => Sections::PROGRAM,
             Section::HttpErrors(_) => Sections::HTTP_ERRORS,
+            Section::Userlist(_) => Sections::USERLIST,
             Section::Defaults(_) => Sections::DEFAULTS,
             Section::Proxy(index) => self.draft.proxies[index].kind.section(),
         }
@@ -83,7 +86,12 @@ impl Scope<'_> {
         match self.section {
             Section::Defaults(index) => &mut self.draft.defaults[index],
             Section::Proxy(index) => &mut self.draft.proxies[index],
-            Section::None | Section::Global | Section::HttpErrors(_) | Section::Program(_) | Section::Skipped => {
+            Section::None
+            | Section::Global
+            | Section::HttpErrors(_)
+            | Section::Userlist(_)
+            | Section::Program(_)
+            | Section::Skipped => {
                 unreachable!("rows are dispatched by section, and this one is of proxies only")
             }
         }

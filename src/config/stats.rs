@@ -1,7 +1,7 @@
 //! `stats …` of proxies and of the `global` section (sections 3.1 and 4.2).
 
 use super::finding::Place;
-use super::scope::{Scope, arg, not_yet};
+use super::scope::{Scope, arg};
 use super::unit::{TimeUnit, UnitError, atoi};
 use super::word::Word;
 use crate::proxy::StatsPage;
@@ -23,7 +23,7 @@ pub static ROWS: &[Keyword] = &[
     page("stats show-desc", show_desc, "show the description"),
     Keyword {
         name: "stats admin",
-        sections: Sections::PROXIES,
+        sections: Sections::ANY_PROXY,
         args_max: None,
         parse: admin,
         help: "let the page change states",
@@ -130,9 +130,16 @@ fn show_desc(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     edit(scope, |page| page.show_desc = Some((!text.is_empty()).then_some(text)))
 }
 
-fn admin(_: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+fn admin(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.sections() == Sections::DEFAULTS {
+        scope.place = Place::Reader;
+        return Err("'stats admin' not allowed in 'defaults' section.".into());
+    }
     match arg(words, 2) {
-        "if" | "unless" => Err(not_yet("stats admin")),
+        "if" | "unless" => {
+            edit(scope, |_| ())?;
+            super::rules::keep(scope, words, "stats admin")
+        }
         _ => Err("'stats admin' requires either 'if' or 'unless' followed by a condition.".into()),
     }
 }

@@ -230,6 +230,9 @@ impl Core {
     pub fn run_promoted(&mut self) {
         loop {
             self.serve_freed();
+            while let Some(server) = self.services.ended.pop() {
+                self.kill_those(|_, exchange| exchange.server == Some(server));
+            }
             if self.services.promoted.is_empty() {
                 return;
             }

@@ -54,6 +54,28 @@ pub fn query(uri: &[u8]) -> &[u8] {
     }
 }
 
+/// A value of a form: `+` is a blank, `%` with two hexadecimal digits an octet; what is no such escape stays.
+pub fn decode_form(text: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => match (digit(at), digit(at + 1)) {
+                (Some(high), Some(low)) => {
+                    at += 2;
+                    (high * 16 + low) as u8
+                }
+                _ => b'%',
+            },
+            byte => byte,
+        });
+    }
+    out
+}
+
 /// Splits an authority into host and port, dropping user information. The port is `None` without a
 /// colon and empty after a bare one. An IPv6 host keeps its brackets.
 pub fn host_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {

@@ -14,6 +14,7 @@ pub mod global;
 pub mod master;
 pub mod persistence;
 pub mod server;
+pub mod userlist;
 pub mod workers;
 
 use std::collections::HashMap;
@@ -59,6 +60,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// Addresses of the hosts file by name in lower case, read where `option http_proxy` may need them.
     pub hosts: HashMap<String, IpAddr>,
+    /// All userlists.
+    pub userlists: Vec<userlist::Userlist>,
     /// The environment of the process with what the configuration made of it (`setenv` and its kin).
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
 }

@@ -30,6 +30,8 @@ bitflags! {
         const PROGRAM = 32;
         /// `http-errors`.
         const HTTP_ERRORS = 64;
+        /// `userlist`.
+        const USERLIST = 128;
         /// What concerns clients: frontend, listen and their defaults.
         const CLIENT_SIDE = Self::DEFAULTS.bits() | Self::FRONTEND.bits() | Self::LISTEN.bits();
         /// What concerns servers: backend, listen and their defaults.
@@ -126,6 +128,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::rules::ROWS,
     crate::config::program::ROWS,
     crate::config::pages::ROWS,
+    crate::config::userlist::ROWS,
 ];
 
 /// Parameters of `bind` and `stats socket`.

@@ -143,6 +143,7 @@ const FAMILIES: [(&str, &str); 8] = [
 fn acl_keyword(name: &str) -> Option<(&'static Fetch, Method)> {
     let (fetch, method) = match name {
         "method" => ("method", Method::Verb),
+        "http_auth_group" => ("http_auth_group", Method::Str),
         "req_ver" => ("req.ver", Method::Str),
         "resp_ver" => ("res.ver", Method::Str),
         _ => {
@@ -162,6 +163,7 @@ const DERIVATIVES: [&str; 7] = ["beg", "dir", "dom", "end", "len", "reg", "sub"]
 /// All ACL keywords in alphabetical order, with the fetch and the method that each stands for.
 pub fn keywords() -> Vec<(String, &'static str, &'static str)> {
     let mut list = vec![
+        ("http_auth_group".to_owned(), "http_auth_group", "str"),
         ("method".to_owned(), "method", "str"),
         ("req_ver".to_owned(), "req.ver", "str"),
         ("resp_ver".to_owned(), "res.ver", "str"),

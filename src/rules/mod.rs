@@ -54,6 +54,10 @@ pub struct Rules {
     pub acls: Acls,
     /// `http-request`
     pub request: Vec<Rule<request::Action>>,
+    /// `stats http-request`
+    pub stats: Vec<Rule<request::Action>>,
+    /// `stats admin`
+    pub admin: Vec<Rule<()>>,
     /// `redirect`
     pub redirects: Vec<Rule<redirect::Redirect>>,
     /// `use_backend`

@@ -2,10 +2,10 @@
 
 use regex::bytes::Regex;
 
-use super::Rules;
 use super::edit::Edit;
 use super::redirect::Redirect;
-use super::reply::{Reply, ReplySpec};
+use super::reply::{Payload, Reply, ReplySpec};
+use super::{Rule, Rules};
 use crate::http::{Head, uri};
 use crate::log::format::Format;
 use crate::sample::Ctx;
@@ -22,6 +22,8 @@ pub enum Action {
     Tarpit(Box<ReplySpec>),
     /// `return`
     Return(Box<ReplySpec>),
+    /// `auth`, with its realm; the proxy's name where none is given.
+    Auth(Box<str>),
     /// `redirect`
     Redirect(Box<Redirect>),
     /// `reject`: closes without an answer.
@@ -58,6 +60,7 @@ impl Action {
                 | Action::Deny(_)
                 | Action::Tarpit(_)
                 | Action::Return(_)
+                | Action::Auth(_)
                 | Action::Redirect(_)
                 | Action::Reject
         )
@@ -73,6 +76,8 @@ pub enum Verdict {
     Deny(Box<Reply>),
     /// As denied, but only after `timeout tarpit`: logged as `PT`.
     Tarpit(Box<Reply>),
+    /// Asked for a password: logged as `LR`.
+    Auth(Box<Reply>),
     /// Answered here: logged as `LR`.
     Answer(Box<Reply>),
     /// Closed without an answer: counted as denied, logged as `PR`.
@@ -83,7 +88,21 @@ impl Rules {
     /// Runs the `http-request` rules. `base` shows the exchange without the request, which is `head`;
     /// `scratch` is space for texts.
     pub fn on_request(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
-        for rule in &self.request {
+        self.run(&self.request, base, head, scratch)
+    }
+
+    /// Runs the `stats http-request` rules, in the same way.
+    pub fn on_stats(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        self.run(&self.stats, base, head, scratch)
+    }
+
+    /// Whether a `stats admin` rule lets the visitor change states.
+    pub fn is_admin(&self, ctx: &Ctx<'_>) -> bool {
+        self.admin.iter().any(|rule| rule.applies(&self.acls, ctx))
+    }
+
+    fn run(&self, rules: &[Rule<Action>], base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        for rule in rules {
             let ctx = Ctx { request: Some(&*head), ..*base };
             if !rule.applies(&self.acls, &ctx) {
                 continue;
@@ -98,6 +117,7 @@ impl Rules {
                         return Verdict::Answer(Box::new(reply));
                     }
                 }
+                Action::Auth(realm) => return Verdict::Auth(Box::new(challenge(&ctx, realm))),
                 Action::Reject => return Verdict::Reject,
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
@@ -129,6 +149,15 @@ impl Rules {
         let mut applying = self.redirects.iter().filter(|rule| rule.applies(&self.acls, ctx));
         applying.find_map(|rule| rule.action.render(ctx)).map(Box::new)
     }
+}
+
+/// The answer that asks for a password (manual 4.2, `http-request auth`): the page for 401 with a challenge.
+pub fn challenge(ctx: &Ctx<'_>, realm: &str) -> Reply {
+    let page = ReplySpec { status: 401, content_type: None, headers: Vec::new(), payload: Payload::BuiltIn };
+    let mut reply = page.render(ctx);
+    reply.head.remove(b"www-authenticate");
+    reply.head.add(b"www-authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
+    reply
 }
 
 /// The byte range of a part in the request target.

@@ -66,7 +66,9 @@ fn run(lines: &[&str], request: &str) -> String {
     let mut out = Vec::new();
     with(None, None, |ctx| match rules.on_request(ctx, &mut message, &mut Vec::new()) {
         Verdict::Continue => message.write_request_to(&mut out),
-        Verdict::Deny(reply) | Verdict::Answer(reply) | Verdict::Tarpit(reply) => write(&reply, &mut out),
+        Verdict::Auth(reply) | Verdict::Deny(reply) | Verdict::Answer(reply) | Verdict::Tarpit(reply) => {
+            write(&reply, &mut out)
+        }
         Verdict::Reject => out.extend_from_slice(b"rejected"),
     });
     String::from_utf8_lossy(&out).replace("\r\n", "|")
@@ -202,7 +204,7 @@ fn answer(line: &str) -> Head {
     let request = head(GET);
     let mut message = head("HTTP/1.1 200 OK\nServer: one\na: xyz");
     with(Some(&request), None, |ctx| match rules.on_response(ctx, &mut message, &mut Vec::new()) {
-        Verdict::Deny(reply) | Verdict::Answer(reply) => reply.head,
+        Verdict::Auth(reply) | Verdict::Deny(reply) | Verdict::Answer(reply) => reply.head,
         _ => message.clone(),
     })
 }

@@ -32,6 +32,8 @@ pub enum Kind {
     Backend,
     /// `backend/server`, or the name of one of the current proxy's servers.
     Server,
+    /// The name of a userlist.
+    Userlist,
 }
 
 impl Kind {
@@ -48,11 +50,12 @@ impl Kind {
             Kind::Frontend => "frontend",
             Kind::Backend => "backend",
             Kind::Server => "server",
+            Kind::Userlist => "userlist",
         }
     }
 
     fn is_name(self) -> bool {
-        matches!(self, Kind::Frontend | Kind::Backend | Kind::Server)
+        matches!(self, Kind::Frontend | Kind::Backend | Kind::Server | Kind::Userlist)
     }
 }
 
@@ -93,6 +96,8 @@ pub trait Args {
     fn backend(&self, index: usize) -> Option<BackendId>;
     /// The server at `index`.
     fn server(&self, index: usize) -> Option<ServerId>;
+    /// The number of the userlist at `index`.
+    fn userlist(&self, index: usize) -> Option<u32>;
 }
 
 impl Args for [Arg] {
@@ -120,6 +125,10 @@ impl Args for [Arg] {
 
     fn server(&self, index: usize) -> Option<ServerId> {
         named(self, index).map(ServerId)
+    }
+
+    fn userlist(&self, index: usize) -> Option<u32> {
+        named(self, index)
     }
 }
 
@@ -156,6 +165,8 @@ pub struct Names {
     pub backends: HashMap<String, BackendId>,
     /// Servers by backend and name.
     pub servers: HashMap<(BackendId, String), ServerId>,
+    /// Userlists.
+    pub userlists: HashMap<String, u32>,
 }
 
 impl Reference {
@@ -169,6 +180,10 @@ impl Reference {
             Kind::Frontend => names.frontends.get(name).map(|id| id.0),
             Kind::Backend => names.backends.get(name).map(|id| id.0),
             Kind::Server => Some(self.server(names, own)?),
+            Kind::Userlist if self.name.is_empty() => {
+                return Err(format!("missing userlist name in {} in proxy '{own}'.", self.user));
+            }
+            Kind::Userlist => names.userlists.get(name).copied(),
             _ => None,
         };
         let Some(id) = id else {
@@ -324,7 +339,7 @@ fn one(word: &[u8], kind: Kind, position: usize) -> Result<Arg, String> {
         Kind::Mask4 => mask4(&text).map(Arg::Ipv4),
         Kind::Mask6 => mask6(&text).map(Arg::Ipv6),
         Kind::Regex => Some(Arg::Regex(crate::text::regex::compile(&text, false)?)),
-        Kind::Str | Kind::Frontend | Kind::Backend | Kind::Server => None,
+        Kind::Str | Kind::Frontend | Kind::Backend | Kind::Server | Kind::Userlist => None,
     };
     parsed.ok_or_else(|| format!("failed to parse '{text}' as type '{}' at position {position}", kind.name()))
 }

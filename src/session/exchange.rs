@@ -52,6 +52,11 @@ pub enum Phase {
         /// Until then.
         until: Tick,
     },
+    /// The form of the statistics page arrives.
+    Orders {
+        /// The backend whose page it is; the frontend's where there is none.
+        backend: Option<BackendId>,
+    },
     /// The proxy's own answer is sent.
     Reply,
 }

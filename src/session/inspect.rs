@@ -20,7 +20,7 @@ pub fn frontend(turn: &mut Turn<'_>) -> Step {
     if let Some(step) = monitor(turn, rules) {
         return step;
     }
-    if let Some(step) = request_rules(turn, rules).or_else(|| request_filters(turn, rules)) {
+    if let Some(step) = request_rules(turn, rules, false).or_else(|| request_filters(turn, rules)) {
         return step;
     }
     if let Some(step) = statistics::serve(turn, None) {
@@ -36,7 +36,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     // A `listen` shares its rules: they were run already.
     if !Arc::ptr_eq(&backend.rules, &turn.frontend().rules) {
         let rules = &backend.rules;
-        if let Some(step) = request_rules(turn, rules).or_else(|| request_filters(turn, rules)) {
+        if let Some(step) = request_rules(turn, rules, false).or_else(|| request_filters(turn, rules)) {
             return step;
         }
         if let Some(step) = statistics::serve(turn, Some(id)) {
@@ -69,14 +69,18 @@ pub fn response(turn: &mut Turn<'_>) -> Option<Step> {
     response_rules(turn, frontend)
 }
 
-fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
-    if rules.request.is_empty() {
+/// Runs the `http-request` rules, or those that guard the statistics; a step if one of them ends the exchange.
+pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<Step> {
+    if (if stats { &rules.stats } else { &rules.request }).is_empty() {
         return None;
     }
     let mut head = std::mem::take(&mut turn.exchange.request);
     let mut scratch = std::mem::take(&mut turn.services.scratch);
     let context = turn.services.context(turn.session, turn.exchange);
-    let verdict = rules.on_request(&context, &mut head, &mut scratch);
+    let verdict = match stats {
+        true => rules.on_stats(&context, &mut head, &mut scratch),
+        false => rules.on_request(&context, &mut head, &mut scratch),
+    };
     framing::restore(&mut head, turn.exchange.request_body);
     turn.exchange.request = head;
     turn.services.scratch = scratch;
@@ -85,7 +89,15 @@ fn request_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
         Verdict::Deny(answer) => {
             persistence::refused(turn);
             count_denied(turn);
+            if stats {
+                return Some(statistics::refused(turn, &answer, Cause::Proxy));
+            }
             Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Request))
+        }
+        Verdict::Auth(answer) if stats => Some(statistics::refused(turn, &answer, Cause::Local)),
+        Verdict::Auth(answer) => {
+            count_intercepted(turn);
+            Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
         }
         Verdict::Answer(answer) => {
             count_intercepted(turn);
@@ -185,7 +197,7 @@ fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     }
     match verdict {
         Verdict::Continue => response_filters(turn, rules),
-        Verdict::Deny(answer) | Verdict::Tarpit(answer) => {
+        Verdict::Deny(answer) | Verdict::Tarpit(answer) | Verdict::Auth(answer) => {
             turn.count_everywhere(Count::DeniedResponses);
             Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Headers))
         }

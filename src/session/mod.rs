@@ -26,6 +26,7 @@ mod follow;
 mod forward;
 pub mod idle;
 mod inspect;
+mod orders;
 pub mod persistence;
 mod pick;
 pub mod places;
@@ -255,7 +256,7 @@ impl Turn<'_> {
     /// that is still sending its request is left alone: there is nothing to answer yet.
     pub fn kill(&mut self) -> Option<After> {
         let step = match self.exchange.phase {
-            Phase::Receive | Phase::Reply => return None,
+            Phase::Receive | Phase::Orders { .. } | Phase::Reply => return None,
             Phase::Tunnel => self.abandon(Cause::Killed, Doing::Done),
             Phase::Relay if self.exchange.answered => self.abandon(Cause::Killed, Doing::Data),
             Phase::Relay => reply::error(self, 502, Cause::Killed, Doing::Headers),
@@ -291,6 +292,7 @@ impl Turn<'_> {
                 Phase::Relay => relay::run(self),
                 Phase::Tunnel => tunnel::run(self),
                 Phase::Tarpit { until } => reply::tarpit(self, until),
+                Phase::Orders { backend } => orders::run(self, backend),
                 Phase::Reply => reply::run(self),
             };
             match step {

@@ -53,6 +53,16 @@ impl Services {
         }
     }
 
+    /// Ends a server's sessions, in all workers.
+    pub fn end_sessions(&mut self, id: ServerId) {
+        self.change_server(id, |state, _| {
+            state.endings = state.endings.wrapping_add(1);
+            CheckEffect::default()
+        });
+        self.ended.push(id);
+        self.boards.hurry();
+    }
+
     /// Sets a server's weight, 0 to 256 (`set weight`).
     pub fn set_server_weight(&mut self, id: ServerId, weight: u32) {
         self.change_server(id, |state, _| {

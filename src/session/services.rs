@@ -58,6 +58,8 @@ pub struct Services {
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
     pub freed: Vec<ServerId>,
+    /// Servers whose sessions are to be ended.
+    pub ended: Vec<ServerId>,
     /// What is between this worker's waiters and those of others.
     pub shares: Shares,
     /// Workers to be told that there is something for them.
@@ -127,6 +129,7 @@ impl Services {
             cookies: ServerCookies::new(config),
             promoted: Vec::new(),
             freed: Vec::new(),
+            ended: Vec::new(),
             shares: Shares::new(config),
             to_ring: Vec::new(),
             rates: Rates::of(config),

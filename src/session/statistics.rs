@@ -3,12 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::orders::Outcome;
 use super::services::Services;
-use super::{Step, Turn, reply};
+use super::{Phase, Step, Turn, inspect, reply};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::http::status::reason;
 use crate::http::{Known, Method, Version, status};
 use crate::proxy::{BackendId, Config, StatsPage};
+use crate::rules::request::challenge;
+use crate::rules::{Reply, Rules};
 use crate::stats::Count;
 use crate::stats::page::{Form, Page, Section, Wish};
 use crate::stats::record;
@@ -31,18 +34,26 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
         count(turn);
     }
     turn.exchange.facts.responder = Responder::Stats;
-    turn.exchange.facts.termination.set_once(Cause::Local, Doing::Request);
     (turn.exchange.facts.queue_left, turn.exchange.facts.connected) = (Some(now), Some(now));
+    if let Some(step) = inspect::request_rules(turn, rules(turn, backend), true) {
+        return Some(step);
+    }
+    turn.exchange.facts.termination.set_once(Cause::Local, Doing::Request);
     if !may_see(page, turn.exchange.request.get_known(Known::Authorization)) {
-        return Some(unauthorized(turn, &page.realm));
+        let answer = challenge(&turn.services.context(turn.session, turn.exchange), &page.realm);
+        return Some(refused(turn, &answer, Cause::Local));
     }
     turn.exchange.facts.response_received = Some(now);
     if method == Method::Post {
-        return Some(denied(turn, page));
+        return Some(match is_admin(turn, backend) {
+            true => Step::Go(Phase::Orders { backend }),
+            false => way_back(turn, backend, Outcome::Denied),
+        });
     }
     let name = backend.map_or(&turn.frontend().name, |id| &config[id].name);
+    let admin = is_admin(turn, backend);
     turn.services.publish();
-    let (body, kind) = render(turn.services, page, &wish, name);
+    let (body, kind) = render(turn.services, page, &wish, name, admin);
     let response = &mut turn.exchange.response;
     response.clear();
     response.start_response(Version::Http11, 200, reason(200).as_bytes());
@@ -90,38 +101,56 @@ fn may_see(page: &StatsPage, authorization: Option<&[u8]>) -> bool {
     page.auth.iter().any(|(user, password)| format!("{user}:{password}").as_bytes() == given)
 }
 
-/// Asks for a password, and closes without saying so. The log has 400, and the volume of such an answer, too,
+/// Lets nobody in: asks for a password or denies, and closes without saying so. The log has 400, and the volume of such an answer, too,
 /// as in HAProxy: a refusal that nobody gets follows the one that it sends.
-fn unauthorized(turn: &mut Turn<'_>, realm: &str) -> Step {
+pub fn refused(turn: &mut Turn<'_>, answer: &Reply, cause: Cause) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
     let refused = status::answer(400, response).unwrap_or_default();
     let refused_bytes = response.counted_bytes() + refused.len() as u64;
-    response.clear();
-    let body = status::answer(401, response).unwrap_or_default();
-    response.remove(b"www-authenticate");
-    response.add(b"www-authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
-    let step = reply::message(turn, body);
+    let step = reply::rendered(turn, answer, cause, Doing::Request);
     turn.exchange.facts.bytes_out += refused_bytes;
     turn.exchange.facts.status = Some(400);
     turn.exchange.client_keeps = false;
     step
 }
 
-/// Nobody may change anything by the page: sends the visitor back to it, with a word about that.
-fn denied(turn: &mut Turn<'_>, page: &StatsPage) -> Step {
+/// The rules of the proxy whose page it is.
+fn rules(turn: &Turn<'_>, backend: Option<BackendId>) -> &'static Rules {
+    match backend {
+        Some(id) => &turn.services.config[id].rules,
+        None => &turn.frontend().rules,
+    }
+}
+
+/// Whether the visitor may change states.
+fn is_admin(turn: &Turn<'_>, backend: Option<BackendId>) -> bool {
+    rules(turn, backend).is_admin(&turn.services.context(turn.session, turn.exchange))
+}
+
+/// Sends the visitor back to the page that a form came from, with a word about what became of it.
+pub fn way_back(turn: &mut Turn<'_>, backend: Option<BackendId>, outcome: Outcome) -> Step {
+    let config = turn.services.config;
+    let page = match backend {
+        Some(id) => config[id].stats.as_ref(),
+        None => turn.frontend().stats.as_ref(),
+    };
+    let mut location = page.map(|page| page.uri.clone()).unwrap_or_default();
+    let wish = Wish::parse(asked(&location, turn.exchange.request.uri()).unwrap_or_default());
+    let refreshes = page.is_some_and(|page| page.refresh.is_some());
+    location.extend_from_slice(wish.way_back(outcome.code(), refreshes).as_bytes());
     let response = &mut turn.exchange.response;
     response.clear();
     response.start_response(Version::Http11, 303, reason(303).as_bytes());
     response.add(b"cache-control", b"no-cache");
     response.add(b"content-type", b"text/plain");
     response.add(b"content-length", b"0");
-    response.add(b"location", &[&page.uri, &b";st=DENY"[..]].concat());
+    response.add(b"location", &location);
     reply::message(turn, b"")
 }
 
 /// The page's bytes and what they are.
-fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) -> (Vec<u8>, &'static [u8]) {
+fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str, admin: bool) -> (Vec<u8>, &'static [u8]) {
     let config = services.config;
     let legends = page.show_legends;
     let worker = wish.worker.and_then(|number| services.mesh.numbered(number));
@@ -147,7 +176,8 @@ fn render(services: &Services, page: &StatsPage, wish: &Wish, own_name: &str) ->
             let mut records = Vec::new();
             snapshot.proxy(&parts, &filter, &mut records);
             let (description, legend) = (description(config, &parts), legend(config, &parts));
-            sections.push(Section { name, description, legend, records });
+            let form = parts.backend.filter(|id| admin && !config[*id].servers.is_empty()).map(|_| parts.uuid);
+            sections.push(Section { name, description, legend, records, form });
         }
     }
     let mut body = Vec::new();

@@ -29,6 +29,26 @@ pub struct Wish {
     pub status: String,
 }
 
+impl Wish {
+    /// What leads back to the page that was wished for, with a word about an action.
+    pub fn way_back(&self, code: &str, refreshes: bool) -> String {
+        let mut words = format!(";st={code}");
+        if let Some(number) = self.worker {
+            let _ = write!(words, ";worker={number}");
+        }
+        if self.only_up {
+            words.push_str(";up");
+        }
+        if self.no_refresh && refreshes {
+            words.push_str(";norefresh");
+        }
+        if !self.scope.is_empty() {
+            let _ = write!(words, "?scope={}", self.scope);
+        }
+        words
+    }
+}
+
 /// Forms of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -51,6 +71,8 @@ pub struct Section<'a> {
     pub legend: String,
     /// Its records.
     pub records: Vec<Record>,
+    /// The number of the proxy, where the visitor may change its servers.
+    pub form: Option<u32>,
 }
 
 /// Everything on the page.
@@ -252,6 +274,9 @@ impl Page<'_> {
             true => format!(" <small>{}</small>", escape(&section.legend)),
             false => String::new(),
         };
+        if section.form.is_some() {
+            out.push_str("<form method=\"post\">");
+        }
         let _ = write!(
             out,
             "<div class=\"px\"><div class=\"wide\"><table><thead><tr class=\"titre\"><th colspan=\"{COLUMNS}\">\
@@ -259,9 +284,12 @@ impl Page<'_> {
              {HEADINGS}</thead><tbody>\n"
         );
         for record in &section.records {
-            row(record, out);
+            row(record, section.form.is_some(), out);
         }
         out.push_str("</tbody></table></div></div>\n");
+        if let Some(number) = section.form {
+            actions(number, out);
+        }
     }
 }
 
@@ -319,7 +347,40 @@ fn class(record: &Record) -> String {
     format!("{side}_{state}")
 }
 
-fn row(record: &Record, out: &mut String) {
+/// The actions of the form: value and text.
+const ACTIONS: [(&str, &str); 14] = [
+    ("", ""),
+    ("ready", "Set state to READY"),
+    ("drain", "Set state to DRAIN"),
+    ("maint", "Set state to MAINT"),
+    ("dhlth", "Health: disable checks"),
+    ("ehlth", "Health: enable checks"),
+    ("hrunn", "Health: force UP"),
+    ("hnolb", "Health: force NOLB"),
+    ("hdown", "Health: force DOWN"),
+    ("dagent", "Agent: disable checks"),
+    ("eagent", "Agent: enable checks"),
+    ("arunn", "Agent: force UP"),
+    ("adown", "Agent: force DOWN"),
+    ("shutdown", "Kill Sessions"),
+];
+
+/// The end of a proxy's form: what to do with the servers that are checked.
+fn actions(number: u32, out: &mut String) {
+    out.push_str(
+        "<p class=\"orders\"><label>Choose the action to perform on the checked servers: <select name=\"action\">",
+    );
+    for (value, text) in ACTIONS {
+        let _ = write!(out, "<option value=\"{value}\">{text}</option>");
+    }
+    let _ = writeln!(
+        out,
+        "</select></label><input type=\"hidden\" name=\"b\" value=\"#{number}\"> \
+         <input type=\"submit\" value=\"Apply\"></p></form>"
+    );
+}
+
+fn row(record: &Record, form: bool, out: &mut String) {
     let (proxy, name) = (escape(record.get_text(C::Pxname)), escape(record.get_text(C::Svname)));
     let (anchor, shown) = match record.kind {
         Kind::Frontend => (format!("{proxy}/Frontend"), "Frontend".to_owned()),
@@ -327,7 +388,12 @@ fn row(record: &Record, out: &mut String) {
         Kind::Listener => (format!("{proxy}/+{name}"), name),
         Kind::Server => (format!("{proxy}/{name}"), name),
     };
-    let _ = write!(out, "<tr class=\"{}\"><th><a name=\"{anchor}\" href=\"#{anchor}\">{shown}</a>", class(record));
+    let tick = match form && record.kind == Kind::Server {
+        true => format!("<input type=\"checkbox\" name=\"s\" value=\"{shown}\" aria-label=\"{shown}\"> "),
+        false => String::new(),
+    };
+    let class = class(record);
+    let _ = write!(out, "<tr class=\"{class}\"><th>{tick}<a name=\"{anchor}\" href=\"#{anchor}\">{shown}</a>");
     let about = tips::name(record);
     if !about.is_empty() {
         let _ = write!(out, " <u tabindex=\"0\">?<span class=\"tip\">{}</span></u>", escape(&about));
@@ -473,7 +539,13 @@ mod tests {
         let settings = StatsPage { show_desc: Some(Some("<b>".into())), ..StatsPage::default() };
         let mut record = Record::new(Kind::Server);
         record.text(C::Svname, "<script>");
-        let section = Section { name: "a&b", description: Some("\"<i>"), legend: String::new(), records: vec![record] };
+        let section = Section {
+            name: "a&b",
+            description: Some("\"<i>"),
+            legend: String::new(),
+            records: vec![record],
+            form: Some(2),
+        };
         let (wish, process) = (Wish::parse(b"?scope=\"><x"), Process::default());
         let page = Page { settings: &settings, wish: &wish, process: &process, sections: &[section] }.html();
         assert!(!page.contains("<script>") && !page.contains("<i>") && !page.contains("<x"), "{page}");

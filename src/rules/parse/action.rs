@@ -53,7 +53,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("add-acl(*)"),
     row("add-header", |i| add_header(i).map(|e| request::Action::Edit(Box::new(e)))),
     row("allow", |_| Ok(request::Action::Allow)),
-    later("auth"),
+    row("auth", auth),
     later("capture"),
     later("del-acl(*)"),
     row("del-header", |i| del_header(i).map(|e| request::Action::Edit(Box::new(e)))),
@@ -132,6 +132,17 @@ pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     later("set-tos"),
     later("silent-drop"),
 ];
+
+fn auth(input: &mut Input<'_, '_>) -> Result<request::Action, String> {
+    if input.cursor.peek() != "realm" {
+        return Ok(request::Action::Auth(input.proxy_name.into()));
+    }
+    input.cursor.next();
+    match input.cursor.next() {
+        "" => Err("missing realm value.\n".to_owned()),
+        realm => Ok(request::Action::Auth(realm.into())),
+    }
+}
 
 /// A header name as it is sent: HAProxy 2.x sends lower case.
 fn header_name(text: &str) -> Box<[u8]> {

@@ -48,6 +48,8 @@ pub struct Parser<'p> {
     monitor_fail: Vec<Rule<()>>,
     blocks: Vec<Rule<request::Action>>,
     request: Vec<Rule<request::Action>>,
+    stats: Vec<Rule<request::Action>>,
+    admin: Vec<Rule<()>>,
     request_filters: Vec<Rule<Filter<String>>>,
     request_additions: Vec<Rule<Addition>>,
     redirects: Vec<Rule<redirect::Redirect>>,
@@ -118,6 +120,8 @@ struct Input<'i, 'w> {
     mode: Mode,
     sections: &'i [NamedPages],
     page_bytes_max: usize,
+    /// The name of the proxy.
+    proxy_name: &'i str,
 }
 
 impl Input<'_, '_> {
@@ -141,6 +145,8 @@ impl<'p> Parser<'p> {
             monitor_fail: Vec::new(),
             blocks: Vec::new(),
             request: Vec::new(),
+            stats: Vec::new(),
+            admin: Vec::new(),
             request_filters: Vec::new(),
             request_additions: Vec::new(),
             redirects: Vec::new(),
@@ -166,13 +172,12 @@ impl<'p> Parser<'p> {
             findings.push(Finding { severity, place, file, line, column, text, suggestion, source });
         };
         if self.is_unreachable(keyword) {
-            push(
-                Severity::Warning,
-                Form::Reader,
-                format!(
-                    "previous '{keyword}' action is final and has no condition attached, further entries are NOOP."
-                ),
-            );
+            let which = match keyword {
+                "stats http-request" => "'stats' action",
+                _ => &format!("'{keyword}' action is final and"),
+            };
+            let text = format!("previous {which} has no condition attached, further entries are NOOP.");
+            push(Severity::Warning, Form::Reader, text);
         }
         let (misplaced, outcome) = (self.misplaced(keyword), self.keep(keyword, words, &mut scope));
         for text in std::mem::take(&mut scope.general_warnings) {
@@ -237,6 +242,8 @@ impl<'p> Parser<'p> {
             request: self.blocks.into_iter().chain(self.request).collect(),
             request_filters,
             request_additions: self.request_additions,
+            stats: self.stats,
+            admin: self.admin,
             redirects: self.redirects,
             persistence: self.persistence,
             response: self.response,
@@ -268,6 +275,7 @@ impl<'p> Parser<'p> {
     fn is_unreachable(&self, keyword: &str) -> bool {
         let last = match keyword {
             "http-request" => self.request.last().map(|rule| (rule.action.is_final(), &rule.condition)),
+            "stats http-request" => self.stats.last().map(|rule| (rule.action.is_final(), &rule.condition)),
             "http-response" => self.response.last().map(|rule| (rule.action.is_final(), &rule.condition)),
             _ => None,
         };
@@ -307,6 +315,12 @@ impl<'p> Parser<'p> {
                 self.request.push(rule(action, &condition, scope));
                 Ok(condition)
             }
+            "stats http-request" => {
+                let (action, condition) = self.action("http-request", &action::REQUEST, arguments, scope)?;
+                self.stats.push(rule(action, &condition, scope));
+                Ok(condition)
+            }
+            "stats admin" => self.admin(arguments, scope),
             "http-response" => {
                 let (action, condition) = self.action(keyword, &action::RESPONSE, words, scope)?;
                 self.response.push(rule(action, &condition, scope));
@@ -327,8 +341,8 @@ impl<'p> Parser<'p> {
     where
         'p: 'i,
     {
-        let Proxy { mode, sections, page_bytes_max, .. } = self.proxy;
-        Input { cursor, scope, mode, sections, page_bytes_max }
+        let Proxy { mode, sections, page_bytes_max, name: proxy_name, .. } = self.proxy;
+        Input { cursor, scope, mode, sections, page_bytes_max, proxy_name }
     }
 
     fn action<A>(
@@ -378,6 +392,15 @@ impl<'p> Parser<'p> {
         let rest = input.cursor.rest();
         let condition = self.condition(rest, scope).map_err(|e| wrong(format!("error in condition: {e}")))?;
         self.redirects.push(rule(action, &condition, scope));
+        Ok(condition)
+    }
+
+    fn admin(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
+        let condition = words.get(1..).unwrap_or_default();
+        let condition = self
+            .condition(condition, scope)
+            .map_err(|e| Wrong::Line(format!("error detected while parsing a 'stats admin' rule : {e}.")))?;
+        self.admin.push(rule((), &condition, scope));
         Ok(condition)
     }
 

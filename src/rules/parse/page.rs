@@ -44,7 +44,14 @@ pub fn error_page(
     let front = if sides.0 { Place::FrontRequest.only() } else { Places::NONE };
     let back = if sides.1 { Place::BackRequest.only() } else { Places::NONE };
     let mut scope = Scope { purpose: "http-error expression", ..Scope::new(front.union(back), at.0, at.1) };
-    let mut input = Input { cursor: Cursor { words, at: 1 }, scope: &mut scope, mode, sections: &[], page_bytes_max };
+    let mut input = Input {
+        cursor: Cursor { words, at: 1 },
+        scope: &mut scope,
+        mode,
+        sections: &[],
+        page_bytes_max,
+        proxy_name: "",
+    };
     let page = parse(&mut input);
     let mut warnings = std::mem::take(&mut scope.general_warnings);
     warnings.append(&mut scope.warnings);

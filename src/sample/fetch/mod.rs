@@ -1,6 +1,7 @@
 //! Fetches: what can be taken from an exchange (manual 7.3.2 to 7.3.6). One row each, beside its function.
 
 mod address;
+mod auth;
 mod cookie;
 mod header;
 mod literal;
@@ -65,7 +66,8 @@ impl Fetch {
     }
 }
 
-const TABLES: [&[Fetch]; 7] = [
+const TABLES: [&[Fetch]; 8] = [
+    auth::FETCHES,
     literal::FETCHES,
     state::FETCHES,
     address::FETCHES,
