@@ -141,11 +141,11 @@ impl Services {
     pub fn tell_load(&mut self, server: ServerId) {
         let backend = self.config[server].backend;
         let balancer = &mut self.balancers[backend.0 as usize];
-        let row = self.counters.server(server);
+        let current = |gauge| self.counters.server(server).get(gauge);
         let load = match balancer.by_load() {
             Load::Ignored => return,
-            Load::Served => row.get(Count::SessionsCurrent),
-            Load::ServedAndWaiting => row.get(Count::SessionsCurrent) + row.get(Count::QueueCurrent),
+            Load::Served => current(Count::SessionsCurrent),
+            Load::ServedAndWaiting => current(Count::SessionsCurrent) + current(Count::QueueCurrent),
         };
         balancer.set_load(server.0 - self.config[backend].servers.start, load as u32);
     }
