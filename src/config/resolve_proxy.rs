@@ -166,6 +166,10 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
             findings.warning(format!("'option {option}' ignored for {noun} '{name}' as it requires HTTP mode."));
         }
     }
+    for server in proxy.servers.iter().filter(|server| proxy.kind.is_backend() && server.cookie.is_some()) {
+        let server = &server.name;
+        findings.warning(format!("{noun} '{name}' : ignoring cookie for server '{server}' as HTTP mode is disabled."));
+    }
 }
 
 /// The client side of a proxy, its default backend, rules and logging left open.

@@ -30,7 +30,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("addr", 1, addr),
     row("backup", 0, |s, _| put(&mut s.backup, true)),
     row("check", 0, |s, _| put(&mut s.check, true)),
-    ServerKeyword { in_default: false, ..row("cookie", 1, cookie) },
+    row("cookie", 1, cookie),
     row("disabled", 0, |s, _| put(&mut s.disabled, true)),
     row("downinter", 1, |s, w| delay(s, w).map(|ms| s.settings.downinter = Some(ms))),
     row("enabled", 0, |s, _| put(&mut s.disabled, false)),

@@ -133,6 +133,7 @@ impl Views for Services {
                 health: state.health.value(),
             }),
             address: address_text(&server.address),
+            cookie: self.cookies.of(id).map(str::to_owned),
             maxconn: self.server_maxconn(id),
             idle_max: server.pool_max_conn,
         }

@@ -269,7 +269,7 @@ impl<S: States> Snapshot<'_, S> {
         if let Some(max) = view.idle_max {
             record.number(C::SrcIlim, u64::from(max));
         }
-        if let Some(cookie) = server.cookie.as_ref().filter(|_| self.legends) {
+        if let Some(cookie) = view.cookie.as_ref().filter(|_| self.legends) {
             record.text(C::Cookie, cookie);
         }
         if self.legends {
@@ -326,6 +326,9 @@ impl<S: States> Snapshot<'_, S> {
         }
         if self.legends {
             record.text(C::Algo, backend.algorithm.name());
+            if let Some(cookie) = &backend.cookie {
+                record.text(C::Cookie, &cookie.name);
+            }
         }
         record.number(C::Pid, self.process_number());
         common(&mut record, row, backend.mode);

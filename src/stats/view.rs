@@ -46,6 +46,8 @@ pub struct ServerView {
     pub check: Option<CheckView>,
     /// Where it is reached.
     pub address: String,
+    /// The value by which cookies name it.
+    pub cookie: Option<String>,
     /// Most sessions at a time.
     pub maxconn: Option<u32>,
     /// Most idle connections.

@@ -27,9 +27,6 @@ const CLOSE_WAIT: Duration = Duration::from_millis(150);
 /// Longer than any timeout of the configurations.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Directives that this build refuses yet.
-const LATER: &[&str] = &["appsession", "cookie"];
-
 /// What may differ from the recordings, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("ports", "each test has its own"),
@@ -58,9 +55,7 @@ fn main() {
             .filter(|recording| text_of(recording, "name") == name && recording["exchanges"].is_array())
             .cloned()
             .collect();
-        let later = versions.is_empty() || LATER.iter().any(|word| name.starts_with(word));
-        let trial = Trial::test(name, move || replay(&versions));
-        if later { trial.with_ignored_flag(true).with_kind("later") } else { trial }
+        Trial::test(name, move || replay(&versions))
     });
     let mut trials: Vec<Trial> = trials.collect();
     trials.push(Trial::test("each difference has its reason", || {

@@ -19,9 +19,7 @@ pub fn trials() -> Vec<Trial> {
     let dropped = verdicts.into_iter().filter(|v| exit(v, "1.5.0") == Some(0) && exit(v, "2.6.12") == Some(1));
     let trials = dropped.map(|verdict| {
         let line = text_of(&verdict, "line");
-        let later = line.starts_with("appsession");
-        let trial = Trial::test(format!("{}: {line}", text_of(&verdict, "section")), move || check(&verdict));
-        if later { trial.with_ignored_flag(true).with_kind("later") } else { trial }
+        Trial::test(format!("{}: {line}", text_of(&verdict, "section")), move || check(&verdict))
     });
     trials.collect()
 }

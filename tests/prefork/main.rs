@@ -14,6 +14,7 @@ mod reloads;
 #[path = "../reload/service.rs"]
 #[allow(dead_code)]
 mod service;
+mod sessions;
 mod signals;
 mod states;
 #[path = "../support/mod.rs"]
