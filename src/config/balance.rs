@@ -130,7 +130,7 @@ fn param(words: &[Word]) -> Result<ParamKey, String> {
     };
     match arg(words, 3) {
         "" => Ok(ParamKey { name, check_post: false }),
-        "check_post" => Err(super::scope::not_yet("balance url_param check_post")),
+        "check_post" => Ok(ParamKey { name, check_post: true }),
         other => Err(format!("balance url_param only accepts 'check_post' modifier (got '{other}').")),
     }
 }

@@ -22,6 +22,11 @@ pub enum Phase {
     Route,
     /// The backend's rules look at it.
     InspectBackend,
+    /// The request's body arrives, for the choice depends on it.
+    Body {
+        /// The phase's begin.
+        since: Tick,
+    },
     /// A server is chosen.
     Pick,
     /// Every server, or the only one that will do, is full.

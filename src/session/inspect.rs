@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, capture, finish, persistence, reply, statistics};
+use super::{After, Phase, Step, Turn, body, capture, finish, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::Head;
@@ -51,7 +51,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     capture::request_cookie(turn);
     persistence::request(turn);
     add_addresses(turn);
-    Step::Go(Phase::Pick)
+    if body::is_wanted(turn, id) { body::begin(turn) } else { Step::Go(Phase::Pick) }
 }
 
 /// The rules for responses; a step if one of them ends the exchange.

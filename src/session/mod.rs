@@ -17,6 +17,7 @@ pub mod about;
 mod admission;
 mod answer;
 pub mod boards;
+mod body;
 mod capture;
 mod connect;
 pub mod deadline;
@@ -284,6 +285,7 @@ impl Turn<'_> {
                 Phase::Inspect => inspect::frontend(self),
                 Phase::Route => route::run(self),
                 Phase::InspectBackend => inspect::backend(self),
+                Phase::Body { since } => body::run(self, since),
                 Phase::Pick => pick::run(self),
                 Phase::Queued { .. } => pick::queued(self),
                 Phase::TurnAround { until } => connect::turn_around(self, until),

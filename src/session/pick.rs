@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use super::places::Pick;
-use super::{Phase, Step, Turn};
+use super::{Phase, Step, Turn, body};
 use crate::balance::{key, key_hash, source_hash};
 use crate::facts::{Cause, Phase as Doing};
-use crate::http::{Method, uri};
+use crate::http::uri;
 use crate::proxy::backend::Beyond;
-use crate::proxy::{Algorithm, BackendId, Key, ParamKey, ServerId};
+use crate::proxy::{Algorithm, BackendId, Key, ServerId};
 use crate::sample::{Type, Value};
 use crate::session::{persistence, reply};
 use crate::stats::Count;
@@ -63,7 +63,14 @@ fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
     match key {
         Key::Source => turn.session.source.map(|source| source_hash(source.ip(), hash_type)),
         Key::Uri(key) => key::uri(request.uri(), *key).map(hash_of),
-        Key::Param(key) => param(turn, key).map(hash_of),
+        Key::Param(key) => {
+            let name = key.name.as_bytes();
+            match key::uri_param(request.uri(), name) {
+                Some(value) => Some(hash_of(value)),
+                None if body::is_wanted(turn, backend) => key::body_param(&body::received(turn), name).map(hash_of),
+                None => None,
+            }
+        }
         Key::Header(key) => {
             let value = request.values(key.name.as_bytes()).next().filter(|value| !value.is_empty())?;
             Some(hash_of(if key.domain_only { key::domain(value) } else { value }))
@@ -78,14 +85,6 @@ fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
             Some(hash_of(&bytes))
         }
     }
-}
-
-/// A parameter in the request's URI, or in what is here of its body.
-fn param<'a>(turn: &'a Turn<'_>, key: &ParamKey) -> Option<&'a [u8]> {
-    let request = &turn.exchange.request;
-    let name = key.name.as_bytes();
-    let in_body = key.check_post && request.method() == Method::Post;
-    key::uri_param(request.uri(), name).or_else(|| in_body.then(|| key::body_param(b"", name)).flatten())
 }
 
 /// Finds the address of a backend without servers.

@@ -51,6 +51,7 @@ const WAYS: &[Way] = &[
     ("balance uri path-only whole len 12\n hash-type consistent", Keys::Paths),
     ("balance url_param id", Keys::Paths),
     ("balance url_param id\n hash-type consistent", Keys::Paths),
+    ("balance url_param id check_post", Keys::Forms),
     ("balance hdr(X-User)", Keys::Headers),
     ("balance hdr(x-user)\n hash-type consistent djb2 avalanche", Keys::Headers),
     ("balance hdr(Host)", Keys::Headers),

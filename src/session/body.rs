@@ -1,0 +1,113 @@
+//! Phase body: the request's body arrives before a server is chosen, as far as it fits into a buffer
+//! (manual 4, `balance url_param … check_post`).
+
+use std::borrow::Cow;
+
+use super::{Phase, Step, Turn, reply};
+use crate::facts::{Cause, Phase as Doing};
+use crate::h1::{Body, BodyDecoder, ParseError};
+use crate::http::{Method, Version};
+use crate::proxy::{Algorithm, BackendId, Key};
+use crate::stats::Count;
+use crate::time::Tick;
+
+/// What a client waits for that sent `Expect: 100-continue`.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How HAProxy counts it: the start line's 20 octets and its parts, and the end of the head.
+const CONTINUE_COUNTED_BYTES: u64 = 40;
+
+/// Whether the algorithm looks into the body of this request.
+pub fn is_wanted(turn: &Turn<'_>, backend: BackendId) -> bool {
+    let checks = match &turn.services.config[backend].algorithm {
+        Algorithm::Hash(Key::Param(key)) => key.check_post,
+        _ => false,
+    };
+    checks && turn.exchange.request.method() == Method::Post && turn.exchange.request_body != Body::None
+}
+
+/// Begins to wait, from the client's first octet on for no longer than for a head.
+pub fn begin(turn: &mut Turn<'_>) -> Step {
+    invite(turn);
+    let now = turn.services.now;
+    let timeouts = &turn.frontend().timeouts;
+    let since = turn.exchange.facts.first_byte.unwrap_or(now).tick();
+    turn.exchange.phase_deadline = timeouts.http_request.map_or(Tick::NEVER, |timeout| since + timeout);
+    turn.exchange.client_deadline = timeouts.client.map_or(Tick::NEVER, |timeout| now.tick() + timeout);
+    Step::Go(Phase::Body { since: now.tick() })
+}
+
+/// Receives until the body is here or the buffer is full.
+pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
+    let received = turn.session.client.receive(&mut turn.services.buffers);
+    turn.session.client.flush(&mut turn.services.buffers);
+    let now = turn.services.now.tick();
+    if received > 0 {
+        let timeout = turn.frontend().timeouts.client;
+        turn.exchange.client_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);
+    }
+    let all_here = match whole(turn.exchange.request_body, turn.session.client.received()) {
+        Ok((_, all_here)) => all_here,
+        Err(_) => return refuse(turn),
+    };
+    let head_bytes = turn.exchange.request.counted_bytes() as usize;
+    let room = turn.services.limits(false).head_bytes_max.saturating_sub(head_bytes);
+    if all_here || turn.session.client.received().len() >= room {
+        (turn.exchange.phase_deadline, turn.exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
+        if since != now {
+            turn.exchange.facts.request_received = Some(turn.services.now);
+        }
+        return Step::Go(Phase::Pick);
+    }
+    if turn.session.client.is_over() {
+        turn.count_everywhere(Count::ClientAborts);
+        return turn.abandon(Cause::ClientAbort, Doing::Request);
+    }
+    if now < turn.exchange.phase_deadline.min(turn.exchange.client_deadline) {
+        return Step::Wait;
+    }
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    turn.exchange.client_keeps = false;
+    reply::error(turn, 408, Cause::ClientTimeout, Doing::Request)
+}
+
+/// What is here of the body, without its framing.
+pub fn received<'a>(turn: &'a Turn<'_>) -> Cow<'a, [u8]> {
+    whole(turn.exchange.request_body, turn.session.client.received()).map_or(Cow::Borrowed(&[]), |(body, _)| body)
+}
+
+/// The body's octets among those received, and whether it ends there.
+fn whole(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
+    if let Body::Length(length) = framing {
+        let here = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
+        return Ok((Cow::Borrowed(&bytes[..here]), here as u64 == length));
+    }
+    let mut decoder = BodyDecoder::new(framing);
+    let mut body = Vec::new();
+    while !decoder.is_done() && !bytes.is_empty() {
+        let piece = decoder.next(bytes)?;
+        body.extend_from_slice(&bytes[piece.framing..piece.framing + piece.payload]);
+        if piece.consumed() == 0 {
+            break;
+        }
+        bytes = &bytes[piece.consumed()..];
+    }
+    Ok((Cow::Owned(body), decoder.is_done()))
+}
+
+/// Answers `Expect: 100-continue`, and the server is not asked again (RFC 9110 10.1.1).
+fn invite(turn: &mut Turn<'_>) {
+    let request = &mut turn.exchange.request;
+    let expects = request.get(b"expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    if expects && request.version() == Version::Http11 {
+        request.remove(b"expect");
+        turn.session.client.queue(CONTINUE, &mut turn.services.buffers);
+        turn.exchange.facts.bytes_out += CONTINUE_COUNTED_BYTES;
+    }
+}
+
+fn refuse(turn: &mut Turn<'_>) -> Step {
+    turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
+    turn.exchange.client_keeps = false;
+    reply::error(turn, 400, Cause::Proxy, Doing::Request)
+}
