@@ -109,7 +109,8 @@ impl Algorithm {
             Algorithm::StaticRr => "static-rr",
             Algorithm::LeastConn => "leastconn",
             Algorithm::First => "first",
-            Algorithm::Random { .. } => "random",
+            // HAProxy has none for it.
+            Algorithm::Random { .. } => "unknown",
             Algorithm::Hash(Key::Source) => "source",
             Algorithm::Hash(Key::Uri(_)) => "uri",
             Algorithm::Hash(Key::Param(_)) => "url_param",

@@ -60,6 +60,7 @@ pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
         return Step::Go(Phase::Pick);
     }
     if turn.session.client.is_over() {
+        turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
         turn.count_everywhere(Count::ClientAborts);
         return turn.abandon(Cause::ClientAbort, Doing::Request);
     }

@@ -144,14 +144,15 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     turn.exchange.retries_left -= 1;
     turn.exchange.facts.retries += 1;
     let next = next_attempt(turn, backend);
-    let leaves = matches!(next, Attempt::Elsewhere | Attempt::ElsewhereLater);
-    count(turn, if leaves { Count::Redispatches } else { Count::Retries });
-    if next != Attempt::Same {
+    if next == Attempt::Same {
+        count(turn, Count::Retries);
+    } else {
+        // Counted once it is known whom the choice falls on.
         turn.release_server();
         turn.exchange.hold.wanted = None;
-        turn.exchange.avoid = turn.exchange.server.filter(|_| leaves);
+        turn.exchange.avoid = turn.exchange.server;
     }
-    if matches!(next, Attempt::Again | Attempt::Elsewhere) {
+    if next == Attempt::Elsewhere {
         return Step::Go(Phase::Pick);
     }
     if cause == Cause::ServerTimeout {
@@ -179,9 +180,7 @@ fn count(turn: &mut Turn<'_>, column: Count) {
 enum Attempt {
     /// To the same server, after a pause.
     Same,
-    /// To whom the algorithm names at once, the same server if its choice has a meaning.
-    Again,
-    /// To another server, at once.
+    /// To whom the algorithm names at once; another server, unless its choice has a meaning.
     Elsewhere,
     /// To another server, after a pause.
     ElsewhereLater,
@@ -210,9 +209,7 @@ fn next_attempt(turn: &Turn<'_>, backend: BackendId) -> Attempt {
         return if due { leave(turn, server) } else { Attempt::Same };
     }
     match settings.algorithm {
-        // A map leads to the same server again, a ring to the next one.
-        Algorithm::Hash(_) if due && active > 1 && settings.hash_type.consistent => Attempt::Elsewhere,
-        Algorithm::Hash(_) if due && active > 1 => Attempt::Again,
+        Algorithm::Hash(_) if due && active > 1 => Attempt::Elsewhere,
         Algorithm::Hash(_) => Attempt::Same,
         _ if active > 1 => Attempt::Elsewhere,
         _ if due && active == 0 && backup > 1 && settings.all_backups => Attempt::Elsewhere,
@@ -230,7 +227,7 @@ fn leave(turn: &Turn<'_>, server: ServerId) -> Attempt {
     let others = in_charge.count() - usize::from(own);
     match (&backend.algorithm, others) {
         (_, 0) => Attempt::Same,
-        (Algorithm::Hash(_), _) if !backend.hash_type.consistent => Attempt::Again,
+        (Algorithm::Hash(_), _) if !backend.hash_type.consistent => Attempt::Elsewhere,
         _ if balancer.usable_counts().0 > 1 => Attempt::Elsewhere,
         _ => Attempt::ElsewhereLater,
     }

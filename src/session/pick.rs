@@ -24,6 +24,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         return own_server(turn, server);
     }
     if let Some(server) = last_server(turn, backend) {
+        count_retry(turn, backend, Some(server));
         assign(turn, server);
         return Step::Go(Phase::Connect);
     }
@@ -32,7 +33,14 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         return beyond(turn, settings.beyond);
     }
     let hash = hash(turn, backend);
-    match turn.services.choose(backend, hash, turn.exchange.avoid) {
+    let pick = turn.services.choose(backend, hash, turn.exchange.avoid);
+    let chosen = match pick {
+        Pick::Server(server) => Some(server),
+        Pick::Full(server) => server,
+        Pick::Nobody => None,
+    };
+    count_retry(turn, backend, chosen);
+    match pick {
         Pick::Server(server) => {
             // Who came back to the same one did not choose.
             let chosen = u64::from(turn.exchange.server != Some(server));
@@ -47,6 +55,14 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             reply::error(turn, 503, Cause::ServerAbort, Doing::Connect)
         }
     }
+}
+
+/// Counts the retry after a failed attempt, once it is known whether it goes to the same server.
+fn count_retry(turn: &mut Turn<'_>, backend: BackendId, chosen: Option<ServerId>) {
+    let Some(failed) = turn.exchange.avoid.take() else { return };
+    let column = if chosen == Some(failed) { Count::Retries } else { Count::Redispatches };
+    turn.services.counters.server(failed).add(column, 1);
+    turn.services.counters.backend(backend).add(column, 1);
 }
 
 /// The hash of what the backend's algorithm looks at, if it looks at anything and finds it.
@@ -175,7 +191,10 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
     let position = services.queue_length(backend, server) as u32 + 1;
     let Some(ticket) = services.join_queue(backend, server, turn.slot) else {
         services.counters.backend(backend).add(Count::ConnectErrors, 1);
-        turn.exchange.server = turn.exchange.hold.wanted.or(turn.exchange.server);
+        if let Some(server) = server {
+            services.counters.server(server).add(Count::ConnectErrors, 1);
+        }
+        turn.exchange.server = server.or(turn.exchange.hold.wanted).or(turn.exchange.server);
         return reply::error(turn, 503, Cause::ServerAbort, Doing::Queue);
     };
     match server {
