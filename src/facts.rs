@@ -3,13 +3,25 @@
 //! The session's phases write them as they happen; log variables and fetches read them. All points in
 //! time are `None` until reached, which logs as -1 (configuration manual, 8.4).
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use crate::time::Now;
 
+/// What a rule said about the log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOrder {
+    /// There is to be none.
+    Silent,
+    /// Its level, by syslog's number (RFC 5424 6.2.1).
+    Level(u8),
+}
+
 /// Timers, volumes and outcome of one exchange (in TCP mode: of the connection).
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// What a rule said about its log line (`set-log-level`), while it looked on.
+    pub log_order: Cell<Option<LogOrder>>,
     /// When the connection was accepted.
     pub accepted: Now,
     /// When this exchange could begin: the accept, or the end of the previous response (%Ti starts here).

@@ -38,7 +38,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("unique-id-format", P),
     ("unique-id-header", P),
     ("use-fcgi-app", P),
-    ("use-server", P),
     ("51degrees-data-file", G),
     ("busy-polling", G),
     ("ca-base", G),

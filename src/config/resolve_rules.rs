@@ -71,15 +71,15 @@ pub(super) fn rules(
     mut parser: Parser<'_>,
     names: &Arc<Names>,
 ) -> Arc<Rules> {
-    parser.report_late(resolver.findings);
+    parser.report_late(names, resolver.findings);
     let role = "in a 'use_backend' rule";
     let (mut rules, mut references) =
         parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));
     references.extend(pages::references(proxy));
     parse::resolve(&references, names, &proxy.name, resolver.findings);
     if proxy.settings.mode == Mode::Tcp {
-        rules =
-            Rules { acls: rules.acls, switching: rules.switching, persistence: rules.persistence, ..Rules::default() };
+        let Rules { acls, switching, persistence, use_server, .. } = rules;
+        rules = Rules { acls, switching, persistence, use_server, ..Rules::default() };
     }
     Arc::new(rules)
 }

@@ -15,12 +15,16 @@ pub static ROWS: &[Keyword] = &[
     row("monitor", CLIENTS, |s, w| keep(s, w, "monitor"), "when monitor-uri is answered by an error"),
     row("force-persist", SERVERS, |s, w| keep_condition(s, w, "force-persist"), "use servers that are down"),
     row("ignore-persist", SERVERS, |s, w| keep_condition(s, w, "ignore-persist"), "choose servers anew"),
+    row("use-server", SERVERS_ONLY, |s, w| keep(s, w, "use-server"), "choose a server"),
     row("use_backend", CLIENTS, |s, w| keep(s, w, "use_backend"), "choose a backend"),
     row("stats http-request", Sections::PROXIES, stats_rule, "guard the statistics"),
 ];
 
 /// Client side without defaults.
 const CLIENTS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
+
+/// Server side without defaults.
+const SERVERS_ONLY: Sections = Sections::LISTEN.union(Sections::BACKEND);
 
 /// Server side; `defaults` is refused.
 const SERVERS: Sections = Sections::SERVER_SIDE;

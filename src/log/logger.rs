@@ -6,7 +6,7 @@ use super::format::Moment;
 use super::settings::LogSettings;
 use super::syslog::{About, Header, Level};
 use super::target::{LogTarget, Senders};
-use crate::facts::{Cause, Facts};
+use crate::facts::{Cause, Facts, LogOrder};
 use crate::proxy::{Config, Mode};
 use crate::sample::Ctx;
 use crate::time::Now;
@@ -76,7 +76,8 @@ impl Logger {
     /// Logs an exchange, unless the settings say that such an exchange is not logged. The caller calls once,
     /// at the moment that [`LogSettings::moment`] gives or at the end, whichever comes first.
     pub fn exchange(&mut self, ctx: &Ctx<'_>, settings: &LogSettings) {
-        if settings.targets.is_empty() {
+        let order = ctx.facts.log_order.get();
+        if settings.targets.is_empty() || order == Some(LogOrder::Silent) {
             return;
         }
         let http = ctx.config[ctx.client.frontend].mode == Mode::Http;
@@ -92,6 +93,9 @@ impl Logger {
             if settings.separate_errors && failed {
                 level = Level::Err;
             }
+        }
+        if let Some(LogOrder::Level(number)) = order {
+            level = Level::from_number(number);
         }
         let mut message = std::mem::take(&mut self.message);
         message.clear();

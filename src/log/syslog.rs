@@ -38,6 +38,11 @@ impl Level {
         ("debug", Level::Debug),
     ];
 
+    /// The level of a number; those above all are `debug`.
+    pub fn from_number(number: u8) -> Level {
+        Level::NAMES.get(usize::from(number)).map_or(Level::Debug, |&(_, level)| level)
+    }
+
     /// The level of a name.
     pub fn parse(name: &str) -> Option<Level> {
         Level::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, level)| level)

@@ -60,6 +60,8 @@ pub struct Rules {
     pub admin: Vec<Rule<()>>,
     /// `redirect`
     pub redirects: Vec<Rule<redirect::Redirect>>,
+    /// `use-server`
+    pub use_server: Vec<Rule<switching::ServerTarget>>,
     /// `use_backend`
     pub switching: Vec<Rule<switching::Target>>,
     /// `force-persist` and `ignore-persist`

@@ -6,6 +6,7 @@ use super::edit::Edit;
 use super::redirect::Redirect;
 use super::reply::{Payload, Reply, ReplySpec};
 use super::{Rule, Rules};
+use crate::facts::LogOrder;
 use crate::http::{Head, uri};
 use crate::log::format::Format;
 use crate::sample::Ctx;
@@ -28,6 +29,8 @@ pub enum Action {
     Redirect(Box<Redirect>),
     /// `reject`: closes without an answer.
     Reject,
+    /// `set-log-level`
+    SetLog(LogOrder),
     /// Changes header fields.
     Edit(Box<Edit>),
     /// `set-method`
@@ -119,6 +122,7 @@ impl Rules {
                 }
                 Action::Auth(realm) => return Verdict::Auth(Box::new(challenge(&ctx, realm))),
                 Action::Reject => return Verdict::Reject,
+                Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
                     edit.apply(head, scratch);

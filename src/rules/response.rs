@@ -4,6 +4,7 @@ use super::edit::Edit;
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::{Rules, Verdict};
+use crate::facts::LogOrder;
 use crate::http::Head;
 use crate::sample::Ctx;
 
@@ -18,6 +19,8 @@ pub enum Action {
     Return(Box<ReplySpec>),
     /// `redirect`
     Redirect(Box<Redirect>),
+    /// `set-log-level`
+    SetLog(LogOrder),
     /// Changes header fields.
     Edit(Box<Edit>),
     /// `set-status`, with the reason where one was given.
@@ -49,6 +52,7 @@ impl Rules {
                         return Verdict::Answer(Box::new(reply));
                     }
                 }
+                Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
                     edit.apply(head, scratch);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Rules;
 use crate::log::format::Format;
-use crate::proxy::BackendId;
+use crate::proxy::{BackendId, ServerId};
 use crate::sample::Ctx;
 use crate::sample::arg::Names;
 
@@ -14,6 +14,15 @@ pub enum Target {
     /// A backend.
     Backend(BackendId),
     /// The backend whose name a format gives when the request comes.
+    Named(Format, Arc<Names>),
+}
+
+/// Where a `use-server` rule sends requests.
+#[derive(Clone, Debug)]
+pub enum ServerTarget {
+    /// A server.
+    Server(ServerId),
+    /// The server whose name a format gives when the request comes.
     Named(Format, Arc<Names>),
 }
 
@@ -30,6 +39,18 @@ impl Rules {
     /// What the first applying `force-persist` or `ignore-persist` rule says.
     pub fn persistence(&self, ctx: &Ctx<'_>) -> Option<Persistence> {
         self.persistence.iter().find(|rule| rule.applies(&self.acls, ctx)).map(|rule| rule.action)
+    }
+
+    /// The servers of `backend` that applying `use-server` rules name, in their order.
+    pub fn servers<'a>(&'a self, backend: BackendId, ctx: &'a Ctx<'a>) -> impl Iterator<Item = ServerId> + 'a {
+        self.use_server.iter().filter(|rule| rule.applies(&self.acls, ctx)).filter_map(move |rule| match &rule.action {
+            ServerTarget::Server(id) => Some(*id),
+            ServerTarget::Named(format, names) => {
+                let mut text = Vec::new();
+                format.write(ctx, &mut text);
+                names.servers.get(&(backend, String::from_utf8(text).ok()?)).copied()
+            }
+        })
     }
 
     /// The backend that the first applying `use_backend` rule chooses. `None` when no rule applies, and when

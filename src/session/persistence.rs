@@ -94,15 +94,29 @@ pub fn refused(turn: &mut Turn<'_>) {
 }
 
 fn request_of(turn: &mut Turn<'_>, id: BackendId) {
-    cookie_of(turn, id);
+    let ruled = ruled(turn, id);
+    cookie_of(turn, id, ruled.is_some());
+    turn.exchange.hold.wanted = ruled.or(turn.exchange.hold.wanted);
     session_of(turn, id);
 }
 
-fn cookie_of(turn: &mut Turn<'_>, id: BackendId) {
+/// The server that a `use-server` rule gives the request to; one that is down is passed over.
+fn ruled(turn: &Turn<'_>, id: BackendId) -> Option<ServerId> {
+    let services = &*turn.services;
+    let backend = &services.config[id];
+    if backend.rules.use_server.is_empty() {
+        return None;
+    }
+    let ctx = services.context(turn.session, turn.exchange);
+    let usable = |id: &ServerId| services.live[id.0 as usize].up || backend.persist || turn.exchange.hold.forced;
+    backend.rules.servers(id, &ctx).find(usable)
+}
+
+fn cookie_of(turn: &mut Turn<'_>, id: BackendId, assigned: bool) {
     let services = &*turn.services;
     let backend = &services.config[id];
     let Some(cookie) = &backend.cookie else { return };
-    let asked = Asked { cookie, now_s: services.now.wall_s(), assigned: false };
+    let asked = Asked { cookie, now_s: services.now.wall_s(), assigned };
     let hold = &mut turn.exchange.hold;
     let usable_down = backend.persist || hold.forced;
     let find = |value: &[u8]| {
@@ -170,6 +184,10 @@ fn mark(name: &str) -> u64 {
 /// Gives a TCP client to the server that its RDP cookie names, if that has come already.
 pub fn rdp(turn: &mut Turn<'_>) {
     let Some(id) = turn.exchange.backend else { return };
+    turn.exchange.hold.wanted = ruled(turn, id);
+    if turn.exchange.hold.wanted.is_some() {
+        return;
+    }
     let backend = &turn.services.config[id];
     let Some(name) = &backend.rdp_cookie else { return };
     if turn.exchange.hold.ignored {

@@ -78,6 +78,14 @@ impl Browser {
         self.command(&format!("/element/{id}/click"), &json!({})).map(drop)
     }
 
+    /// Clicks on the first element that a CSS selector finds, as a visitor would.
+    pub fn click(&self, selector: &str) -> Result<(), String> {
+        let element = self.command("/element", &json!({ "using": "css selector", "value": selector }))?;
+        let id = element.as_object().and_then(|object| object.values().next()?.as_str());
+        let id = id.ok_or(format!("nothing is '{selector}': {element}"))?;
+        self.command(&format!("/element/{id}/click"), &json!({})).map(drop)
+    }
+
     /// Keeps what the window shows as tests/artifacts/NAME.png.
     pub fn screenshot(&self, name: &str) -> Result<(), String> {
         let path = format!("/session/{}/screenshot", self.session);

@@ -22,6 +22,7 @@ const SCENARIOS: &[Scenario] = &[
     ("the_page_lists_every_proxy_and_server", page::lists_everything),
     ("states_have_haproxys_classes_and_distinct_colours", page::colours),
     ("down_servers_can_be_hidden", page::hides_down_servers),
+    ("servers_obey_the_form", page::obeys_the_form),
 ];
 
 fn main() {

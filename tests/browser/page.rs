@@ -175,6 +175,58 @@ pub fn hides_down_servers() -> Result<(), String> {
     Ok(())
 }
 
+/// What each action of the page's form does to a server, in its order: action, server, status (none where checks
+/// that are off hide it), message.
+const ORDERS: &[(&str, &str, &str, &str)] = &[
+    ("maint", "unwatched", "MAINT", "processed successfully"),
+    ("ready", "unwatched", "no check", "processed successfully"),
+    ("drain", "unwatched", "DRAIN", "processed successfully"),
+    ("ready", "unwatched", "no check", "processed successfully"),
+    ("ready", "resting", "UP", "processed successfully"),
+    ("dhlth", "resting", "no check", "processed successfully"),
+    ("hnolb", "resting", "", "processed successfully"),
+    ("hdown", "resting", "", "processed successfully"),
+    ("hrunn", "resting", "", "processed successfully"),
+    ("ehlth", "resting", "UP", "processed successfully"),
+    ("shutdown", "resting", "UP", "processed successfully"),
+    ("dhlth", "unwatched", "no check", "Nothing has changed"),
+    ("dagent", "resting", "UP", "Nothing has changed"),
+    ("eagent", "resting", "UP", "Nothing has changed"),
+    ("arunn", "resting", "UP", "Nothing has changed"),
+    ("adown", "resting", "UP", "Nothing has changed"),
+];
+
+/// Servers are ticked, an action is chosen, the form is sent: the page tells the outcome, the server its state.
+pub fn obeys_the_form() -> Result<(), String> {
+    let proxy = Proxy::start()?;
+    let browser = Browser::start(Screen::Desktop)?;
+    browser.open(&proxy.url())?;
+    for (action, server, status, message) in ORDERS {
+        let script = format!(
+            "const form = document.querySelector('input[value=\"{server}\"]').form; \
+             const choice = form.querySelector('option[value=\"{action}\"]'); \
+             choice.selected = true; return choice !== null"
+        );
+        browser.run(&script)?;
+        browser.click(&format!("input[type=checkbox][value=\"{server}\"]"))?;
+        browser.click(&format!("form:has(input[value=\"{server}\"]) input[type=submit]"))?;
+        let told = || browser.run("return location.href.includes(';st=') && document.body.innerText");
+        let arrived =
+            wait_until(PATIENCE, || told().is_ok_and(|text| text.as_str().is_some_and(|t| t.contains(message))));
+        if !arrived {
+            return Err(format!("{action} of {server}: no '{message}' in {:?}", told()?));
+        }
+        let row = |csv: &str| csv.lines().find(|row| row.starts_with(&format!("states,{server},"))).map(str::to_owned);
+        let state = || row(&proxy.runtime("show stat").unwrap_or_default()).unwrap_or_default();
+        let settled = wait_until(PATIENCE, || state().split(',').nth(17).is_some_and(|now| now.starts_with(status)));
+        if !settled {
+            return Err(format!("{action} of {server}: not {status}: {}", state()));
+        }
+        browser.open(&proxy.url())?;
+    }
+    browser.screenshot("statistics-orders")
+}
+
 /// At 390 pixels: laid out for that width, nothing beyond it, and each server's name to be seen.
 pub fn fits_a_phone() -> Result<(), String> {
     let proxy = Proxy::start()?;

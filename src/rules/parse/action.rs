@@ -3,6 +3,8 @@
 use regex::bytes::Regex;
 
 use super::{Input, redirection, reply};
+use crate::facts::LogOrder;
+use crate::log::syslog::Level;
 use crate::rules::edit::{Edit, Names};
 use crate::rules::request::{self, UriPart};
 use crate::rules::response;
@@ -39,7 +41,7 @@ const fn later<A>(name: &'static str) -> Row<A> {
 pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("wait-for-handshake"),
     later("ot-group"),
-    later("set-log-level"),
+    row("set-log-level", |i| log_order(i).map(request::Action::SetLog)),
     later("set-nice"),
     later("use-service"),
     later("sc-inc-gpc(*)"),
@@ -98,7 +100,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
 
 pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     later("ot-group"),
-    later("set-log-level"),
+    row("set-log-level", |i| log_order(i).map(response::Action::SetLog)),
     later("set-nice"),
     later("sc-inc-gpc(*)"),
     later("sc-inc-gpc0(*)"),
@@ -142,6 +144,14 @@ fn auth(input: &mut Input<'_, '_>) -> Result<request::Action, String> {
         "" => Err("missing realm value.\n".to_owned()),
         realm => Ok(request::Action::Auth(realm.into())),
     }
+}
+
+fn log_order(input: &mut Input<'_, '_>) -> Result<LogOrder, String> {
+    let order = match input.cursor.next() {
+        "silent" => Some(LogOrder::Silent),
+        name => Level::parse(name).map(|level| LogOrder::Level(level as u8)),
+    };
+    order.ok_or_else(|| "expects exactly 1 argument (log level name or 'silent')".to_owned())
 }
 
 /// A header name as it is sent: HAProxy 2.x sends lower case.

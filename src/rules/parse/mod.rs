@@ -12,10 +12,11 @@ use std::sync::Arc;
 pub use page::{ErrorPage, ParsedPage, error_page};
 
 use super::filter::{Addition, Filter};
+use super::switching::ServerTarget;
 use super::switching::{Persistence, Target};
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
-use crate::proxy::{BackendId, Mode};
+use crate::proxy::{BackendId, Mode, ServerId};
 use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Places, Scope};
 use crate::text::finding::{Finding, Findings, Place as Form, Severity};
@@ -53,6 +54,7 @@ pub struct Parser<'p> {
     request_filters: Vec<Rule<Filter<String>>>,
     request_additions: Vec<Rule<Addition>>,
     redirects: Vec<Rule<redirect::Redirect>>,
+    use_server: Vec<Rule<SwitchDraft>>,
     switching: Vec<Rule<SwitchDraft>>,
     response: Vec<Rule<response::Action>>,
     response_filters: Vec<Rule<Filter<String>>>,
@@ -150,6 +152,7 @@ impl<'p> Parser<'p> {
             request_filters: Vec::new(),
             request_additions: Vec::new(),
             redirects: Vec::new(),
+            use_server: Vec::new(),
             switching: Vec::new(),
             response: Vec::new(),
             response_filters: Vec::new(),
@@ -205,7 +208,16 @@ impl<'p> Parser<'p> {
     }
 
     /// Reports what concerns the proxy as a whole.
-    pub fn report_late(&mut self, findings: &mut Findings) {
+    pub fn report_late(&mut self, names: &Names, findings: &mut Findings) {
+        for rule in &self.use_server {
+            let SwitchDraft::Name(server) = &rule.action else { continue };
+            if self.own_server(names, server).is_none() {
+                let Proxy { noun, name, .. } = self.proxy;
+                findings.alert(format!(
+                    "{noun} '{name}' : unable to find server '{server}' referenced in a 'use-server' rule."
+                ));
+            }
+        }
         for (severity, text) in self.late.drain(..) {
             findings.push(Finding::general(severity, format!("Proxy '{}': {text}", self.proxy.name)));
         }
@@ -219,6 +231,14 @@ impl<'p> Parser<'p> {
         names: &Arc<Names>,
         mut backend: impl FnMut(&str, &str) -> Option<BackendId>,
     ) -> (Rules, Vec<Reference>) {
+        let use_server = self.use_server.iter().filter_map(|rule| {
+            let action = match &rule.action {
+                SwitchDraft::Name(name) => ServerTarget::Server(self.own_server(names, name)?),
+                SwitchDraft::Format(format) => ServerTarget::Named(format.clone(), names.clone()),
+            };
+            Some(Rule { action, condition: rule.condition.clone(), file: rule.file.clone(), line: rule.line })
+        });
+        let use_server: Vec<Rule<ServerTarget>> = use_server.collect();
         let mut filters = |rules: Vec<Rule<Filter<String>>>| -> Vec<Rule<Filter>> {
             let resolved = |rule: Rule<Filter<String>>| {
                 let action = rule.action.resolve(|name| backend("setbe", name))?;
@@ -235,6 +255,7 @@ impl<'p> Parser<'p> {
             Some(Rule { action, condition: rule.condition, file: rule.file, line: rule.line })
         });
         let rules = Rules {
+            use_server,
             switching: switching.collect(),
             acls: self.acls,
             monitor_fail: self.monitor_fail,
@@ -264,6 +285,7 @@ impl<'p> Parser<'p> {
             "http-response" => (both(Place::FrontAnswer, Place::BackAnswer), "http-response response"),
             _ if keyword.starts_with("rsp") => (both(Place::FrontAnswer, Place::BackAnswer), "condition"),
             "monitor" => (Place::FrontRequest.only(), "monitor condition"),
+            "use-server" => (Place::BackContent.only(), "use-server expression"),
             "use_backend" => (Place::FrontSwitch.only(), "use_backend expression"),
             "force-persist" | "ignore-persist" => (Place::BackContent.only(), "persistence rule"),
             "redirect" => (both(Place::FrontRequest, Place::BackRequest), "redirect format string"),
@@ -328,6 +350,7 @@ impl<'p> Parser<'p> {
             }
             "redirect" => self.redirect(words, scope),
             "use_backend" => self.switch(words, scope),
+            "use-server" => self.use_server(words, scope),
             "block" => self.block(words, scope),
             "monitor" => self.monitor(words, scope),
             name if name.starts_with("req") || name.starts_with("rsp") => self.filter(name, words, scope),
@@ -402,6 +425,40 @@ impl<'p> Parser<'p> {
             .map_err(|e| Wrong::Line(format!("error detected while parsing a 'stats admin' rule : {e}.")))?;
         self.admin.push(rule((), &condition, scope));
         Ok(condition)
+    }
+
+    fn use_server(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
+        let mut cursor = Cursor { words, at: 1 };
+        let name = cursor.next();
+        if name.is_empty() {
+            return Err(Wrong::Line("'use-server' expects a server name.".to_owned()));
+        }
+        if !matches!(cursor.peek(), "if" | "unless") {
+            let text = "'use-server' requires either 'if' or 'unless' followed by a condition.";
+            return Err(Wrong::Line(text.to_owned()));
+        }
+        let condition = self
+            .condition(cursor.rest(), scope)
+            .map_err(|e| Wrong::Line(format!("error detected while parsing switching rule : {e}.")))?;
+        let action = if name.contains('%') {
+            let format = parse_format(name, Purpose::Plain, self.proxy.mode, scope).map_err(|e| {
+                let (file, line) = (&scope.file, scope.line);
+                Wrong::Bare(format!(
+                    "Parsing [{file}:{line}]; use-server rule failed to parse log-format '{name}' : {e}."
+                ))
+            })?;
+            SwitchDraft::Format(format)
+        } else {
+            SwitchDraft::Name(name.to_owned())
+        };
+        self.use_server.push(rule(action, &condition, scope));
+        Ok(condition)
+    }
+
+    /// The server of the proxy that bears this name.
+    fn own_server(&self, names: &Names, name: &str) -> Option<ServerId> {
+        let backend = names.backends.get(self.proxy.name).filter(|_| self.proxy.is_backend)?;
+        names.servers.get(&(*backend, name.to_owned())).copied()
     }
 
     fn switch(&mut self, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
