@@ -25,7 +25,8 @@ pub fn region_words(words: usize) -> usize {
 }
 
 impl Directory {
-    /// The region of this name, found or made; a new one is all zero. Who wants another size wants another name.
+    /// The region of this name, found or made with so many words at least; a new one is all zero. Whoever finds
+    /// it gets all of it, whatever they ask for.
     ///
     /// # Errors
     /// [`Full`], if it is new and there is no room left.
@@ -45,7 +46,7 @@ impl Directory {
             let generation = &header[GENERATION];
             if header[KEY_HIGH].load(Relaxed) == (key >> 64) as u64 && header[KEY_LOW].load(Relaxed) == key as u64 {
                 generation.store(generation.load(Relaxed).max(self.generation().0), Relaxed);
-                return room.get(at + PAGE_WORDS..at + PAGE_WORDS + words.min(size)).ok_or(Full);
+                return Ok(&room[at + PAGE_WORDS..at + PAGE_WORDS + size]);
             }
             if generation.load(Relaxed) < self.oldest().0 && size >= words && unused.is_none() {
                 unused = Some((at, size));
@@ -66,7 +67,7 @@ impl Directory {
         header[KEY_HIGH].store((key >> 64) as u64, Relaxed);
         header[KEY_LOW].store(key as u64, Relaxed);
         used.store(end.max(at + PAGE_WORDS + size) as u64, Release);
-        Ok(&room[at + PAGE_WORDS..at + PAGE_WORDS + words])
+        Ok(&room[at + PAGE_WORDS..at + PAGE_WORDS + size])
     }
 
     /// Takes the name from a region, then what stands in it.
@@ -96,7 +97,8 @@ mod tests {
         let a = segment.directory(first).region(b"a", 600).expect("room");
         a[599].store(7, Relaxed);
         let b = segment.directory(first).region(b"b", 10).expect("room");
-        assert_eq!((a.len(), b.len(), b[0].load(Relaxed)), (600, 10, 0));
+        assert_eq!((a.len(), b.len(), b[0].load(Relaxed)), (1024, 512, 0));
+        assert_eq!(segment.directory(first).region(b"a", 5).expect("found").len(), 1024);
         let (second, _) = start(segment);
         assert_eq!(segment.directory(second).region(b"a", 600).expect("found")[599].load(Relaxed), 7);
         assert!(segment.directory(second).region(b"huge", 1 << 20).is_err());
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!(segment.directory(second).region(b"b", 500).err(), Some(Full), "the first generation lives");
         segment.slots().free(old);
         let b = segment.directory(second).region(b"b", 500).expect("room");
-        assert_eq!((b.len(), b[5].load(Relaxed)), (500, 0));
+        assert_eq!((b.len(), b[5].load(Relaxed)), (1024, 0));
         assert_eq!(segment.directory(second).region(b"a", 600).err(), Some(Full));
     }
 }

@@ -13,8 +13,9 @@ const SLOTS_MIN: usize = 64;
 /// Times more than needed, likewise.
 const OBJECTS_SPARE: usize = 4;
 const SLOTS_SPARE: usize = 16;
-/// Words of a backend's table of sessions, at most: hundreds of thousands of them.
+/// Words of a backend's table of sessions: hundreds of thousands of them, or as many as memory allows.
 const TABLE_WORDS: usize = (64 << 20) / size_of::<u64>();
+const TABLE_WORDS_LESS: [usize; 3] = [TABLE_WORDS, TABLE_WORDS / 16, TABLE_WORDS / 256];
 /// Room for tables that there is at least, and times more than needed.
 const ROOM_MIN: usize = 4 * TABLE_WORDS;
 const ROOM_SPARE: usize = 2;
@@ -28,9 +29,11 @@ const CAP_SHARE: usize = 4;
 /// The text says that there is not even room for what is needed; nothing is left behind.
 pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Result<Segment, String> {
     let mut refused = None;
-    let room = room_needed(config);
-    let generous = (room * ROOM_SPARE).max(ROOM_MIN);
-    for (objects, slots, spare) in sizes(Counters::objects_needed(config), workers) {
+    let generous = (room_needed(config, TABLE_WORDS) * ROOM_SPARE).max(ROOM_MIN);
+    let needed = Counters::objects_needed(config);
+    let rooms = TABLE_WORDS_LESS.map(|words| room_needed(config, words));
+    let all = rooms.into_iter().flat_map(|room| sizes(needed, workers).map(move |size| (room, size)));
+    for (room, (objects, slots, spare)) in all {
         let room = if spare { generous } else { room };
         let bytes = Segment::bytes_needed(objects, slots, room);
         if cap_bytes.is_some_and(|cap| bytes.is_none_or(|bytes| bytes > cap / CAP_SHARE)) {
@@ -56,7 +59,12 @@ pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Resu
 /// # Errors
 /// Why not; then [`create`] a new one.
 pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
-    Segment::attach(file, Counters::layout(), Counters::objects_needed(config), room_needed(config))
+    Segment::attach(
+        file,
+        Counters::layout(),
+        Counters::objects_needed(config),
+        room_needed(config, TABLE_WORDS_LESS[2]),
+    )
 }
 
 /// The tables of the sessions that backends remember.
@@ -74,7 +82,9 @@ pub(super) fn app_sessions(
             Some(session) => {
                 let bytes = session.bytes_max;
                 let name = [b"appsession ", &bytes.to_ne_bytes()[..], backend.name.as_bytes()].concat();
-                Some(Table::new(directory.region(&name, TABLE_WORDS)?, bytes, segment.id()))
+                let mut sizes = TABLE_WORDS_LESS.into_iter();
+                let region = sizes.find_map(|words| directory.region(&name, words).ok()).ok_or(Full)?;
+                Some(Table::new(region, bytes, segment.id()))
             }
             None => None,
         };
@@ -83,10 +93,10 @@ pub(super) fn app_sessions(
     Ok(tables)
 }
 
-/// Words of room that the tables of `config` take.
-fn room_needed(config: &Config) -> usize {
+/// Words of room that the tables of `config` take, each of so many words.
+fn room_needed(config: &Config, table_words: usize) -> usize {
     let tables = config.backends.iter().filter(|backend| backend.app_session.is_some()).count();
-    tables * region_words(TABLE_WORDS)
+    tables * region_words(table_words)
 }
 
 /// Buries those of the workers `meant` that died without anybody noticing, and frees their slots. A supervisor that
