@@ -350,6 +350,7 @@ pub struct Flags {
     pub http_ignore_probes: bool,
     pub http_no_delay: bool,
     pub http_proxy: bool,
+    pub http_pretend_keepalive: bool,
     pub idle_close_on_response: bool,
     pub log_health_checks: bool,
     pub log_separate_errors: bool,

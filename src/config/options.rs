@@ -24,6 +24,7 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("contstats", CLIENTS, false, |s| &mut s.flags.contstats),
     plain("dontlog-normal", CLIENTS, false, |s| &mut s.flags.dontlog_normal),
     plain("dontlognull", CLIENTS, false, |s| &mut s.flags.dontlognull),
+    plain("http-pretend-keepalive", SERVERS, true, |s| &mut s.flags.http_pretend_keepalive),
     // Nothing is held back for more to come, with or without it.
     plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
     plain("idle-close-on-response", CLIENTS, false, |s| &mut s.flags.idle_close_on_response),
@@ -75,7 +76,6 @@ const LATER: &[&str] = &[
     "h1-case-adjust-bogus-client",
     "h1-case-adjust-bogus-server",
     "http-buffer-request",
-    "http-pretend-keepalive",
     "http-restrict-req-hdr-names",
     "http-use-proxy-header",
     "httpslog",

@@ -257,6 +257,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         splice: splice(flags),
         tcp_keepalive: flags.srvtcpka,
         nolinger: flags.nolinger,
+        pretend_keepalive: flags.http_pretend_keepalive,
         prefer_last_server: flags.prefer_last_server,
         cookie: in_http(settings, &settings.cookie),
         dynamic_cookie_key: settings.dynamic_cookie_key.clone(),

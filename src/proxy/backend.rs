@@ -71,6 +71,8 @@ pub struct Backend {
     pub tcp_keepalive: bool,
     /// `option nolinger`.
     pub nolinger: bool,
+    /// `option http-pretend-keepalive`: servers do not hear that their connection will be closed.
+    pub pretend_keepalive: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
     /// `cookie`; in HTTP mode only.

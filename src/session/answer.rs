@@ -146,8 +146,10 @@ fn interim(turn: &mut Turn<'_>) {
 
 /// Decides about the client's connection and queues the head.
 fn finish_head(turn: &mut Turn<'_>) {
-    let backend_closes =
-        turn.exchange.backend.is_some_and(|id| turn.services.config[id].connection_mode == ConnectionMode::Close);
+    // A server that does not hear of the close does not pass it on to the client either, as in HAProxy.
+    let backend_closes = turn.exchange.backend.map(|id| &turn.services.config[id]);
+    let backend_closes = backend_closes
+        .is_some_and(|backend| backend.connection_mode == ConnectionMode::Close && !backend.pretend_keepalive);
     let stops = turn.services.ends_after_answer(turn.session);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;

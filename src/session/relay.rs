@@ -33,7 +33,8 @@ pub fn begin(turn: &mut Turn<'_>) {
     if turn.exchange.repeated {
         turn.exchange.request.remove_known(Known::Connection);
     }
-    persistence::to_server(&mut turn.exchange.request, keep);
+    let pretends = services.config[backend].pretend_keepalive && mode != ConnectionMode::Tunnel;
+    persistence::to_server(&mut turn.exchange.request, keep || pretends);
     let connection = &mut services.upstreams.get_mut(key).connection;
     let output = services.buffers.attach(&mut connection.output);
     turn.exchange.request.write_request_to(output.compact());
