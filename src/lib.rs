@@ -46,18 +46,34 @@ use process::{Invocation, StartPlan};
 pub fn run(argv: Vec<OsString>) -> ExitCode {
     process::master::remember_start(&argv);
     let inherited = process::master::Inherited::find();
+    match inherited {
+        // The master reads it.
+        Some(inherited) if inherited.trial => notice::insist(),
+        // It is asked for at the master's socket if the start comes to nothing.
+        Some(_) => notice::keep(),
+        None => {}
+    }
     let code = match process::invoke(&argv) {
         Ok(invocation) => start(&invocation, inherited),
         Err(code) => code,
     };
     match inherited {
-        Some(inherited) if inherited.is_stranded() => process::master::strand(inherited),
+        Some(inherited) if inherited.is_stranded() => process::master::strand(inherited, |file| {
+            let segment = stats::segment::attach_for_burials(file).ok()?;
+            Some(process::master::Memory { segment, bury: stats::Counters::bury })
+        }),
         _ => code,
     }
 }
 
 fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> ExitCode {
     let args = &invocation.args;
+    // What can be read once only would be gone, or never come, when the trial's success is followed up.
+    let mut once = invocation.files.iter().filter(|path| !is_there_to_stay(path));
+    if let Some(path) = once.next().filter(|_| inherited.is_some()) {
+        notice::alert(format!("config : {} is no file: it cannot be read again by a reload.", path.display()));
+        return ExitCode::FAILURE;
+    }
     let options = LoadOptions {
         files: invocation.files.clone(),
         local_peer: args.local_peer.clone(),
@@ -121,6 +137,11 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
     let code = process::start(&plan, ties, worker);
     segment.slots().give_up();
     code
+}
+
+/// Whether a file can be read as often as one likes. Of what is not there, reading it tells.
+fn is_there_to_stay(path: &std::path::Path) -> bool {
+    std::fs::metadata(path).map_or(true, |file| file.is_file() || file.is_dir())
 }
 
 /// The command line has precedence over the configuration (management manual, section 3).

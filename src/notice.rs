@@ -7,11 +7,13 @@ use crate::args::VERSION;
 pub use crate::text::unit::reason;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 static VERBOSE: AtomicBool = AtomicBool::new(false);
+static INSISTS: AtomicBool = AtomicBool::new(false);
+static KEPT: Mutex<Option<String>> = Mutex::new(None);
 static INTRODUCED: AtomicBool = AtomicBool::new(false);
 static WARNINGS: AtomicU32 = AtomicU32::new(0);
 static EXECUTABLE: OnceLock<String> = OnceLock::new();
@@ -26,7 +28,24 @@ pub fn set_modes(quiet: bool, verbose: bool) {
 
 /// True if messages are shown.
 pub fn is_shown() -> bool {
-    !QUIET.load(Relaxed) || VERBOSE.load(Relaxed)
+    !QUIET.load(Relaxed) || VERBOSE.load(Relaxed) || INSISTS.load(Relaxed)
+}
+
+/// Shows messages in quiet mode, too: somebody else decides what becomes of them.
+pub fn insist() {
+    INSISTS.store(true, Relaxed);
+}
+
+/// Keeps a copy of what is printed from now on, for [`kept`].
+pub fn keep() {
+    if let Ok(mut kept) = KEPT.lock() {
+        kept.get_or_insert_default();
+    }
+}
+
+/// What was printed since [`keep`], which is over.
+pub fn kept() -> String {
+    KEPT.lock().ok().and_then(|mut kept| kept.take()).unwrap_or_default()
 }
 
 /// True in verbose mode (`-V`, `-d`).
@@ -94,9 +113,15 @@ fn executable() -> &'static str {
 }
 
 fn print(label: &str, text: &dyn Display) {
+    let line = line(label, std::process::id(), text);
+    if let Ok(mut kept) = KEPT.lock()
+        && let Some(kept) = kept.as_mut()
+    {
+        kept.push_str(&line);
+    }
     if is_shown() {
         // One write a line, so that lines of several processes do not mix. Nobody is left to tell of a failure.
-        let _ = io::stderr().write_all(line(label, std::process::id(), text).as_bytes());
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 

@@ -36,6 +36,20 @@ impl Pidfile {
         Ok(Pidfile { path: path.to_owned(), file, former })
     }
 
+    /// Tries whether a file at `path` could be replaced, and leaves it alone. On failure the alert is printed.
+    pub fn rehearse(program: &str, path: &Path) -> Result<(), Stop> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let beside = PathBuf::from(name);
+        let file = File::options().write(true).create_new(true).mode(0o644).open(&beside);
+        let _ = std::fs::remove_file(&beside);
+        if file.is_err() || path.is_dir() {
+            notice::alert(format!("[{program}.main()] Cannot create pidfile {}", path.display()));
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
     /// Adds a line with `pid`.
     pub fn add(&mut self, pid: i32) -> io::Result<()> {
         self.file.write_all(format!("{pid}\n").as_bytes())

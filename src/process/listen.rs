@@ -85,7 +85,9 @@ pub fn bind_all(specs: &[ListenSpec], common: &Common, taken: Pulled, old_pids: 
         if let ListenAddress::Unix(path) = &spec.address {
             // The socket may have outlived its name, and another may have it now.
             path.metadata().ok().filter(|file| file.file_type().is_socket() && is_bound_to(&socket, file))?;
-            own(path, &spec.options).ok()?;
+            if !common.trial {
+                own(path, &spec.options).ok()?;
+            }
         }
         finish(Socket::from(socket), spec, common, Vec::new()).ok()
     });
@@ -267,7 +269,7 @@ fn open(spec: &ListenSpec, common: &Common) -> Result<Opened, Fault> {
     let mut warnings = Vec::new();
     let socket = match &spec.address {
         ListenAddress::Ip(address) => bind_ip(*address, &spec.options, common.reuse_port, &mut warnings)?,
-        ListenAddress::Unix(path) => bind_unix(path, &spec.options)?,
+        ListenAddress::Unix(path) => bind_unix(path, &spec.options, common.trial)?,
         ListenAddress::Abstract(name) => bind_abstract(name)?,
         ListenAddress::Fd(number) => adopt(*number)?,
     };
@@ -361,8 +363,8 @@ fn tune_ip(socket: &Socket, options: &BindOptions, backlog: u32, warnings: &mut 
 }
 
 /// Binds a path: under a temporary name first, so that the final name always leads to a working socket with
-/// the right owner, the old process's or ours.
-fn bind_unix(path: &Path, options: &BindOptions) -> Result<Socket, Fault> {
+/// the right owner, the old process's or ours. A trial leaves the final name to whoever has it.
+fn bind_unix(path: &Path, options: &BindOptions, trial: bool) -> Result<Socket, Fault> {
     let (temporary, backup) = (beside(path, "tmp"), beside(path, "bak"));
     for name in [&temporary, &backup] {
         let gone = unless_missing(std::fs::remove_file(name));
@@ -370,12 +372,17 @@ fn bind_unix(path: &Path, options: &BindOptions) -> Result<Socket, Fault> {
     }
     unless_missing(std::fs::hard_link(path, &backup))
         .map_err(|error| fault(BINDING, "error when trying to preserve previous UNIX socket", &error))?;
+    let switch = || match trial {
+        // What rename would complain of.
+        true if path.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        true => Ok(()),
+        false => std::fs::rename(&temporary, path),
+    };
     let socket = bind_under(&temporary, options).and_then(|socket| {
-        std::fs::rename(&temporary, path)
-            .map_err(|error| fault(BINDING, "cannot switch final and temporary UNIX sockets", &error))?;
+        switch().map_err(|error| fault(BINDING, "cannot switch final and temporary UNIX sockets", &error))?;
         Ok(socket)
     });
-    if socket.is_err() {
+    if trial || socket.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
     let _ = std::fs::remove_file(&backup);

@@ -38,7 +38,7 @@ struct Stop;
 /// or from behind the socket of `-x`, then from each of the old pids. A trial leaves it alone.
 pub fn old_segments(plan: &StartPlan) -> impl Iterator<Item = OwnedFd> {
     let left = plan.inherited.filter(|inherited| !inherited.trial);
-    let left = left.and_then(|inherited| inherited.copies().ok()?.segment);
+    let left = left.and_then(|inherited| Some(inherited.copies().ok()?.segment?.0));
     let others = plan.inherited.is_none().then(|| {
         let asked = plan.sockets_from.as_deref().and_then(takeover::segment);
         asked.into_iter().chain(pull::segments(&plan.old_pids))

@@ -2,6 +2,7 @@
 //! then on (configuration manual 3.1: chroot, gid, group, uid, user, set-dumpable, insecure-*-wanted).
 
 use super::plan::StartPlan;
+use super::sandbox::Sandbox;
 use super::{Stop, capability, notice};
 use crate::sys::fds;
 use crate::sys::process::{Forked, exit_now, fork};
@@ -87,8 +88,22 @@ pub fn rehearse(plan: &StartPlan) -> Result<(), Stop> {
     if plan.old_pids.is_empty() || (plan.chroot.is_none() && plan.uid.is_none() && plan.gid.is_none()) {
         return Ok(());
     }
+    in_child(plan, || drop_privileges(plan))
+}
+
+/// Tries in a child all that a worker does before it serves, for the trial of a reload.
+pub fn rehearse_worker(plan: &StartPlan) -> Result<(), Stop> {
+    in_child(plan, || {
+        let sandbox = Sandbox::prepare(plan)?;
+        drop_privileges(plan)?;
+        confine(plan);
+        sandbox.enter(plan)
+    })
+}
+
+fn in_child(plan: &StartPlan, attempt: impl FnOnce() -> Result<(), Stop>) -> Result<(), Stop> {
     match fork() {
-        Ok(Forked::Child) => exit_now(u8::from(drop_privileges(plan).is_err())),
+        Ok(Forked::Child) => exit_now(u8::from(attempt().is_err())),
         Ok(Forked::Parent(child)) => match waitpid(child, None) {
             // Whoever has SIGCHLD ignored is not told.
             Ok(WaitStatus::Exited(_, 0)) | Err(_) => Ok(()),

@@ -119,10 +119,10 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     let listeners = listen::bind_all(&specs, &common, taken, old_pids).map_err(no_listeners)?;
     let sockets = master_sockets(plan, &common, taken_by_master).map_err(no_listeners)?;
     if trial {
-        return match plan.chroot.as_ref().filter(|root| !root.is_dir()) {
-            Some(root) => Err(alert(format!("Cannot chroot({}).", root.display()))),
-            None => Ok(Side::Foreground(ExitCode::SUCCESS)),
-        };
+        if let Some(path) = &plan.pidfile {
+            Pidfile::rehearse(&plan.program, path)?;
+        }
+        return privileges::rehearse_worker(plan).map(|()| Side::Foreground(ExitCode::SUCCESS));
     }
     let pidfile = open_pidfile(plan)?;
     limits::warn_if_too_few(&plan.program, &limits);

@@ -67,6 +67,14 @@ pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
     )
 }
 
+/// The segment of another process, to bury workers in and for nothing else.
+///
+/// # Errors
+/// It is none of this layout.
+pub fn attach_for_burials(file: OwnedFd) -> Result<Segment, Mismatch> {
+    Segment::attach(file, Counters::layout(), 0, 0)
+}
+
 /// The tables of the sessions that backends remember.
 ///
 /// # Errors

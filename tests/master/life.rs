@@ -87,9 +87,16 @@ fn who_is_told_to_finish_reloads_no_more() {
 fn a_daemon_writes_the_masters_pid_and_reloads() {
     let dir = TempDir::new("master").expect("directory");
     let address = loopback_address();
-    let text =
-        format!("global\n master-worker\ndefaults\n mode http\nfrontend f\n bind {address}:8001\n http-request deny\n");
-    fs::write(dir.path().join("a.cfg"), text).expect("configuration");
+    let log = std::net::UdpSocket::bind((address, 8002)).expect("bind");
+    log.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let configure = |global: &str| {
+        let text = format!(
+            "global\n log {address}:8002 local0\n master-worker\n quiet\n{global}defaults\n mode http\nfrontend f\n \
+             bind {address}:8001\n http-request deny\n"
+        );
+        fs::write(dir.path().join("a.cfg"), text).expect("configuration");
+    };
+    configure("");
     let output = Command::new(epoxy())
         .args(["-D", "-p", "pid", "-S", "unix@m.sock", "-f", "a.cfg"])
         .current_dir(dir.path())
@@ -104,6 +111,16 @@ fn a_daemon_writes_the_masters_pid_and_reloads() {
     let reloaded = || ask("show proc\n").contains(" 1 [failed: 0] ");
     assert!(wait_until(PATIENCE, || std::panic::catch_unwind(std::panic::AssertUnwindSafe(reloaded)).unwrap_or(false)));
     assert_eq!(pid(), format!("{master}\n"));
+    // Nobody reads its standard error: what is wrong is in the log.
+    configure(" chroot /nonexistent\n");
+    kill(Pid::from_raw(master), Signal::SIGUSR2).expect("signal");
+    let mut heard = String::new();
+    while !heard.contains("Cannot chroot(/nonexistent)") {
+        let mut room = [0; 4096];
+        let got = log.recv(&mut room).unwrap_or_else(|_| panic!("nothing about it in {heard}"));
+        heard.push_str(&String::from_utf8_lossy(&room[..got]));
+    }
+    assert!(wait_until(PATIENCE, || ask("show startup-logs\n").contains("Cannot chroot(/nonexistent)")));
     kill(Pid::from_raw(master), Signal::SIGTERM).expect("signal");
     assert!(wait_until(PATIENCE, || !is_alive(master)));
 }

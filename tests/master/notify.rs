@@ -72,3 +72,31 @@ fn the_service_manager_is_told() {
     std::thread::sleep(Duration::from_millis(10));
     assert_eq!(master.wait().expect("end").code(), Some(0));
 }
+
+#[test]
+fn a_manager_that_does_not_listen_holds_nobody_up() {
+    let dir = TempDir::new("notify").expect("directory");
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("bind");
+    let filler = UnixDatagram::unbound().expect("socket");
+    filler.set_nonblocking(true).expect("flags");
+    while filler.send_to(b"x", &path).is_ok() {}
+    let address = loopback_address();
+    let text = format!("defaults\n mode http\nfrontend f\n bind {address}:8001\n http-request deny\n");
+    std::fs::write(dir.path().join("a.cfg"), text).expect("configuration");
+    let mut master = Command::new(epoxy())
+        .args(["-Ws", "-f", "a.cfg"])
+        .env("NOTIFY_SOCKET", &path)
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a start");
+    let serves = || std::net::TcpStream::connect((address, 8001)).is_ok();
+    assert!(crate::support::place::wait_until(PATIENCE, serves));
+    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    // It is told when it listens again.
+    hear(&socket, "READY=1");
+    kill(Pid::from_raw(master.id() as i32), Signal::SIGTERM).expect("signal");
+    assert_eq!(master.wait().expect("end").code(), Some(0));
+}

@@ -63,8 +63,10 @@ fn a_reload_that_fails_changes_nothing() {
     let broken = [("bogus", "", "unknown keyword 'bogus'"), ("", &format!("    bind {taken}"), "cannot bind socket")];
     for (count, (global, more, message)) in broken.into_iter().enumerate() {
         service.configure(global, more);
-        assert_eq!(service.ask("reload\n"), "");
+        let answer = service.ask("reload\n");
+        assert!(answer.starts_with("Success=0\n--\n") && answer.contains(message), "{answer}");
         service.await_times("Loading failure!", count + 1);
+        assert!(service.ask("show startup-logs\n").contains(message));
         assert!(service.said(message), "{}", service.master.stderr());
         assert_eq!(service.workers(), before);
         assert!(get(service.address).contains(" 200 "));
@@ -130,6 +132,59 @@ fn a_program_replaced_on_disk_is_picked_up() {
     assert!(get(service.address).contains(" 200 "));
 }
 
+#[test]
+fn a_trial_finds_what_fails_late_and_leaves_names_alone() {
+    let service = Service::start("", "");
+    let other = service.dir.path().join("other.sock");
+    let _other = std::os::unix::net::UnixListener::bind(&other).expect("bind");
+    let inode = || fs::metadata(&other).expect("socket").ino();
+    let before = (inode(), service.workers());
+    let bind = "    bind unix@DIR/other.sock\n    bind unix@DIR/new.sock\n";
+    fs::create_dir(service.dir.path().join("d")).expect("directory");
+    let mut broken = vec![("pidfile /nonexistent/pid", "Cannot create pidfile"), ("pidfile DIR/d", "Cannot create")];
+    if nix::unistd::geteuid().is_root() {
+        broken.extend([("chroot /nonexistent", "Cannot chroot"), ("uid 4294967295", "Cannot set uid")]);
+    }
+    for (global, message) in broken {
+        service.configure(global, bind);
+        let answer = service.ask("reload\n");
+        assert!(answer.contains(message), "{global}: {answer}");
+        assert_eq!((inode(), service.workers()), before, "{global}");
+        let left = fs::read_dir(service.dir.path()).expect("directory").flatten().map(|entry| entry.file_name());
+        assert!(
+            !left.into_iter().any(|name| name == "new.sock" || name.to_string_lossy().ends_with(".tmp")),
+            "{global}"
+        );
+    }
+    assert!(get(service.address).contains(" 200 "));
+}
+
+#[test]
+fn a_trial_that_hangs_does_not_keep_the_master_from_its_work() {
+    let service = Service::start("", "");
+    let list = service.dir.path().join("list");
+    nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    service.configure("", "    http-request deny if { path -f DIR/list }\n");
+    service.signal(Signal::SIGUSR2);
+    service.await_times("Reloading HAProxy", 1);
+    service.signal(Signal::SIGUSR2);
+    let worker = service.workers()[0];
+    kill(Pid::from_raw(worker), Signal::SIGKILL).expect("kill");
+    assert!(wait_until(PATIENCE, || service.workers().iter().any(|pid| *pid != worker)));
+    assert!(get(service.address).contains(" 200 "));
+    assert_eq!(service.stop(Signal::SIGTERM), Some(0));
+}
+
+#[test]
+fn a_configuration_that_can_be_read_once_only_is_refused() {
+    let service = Service::start("", "");
+    let file = service.dir.path().join("a.cfg");
+    fs::remove_file(&file).expect("remove");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    assert!(service.ask("reload\n").contains("it cannot be read again by a reload"));
+    assert!(get(service.address).contains(" 200 "));
+}
+
 /// A program that is itself in a trial, and something else when it counts.
 const TREACHEROUS: &str = "#!/bin/bash
 config=a.cfg
@@ -152,6 +207,12 @@ fn a_master_whose_start_fails_in_spite_of_the_trial_keeps_its_workers() {
     assert!(get(service.address).contains(" 200 "));
     assert_eq!(service.workers(), [worker]);
     assert!(service.ask("show proc\n").contains(" 1 [failed: 1] "));
+    assert!(service.ask("show startup-logs\n").contains("bad.cfg"));
+    assert!(service.ask("@1 show info\n").contains(&format!("Pid: {worker}\n")));
+    service.signal(Signal::SIGTTOU);
+    assert!(wait_until(PATIENCE, || TcpStream::connect(service.address).is_err()), "{}", service.master.stderr());
+    service.signal(Signal::SIGTTIN);
+    assert!(wait_listening(service.address.into(), PATIENCE));
     fs::remove_file(service.dir.path().join("treason")).expect("flag");
     service.reload();
     assert_eq!(service.master.pid(), pid);

@@ -100,9 +100,24 @@ impl MasterCli {
         reload
     }
 
-    /// Ends the conversations that asked for a reload: it has failed.
-    pub fn reload_failed(&mut self) {
-        self.conversations.iter_mut().filter(|one| one.reloads).for_each(|one| one.over = true);
+    /// Makes [`MasterCli::poll_fd`] readable whenever something new can be read from `other`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn wake_for(&self, other: &impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.add(other, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?)
+    }
+
+    /// Ends the conversations that asked for a reload, which has failed, and tells them `why`. HAProxy says nothing
+    /// of either outcome; these are the words of its later versions.
+    pub fn reload_failed(&mut self, why: &str) {
+        for one in self.conversations.iter_mut().filter(|one| one.reloads) {
+            if !one.over {
+                one.output.extend_from_slice(format!("Success=0\n--\n{why}\n").as_bytes());
+            }
+            one.over = true;
+            one.flush();
+        }
         self.conversations.retain(|one| !one.reloads || !one.is_done());
     }
 

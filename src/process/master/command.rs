@@ -44,6 +44,8 @@ pub struct View<'a> {
     pub now: u64,
     /// Workers and programs, those that leave included.
     pub children: &'a [Child],
+    /// What the last reload had to say, if it failed.
+    pub messages: &'a str,
     /// The id of the memory that workers share.
     pub segment: Option<u64>,
 }
@@ -74,6 +76,7 @@ const ROWS: &[(&str, &str)] = &[
     ("show cli level", "display the level of the current CLI session"),
     ("show cli sockets", "dump list of cli sockets"),
     ("show proc", "show processes status"),
+    ("show startup-logs", "messages of the last reload, if it failed"),
     ("show version", "show version of the current process"),
     ("user", "lower the level of the current CLI session to user"),
 ];
@@ -192,6 +195,7 @@ fn of_master(words: &[String], level: CliLevel, view: &View<'_>) -> Reply {
     Reply::Text(match words[..] {
         ["help", ref about @ ..] => list("The following commands are valid at this level:", about),
         ["show", "proc", ..] => processes(view),
+        ["show", "startup-logs", ..] => view.messages.to_owned(),
         ["show", "version", ..] => format!("{VERSION}\n"),
         ["show", "cli", "level", ..] => format!("{}\n", level_name(level)),
         // Those of the configuration are the workers'.
@@ -297,7 +301,16 @@ mod tests {
     }
 
     fn view(children: &[Child]) -> View<'_> {
-        View { pid: 40, reloads: 3, failed: 1, since: 40, now: 100 + 90_061, children, segment: None }
+        View {
+            pid: 40,
+            reloads: 3,
+            failed: 1,
+            since: 40,
+            now: 100 + 90_061,
+            children,
+            messages: "why\n",
+            segment: None,
+        }
     }
 
     fn say(text: &str, target: Target, level: &mut CliLevel, modes: &mut Modes) -> Reply {
@@ -367,9 +380,10 @@ mod tests {
     #[test]
     fn help_is_about_what_was_typed() {
         let Reply::Text(text) = once("show") else { panic!("an answer") };
-        assert_eq!(text.lines().count(), 1 + 4 + 3, "{text}");
+        assert_eq!(text.lines().count(), 1 + 5 + 3, "{text}");
         let Reply::Text(text) = once("help") else { panic!("an answer") };
         assert_eq!(text.lines().count(), 1 + ROWS.len() + 3);
+        assert_eq!(once("show startup-logs"), Reply::Text("why\n".to_owned()));
         assert_eq!(escaped(&["a b".to_owned(), "c;\\".to_owned()]), "a\\ b c\\;\\\\");
     }
 }

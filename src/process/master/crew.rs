@@ -13,8 +13,9 @@ use super::notify::Notify;
 use super::state::Holdings;
 use super::{Child, Inherited, Master, Phase, current};
 use crate::log::Level;
+use crate::mesh::Mesh;
 use crate::notice;
-use crate::shm::Slot;
+use crate::shm::{Segment, Slot, SlotState};
 use crate::sys::signal::SignalSource;
 
 /// Whoever looks after the current workers.
@@ -29,6 +30,34 @@ pub enum Crew<'a> {
 pub struct Stranded {
     signals: SignalSource,
     holdings: Holdings,
+    memory: Option<Memory>,
+}
+
+/// The memory that workers share, and how gauges of a slot in it are forgotten.
+pub struct Memory {
+    /// The memory.
+    pub segment: Segment,
+    /// Forgets what the worker of a slot had under way.
+    pub bury: fn(Segment, Slot),
+}
+
+impl Memory {
+    /// As a supervisor does with one whose worker has no successor.
+    fn bury(&self, slot: Slot, pid: i32) {
+        let segment = self.segment;
+        let is_its = usize::from(slot.0) < segment.slots_max() && segment.pid(slot) == pid;
+        if !is_its || segment.state(slot) == SlotState::Free {
+            return;
+        }
+        (self.bury)(segment, slot);
+        segment.slots().free(slot);
+        if segment.checker() == Some(slot)
+            && let Some(to) = segment.slots().living().find(|other| segment.pid(*other) > 0)
+            && segment.move_checker(Some(slot), Some(to))
+        {
+            Mesh::new(segment, slot).ring(to);
+        }
+    }
 }
 
 impl Crew<'_> {
@@ -57,16 +86,26 @@ impl Crew<'_> {
         }
     }
 
-    /// Passes a signal on.
-    pub fn obey(&mut self, signal: Signal) {
-        if let Crew::Serving(supervisor) = self {
-            supervisor.obey(signal);
+    /// Passes a signal on; a stranded master's workers are among `children`.
+    pub fn obey(&mut self, signal: Signal, children: &[Child]) {
+        match self {
+            Crew::Serving(supervisor) => supervisor.obey(signal),
+            Crew::Stranded(_) => {
+                let workers = children.iter().filter(|child| child.is_worker() && !child.leaving && child.pid > 0);
+                match signal {
+                    Signal::SIGTTOU | Signal::SIGTTIN => workers.for_each(|worker| worker.tell(signal)),
+                    // One of them can tell of all.
+                    Signal::SIGQUIT => workers.take(1).for_each(|worker| worker.tell(signal)),
+                    // The master has told all its children.
+                    _ => {}
+                }
+            }
         }
     }
 
     /// Its workers are gone, and no others come.
     pub fn dissolve(&mut self) {
-        self.obey(Signal::SIGUSR1);
+        self.obey(Signal::SIGUSR1, &[]);
     }
 
     /// Ends the workers at once.
@@ -99,14 +138,15 @@ impl Crew<'_> {
     pub fn segment_id(&self) -> Option<u64> {
         match self {
             Crew::Serving(supervisor) => Some(supervisor.segment().id()),
-            Crew::Stranded(_) => None,
+            Crew::Stranded(stranded) => stranded.holdings.segment.as_ref().map(|(_, id)| *id),
         }
     }
 
     /// Frees the place of an old worker that has ended.
     pub fn bury(&mut self, slot: Slot, pid: i32) {
-        if let Crew::Serving(supervisor) = self {
-            supervisor.bury_old(slot, pid);
+        match self {
+            Crew::Serving(supervisor) => supervisor.bury_old(slot, pid),
+            Crew::Stranded(stranded) => stranded.memory.iter().for_each(|memory| memory.bury(slot, pid)),
         }
     }
 
@@ -118,13 +158,32 @@ impl Crew<'_> {
         }
     }
 
+    /// Shows the messages of a failed trial, and logs its alerts and warnings.
+    pub fn pass_on(&mut self, messages: &str) {
+        supervisor::page(messages);
+        let Crew::Serving(supervisor) = self else { return };
+        for line in messages.lines() {
+            let level = match line.split_once(' ') {
+                Some(("[ALERT]", _)) => Level::Alert,
+                Some(("[WARNING]", _)) => Level::Warning,
+                _ => continue,
+            };
+            if let Some((_, text)) = line.split_once(" : ") {
+                supervisor.log(level, text);
+            }
+        }
+    }
+
     /// The descriptors that go over to the next master.
-    pub fn descriptors(&self) -> (Option<BorrowedFd<'_>>, Vec<BorrowedFd<'_>>) {
+    pub fn descriptors(&self) -> (Option<(BorrowedFd<'_>, u64)>, Vec<BorrowedFd<'_>>) {
         match self {
-            Crew::Serving(supervisor) => (supervisor.segment().fd(), supervisor.sockets().collect()),
+            Crew::Serving(supervisor) => {
+                let segment = supervisor.segment();
+                (segment.fd().map(|file| (file, segment.id())), supervisor.sockets().collect())
+            }
             Crew::Stranded(stranded) => {
                 let Holdings { segment, sockets, .. } = &stranded.holdings;
-                (segment.as_ref().map(OwnedFd::as_fd), sockets.iter().map(OwnedFd::as_fd).collect())
+                (segment.as_ref().map(|(file, id)| (file.as_fd(), *id)), sockets.iter().map(OwnedFd::as_fd).collect())
             }
         }
     }
@@ -143,8 +202,9 @@ impl Stranded {
     }
 }
 
-/// Goes on with the workers of `inherited` when the start that should have replaced them came to nothing.
-pub fn strand(inherited: &'static Inherited) -> ExitCode {
+/// Goes on with the workers of `inherited` when the start that should have replaced them came to nothing; `attach`
+/// maps their memory again, if this program can.
+pub fn strand(inherited: &'static Inherited, attach: impl FnOnce(OwnedFd) -> Option<Memory>) -> ExitCode {
     let signals = match SignalSource::new(&supervisor::READ) {
         Ok(signals) => signals,
         Err(error) => {
@@ -154,12 +214,15 @@ pub fn strand(inherited: &'static Inherited) -> ExitCode {
     };
     let mut past = inherited.past.clone();
     past.failed += 1;
+    past.messages = notice::kept();
     let mut holdings = inherited.take();
     let Ok(cli) = MasterCli::new(std::mem::take(&mut holdings.cli)) else { return ExitCode::FAILURE };
-    let notify = Notify::new(past.systemd);
+    let mut notify = Notify::new(past.systemd);
     notice::running(true, "The new workers did not start: the old ones go on, and none is replaced before a reload.");
     notify.ready("The last reload failed: the old workers go on");
-    let crew = Crew::Stranded(Box::new(Stranded { signals, holdings }));
+    let file = holdings.segment.as_ref().and_then(|(file, _)| file.try_clone().ok());
+    let memory = file.and_then(attach);
+    let crew = Crew::Stranded(Box::new(Stranded { signals, holdings, memory }));
     let master = Master { crew, past, cli, notify, trial: None, again: false, phase: Phase::Serving };
     match master.run() {
         Ok(_) => ExitCode::FAILURE,

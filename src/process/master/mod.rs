@@ -23,7 +23,7 @@ mod notify;
 mod reload;
 mod state;
 
-pub use crew::strand;
+pub use crew::{Memory, strand};
 pub use reload::remember_start;
 pub use state::{Inherited, VARIABLE};
 
@@ -180,13 +180,13 @@ impl<'a> Master<'a> {
                 self.phase = Phase::Finishing;
                 self.abandon_trial();
                 self.past.children.iter().for_each(|child| child.tell(signal));
-                self.crew.obey(signal);
+                self.crew.obey(signal, &[]);
             }
             Signal::SIGTTOU | Signal::SIGTTIN => {
                 self.past.paused = signal == Signal::SIGTTOU;
-                self.crew.obey(signal);
+                self.crew.obey(signal, &self.past.children);
             }
-            other => self.crew.obey(other),
+            other => self.crew.obey(other, &self.past.children),
         }
         None
     }
@@ -251,9 +251,10 @@ impl<'a> Master<'a> {
     }
 }
 
-fn view<'a>(past: &Past, children: &'a [Child], crew: &Crew<'_>) -> View<'a> {
+fn view<'a>(past: &'a Past, children: &'a [Child], crew: &Crew<'_>) -> View<'a> {
     let Past { reloads, failed, since, .. } = *past;
-    View { pid: std::process::id(), reloads, failed, since, now: now(), children, segment: crew.segment_id() }
+    let (pid, messages, segment) = (std::process::id(), past.messages.as_str(), crew.segment_id());
+    View { pid, reloads, failed, since, now: now(), children, messages, segment }
 }
 
 /// Seconds of the wall clock.

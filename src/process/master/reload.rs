@@ -1,6 +1,7 @@
-//! A reload: the trial, and the execution of the program anew.
+//! A reload: the trial, whose messages are read because a daemon's standard error leads nowhere, and the execution of the program anew.
 
 use std::ffi::{CString, OsString};
+use std::io::{PipeReader, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
@@ -23,18 +25,35 @@ use crate::sys::process::spawn;
 
 /// How long a trial may take. Names that the configuration has are resolved in it.
 const TRIAL_WAIT: Duration = Duration::from_secs(120);
+/// Octets of a trial's messages that are kept.
+const MESSAGES_BYTES_MAX: usize = 64 * 1024;
 
 /// A trial under way.
 #[derive(Debug)]
 pub struct Trial {
     child: Child,
     due: Instant,
+    /// It took too long and was killed.
+    late: bool,
+    /// Its standard error.
+    pipe: PipeReader,
+    messages: Vec<u8>,
 }
 
 impl Trial {
     /// When it has taken too long.
     pub fn due(&self) -> Instant {
         self.due
+    }
+
+    /// Takes what it has said. It never waits for us to read, whatever it says.
+    fn listen(&mut self) {
+        let mut room = [0; 4096];
+        // Interrupted by nothing: signals are blocked. Nothing to read is an error, too.
+        while let Ok(got @ 1..) = self.pipe.read(&mut room) {
+            let left = MESSAGES_BYTES_MAX.saturating_sub(self.messages.len());
+            self.messages.extend_from_slice(&room[..got.min(left)]);
+        }
     }
 }
 
@@ -85,7 +104,7 @@ impl Master<'_> {
     /// Begins a reload, or notes that another one is wanted. Who leaves does not begin anew.
     pub fn reload(&mut self) {
         if self.phase == Phase::Finishing {
-            return self.cli.reload_failed();
+            return self.cli.reload_failed("The service is ending.\n");
         }
         if self.trial.is_some() {
             self.again = true;
@@ -96,18 +115,21 @@ impl Master<'_> {
         self.past.reloads += 1;
         match self.try_out() {
             Ok(trial) => self.trial = Some(trial),
-            Err(error) => self.failed(&notice::reason(&error)),
+            Err(error) => self.failed(&notice::reason(&error), String::new()),
         }
     }
 
     fn try_out(&self) -> std::io::Result<Trial> {
         let start = START.get().ok_or(std::io::ErrorKind::NotFound)?;
         let written = self.write(&self.past)?;
-        let child = spawn(start.command(&written.variable(true)).stdin(Stdio::null()))?;
+        let (pipe, stderr) = std::io::pipe()?;
+        nix::fcntl::fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        self.cli.wake_for(&pipe)?;
+        let child = spawn(start.command(&written.variable(true)).stdin(Stdio::null()).stderr(stderr))?;
         let role = Role::Program(String::new());
         let (pid, version) = (child.id() as i32, String::new());
         let child = Child { role, pid, reloads: 0, since: now(), leaving: false, version };
-        Ok(Trial { child, due: Instant::now() + TRIAL_WAIT })
+        Ok(Trial { child, due: Instant::now() + TRIAL_WAIT, late: false, pipe, messages: Vec::new() })
     }
 
     fn write(&self, past: &Past) -> std::io::Result<Written<'_>> {
@@ -127,30 +149,39 @@ impl Master<'_> {
     /// Looks whether a trial has ended, and goes on if it has.
     pub fn attend_trial(&mut self) {
         let Some(trial) = &mut self.trial else { return };
-        if Instant::now() >= trial.due {
+        trial.listen();
+        if Instant::now() >= trial.due && !trial.late {
+            trial.late = true;
             trial.child.tell(Signal::SIGKILL);
         }
         let Some(status) = trial.child.ended() else { return };
+        trial.listen();
+        let (messages, late) = (String::from_utf8_lossy(&trial.messages).into_owned(), trial.late);
         self.trial = None;
         match status {
-            _ if self.phase == Phase::Finishing => self.cli.reload_failed(),
+            _ if self.phase == Phase::Finishing => self.cli.reload_failed("The service is ending.\n"),
             WaitStatus::Exited(_, 0) => {
                 let error = self.execute();
-                self.failed(&notice::reason(&error));
+                self.failed(&notice::reason(&error), messages);
             }
-            other => self.failed(&format!("the trial exited with code {}", reason(other))),
+            _ if late => self.failed(&format!("the trial took more than {} s", TRIAL_WAIT.as_secs()), messages),
+            other => self.failed(&format!("the trial exited with code {}", reason(other)), messages),
         }
         if std::mem::take(&mut self.again) {
             self.reload();
         }
     }
 
-    fn failed(&mut self, why: &str) {
+    /// Everything goes on as it was; `messages` of the trial tell more about it.
+    fn failed(&mut self, why: &str, messages: String) {
         self.past.failed += 1;
+        self.crew.pass_on(&messages);
         notice::running(false, "Loading failure!");
-        self.say(Level::Warning, &format!("The reload failed ({why}): everything stays as it was."));
+        let text = format!("The reload failed ({why}): everything stays as it was.");
+        self.say(Level::Warning, &text);
         self.notify.ready(&format!("The last reload failed: {why}"));
-        self.cli.reload_failed();
+        self.past.messages = messages + &notice::line("WARNING", std::process::id(), &text);
+        self.cli.reload_failed(&self.past.messages);
     }
 
     /// Executes the program anew; comes back only if that fails.

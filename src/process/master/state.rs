@@ -36,6 +36,8 @@ pub struct Past {
     pub systemd: bool,
     /// Listening is paused (SIGTTOU).
     pub paused: bool,
+    /// What the last reload had to say, if it failed. It does not go over.
+    pub messages: String,
     /// Workers and programs.
     pub children: Vec<Child>,
 }
@@ -56,8 +58,8 @@ pub struct Inherited {
 /// Descriptors that came over.
 #[derive(Debug, Default)]
 pub struct Holdings {
-    /// The memory that workers share.
-    pub segment: Option<OwnedFd>,
+    /// The memory that workers share, with its id.
+    pub segment: Option<(OwnedFd, u64)>,
     /// Listening sockets.
     pub sockets: Vec<OwnedFd>,
     /// The master's own, with the rights of its clients.
@@ -68,7 +70,11 @@ impl Holdings {
     fn try_clone(&self) -> std::io::Result<Holdings> {
         let cli = self.cli.iter().map(|(socket, level)| Ok((socket.try_clone()?, *level)));
         Ok(Holdings {
-            segment: self.segment.as_ref().map(OwnedFd::try_clone).transpose()?,
+            segment: self
+                .segment
+                .as_ref()
+                .map(|(file, id)| Ok::<_, std::io::Error>((file.try_clone()?, *id)))
+                .transpose()?,
             sockets: self.sockets.iter().map(OwnedFd::try_clone).collect::<std::io::Result<_>>()?,
             cli: cli.collect::<std::io::Result<_>>()?,
         })
@@ -78,8 +84,8 @@ impl Holdings {
 /// The descriptors that go over.
 #[derive(Debug, Default)]
 pub struct Descriptors<'a> {
-    /// The memory that workers share.
-    pub segment: Option<BorrowedFd<'a>>,
+    /// The memory that workers share, with its id.
+    pub segment: Option<(BorrowedFd<'a>, u64)>,
     /// Listening sockets.
     pub sockets: Vec<BorrowedFd<'a>>,
     /// The master's own, with the rights of its clients.
@@ -89,7 +95,7 @@ pub struct Descriptors<'a> {
 impl<'a> Descriptors<'a> {
     fn all(&self) -> impl Iterator<Item = BorrowedFd<'a>> + '_ {
         let cli = self.cli.iter().map(|(socket, _)| *socket);
-        self.segment.iter().copied().chain(self.sockets.iter().copied()).chain(cli)
+        self.segment.iter().map(|(file, _)| *file).chain(self.sockets.iter().copied()).chain(cli)
     }
 }
 
@@ -136,7 +142,7 @@ impl Drop for Written<'_> {
 
 fn text(past: &Past, descriptors: &Descriptors<'_>) -> String {
     let mut text = format!("{TITLE}\n");
-    let Past { reloads, failed, since, systemd, paused, children } = past;
+    let Past { reloads, failed, since, systemd, paused, children, messages: _ } = past;
     // Writes into strings do not fail.
     let _ = writeln!(text, "master {reloads} {failed} {since} {} {}", u8::from(*systemd), u8::from(*paused));
     for child in children {
@@ -148,8 +154,8 @@ fn text(past: &Past, descriptors: &Descriptors<'_>) -> String {
         let leaving = u8::from(*leaving);
         let _ = writeln!(text, "{kind} {pid} {reloads} {since} {leaving} {number} {slot} {name}");
     }
-    if let Some(segment) = &descriptors.segment {
-        let _ = writeln!(text, "segment {}", segment.as_raw_fd());
+    if let Some((segment, id)) = &descriptors.segment {
+        let _ = writeln!(text, "segment {} {id}", segment.as_raw_fd());
     }
     for socket in &descriptors.sockets {
         let _ = writeln!(text, "socket {}", socket.as_raw_fd());
@@ -221,7 +227,11 @@ impl Inherited {
                 };
                 past.children.push(Child { role, pid, reloads, since, leaving, version });
             }
-            "segment" => holdings.segment = fds::adopt_inherited(number()? as RawFd).ok(),
+            "segment" => {
+                let file = fds::adopt_inherited(number()? as RawFd).ok();
+                // An earlier version does not tell the id.
+                holdings.segment = file.map(|file| (file, number().unwrap_or_default()));
+            }
             "socket" => holdings.sockets.push(fds::adopt_inherited(number()? as RawFd).ok()?),
             "cli" => {
                 let socket = fds::adopt_inherited(number()? as RawFd).ok()?;
@@ -281,7 +291,8 @@ mod tests {
             version: "-".to_owned(),
         };
         let children = vec![worker(10, false), worker(11, true), program];
-        let past = Past { reloads: 4, failed: 1, since: 1234, systemd: true, paused: false, children };
+        let past =
+            Past { reloads: 4, failed: 1, since: 1234, systemd: true, paused: false, children, ..Past::default() };
         let written = text(&past, &Descriptors::default());
         assert_eq!(Inherited::parse(&written, true).expect("it is ours").past, past);
     }

@@ -466,7 +466,19 @@ impl<'a> Supervisor<'a> {
             Level::Notice => notice::notice(text),
             _ => notice::running(level == Level::Alert, text),
         }
+        self.log(level, text);
+    }
+
+    /// Says something in the global log.
+    pub(in crate::process) fn log(&mut self, level: Level, text: &str) {
         (self.ties.log)(level, text);
+    }
+}
+
+/// Shows lines that are messages already.
+pub(in crate::process) fn page(text: &str) {
+    for line in text.split_inclusive('\n').filter(|_| is_read()) {
+        notice::page(line);
     }
 }
 
