@@ -219,3 +219,60 @@ fn two_thousand_servers_share_by_weight() {
         assert!(picks.iter().enumerate().all(|(n, &count)| count == (n as u32 % 4 + 1) * 16), "{algorithm}");
     }
 }
+
+/// Three primaries of weight 1, 2 and 1 with ids that are not in order.
+fn three() -> Vec<Member> {
+    let member = |(id, weight)| Member { id, weight: Weight::configured(weight), usable: true, backup: false };
+    [(9, 1), (2, 2), (5, 1)].map(member).into()
+}
+
+#[test]
+fn a_ring_moves_only_the_keys_of_the_server_that_leaves() {
+    let mut ring = Balancer::ring(three(), false, 0);
+    let all = |ring: &mut Balancer| -> Vec<Option<u32>> {
+        let hashes = (0..2000u32).map(|n| n.wrapping_mul(0x9e37_79b9));
+        hashes.map(|hash| ring.pick(Wish { hash: Some(hash), ..Wish::default() }, |_| true)).collect()
+    };
+    let before = all(&mut ring);
+    ring.update(1, Weight::configured(2), false);
+    let without = all(&mut ring);
+    assert!(before.iter().zip(&without).all(|(before, after)| *before == Some(1) || before == after));
+    assert!(!without.contains(&Some(1)));
+}
+
+#[test]
+fn a_balance_factor_bounds_what_one_server_gets() {
+    let mut ring = Balancer::ring(three(), false, 125);
+    let mut loads = [0u32; 3];
+    for _ in 0..400 {
+        let wish = Wish { hash: Some(77), ..Wish::default() };
+        let server = ring.pick(wish, |_| true).expect("a server");
+        loads[server as usize] += 1;
+        ring.set_load(server, loads[server as usize]);
+    }
+    assert!(loads[0] <= 126 && loads[1] <= 251 && loads[2] <= 126, "{loads:?}");
+}
+
+#[test]
+fn random_draws_by_weight_and_prefers_the_less_loaded() {
+    for (draws, loaded) in [(1, 0), (2, 1000)] {
+        let mut random = Balancer::random(three(), false, draws, 0);
+        random.set_load(0, loaded);
+        let mut picks = [0u32; 3];
+        for n in 0..4000 {
+            let wish = Wish { random: n, ..Wish::default() };
+            picks[random.pick(wish, |_| true).expect("a server") as usize] += 1;
+        }
+        let expected = if draws == 1 { 500..1500 } else { 0..600 };
+        assert!(expected.contains(&picks[0]) && picks[1] > picks[2], "{draws} draws: {picks:?}");
+    }
+}
+
+#[test]
+fn first_goes_by_id_and_by_room() {
+    let mut first = Balancer::first(three(), false);
+    assert_eq!(first.pick(Wish::default(), |_| true), Some(1));
+    assert_eq!(first.pick(Wish::default(), |server| server != 1), Some(2));
+    assert_eq!(first.pick(Wish { avoid: Some(1), ..Wish::default() }, |_| true), Some(2));
+    assert_eq!(first.pick(Wish::default(), |_| false), None);
+}
