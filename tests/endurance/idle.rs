@@ -84,5 +84,5 @@ fn ten_thousand_idle_clients_leave_nothing_behind_over_twenty_reloads() {
     let after = usage(&fleet);
     eprintln!("{before:?} {after:?}");
     assert!(after.resident_kb < before.resident_kb * 2 + 4096, "{before:?} {after:?}");
-    assert_eq!(fleet.stat("f", "FRONTEND", "scur"), 0);
+    assert!(wait_until(PATIENCE, || fleet.stat("f", "FRONTEND", "scur") == 0));
 }

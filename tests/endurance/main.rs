@@ -44,5 +44,5 @@ fn habits() -> Vec<Habit> {
 fn assert_nothing_lost(count: &Count) {
     eprintln!("{count:?}");
     assert_eq!((count.failed_connects, count.failed_requests), (0, 0), "{:?}", count.reasons);
-    assert!(count.answered > 1000, "there was load: {count:?}");
+    assert!(count.answered > 100, "there was load: {count:?}");
 }

@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::fleet::{Fleet, Form};
+use crate::fleet::{Fleet, Form, PATIENCE};
 use crate::load::Load;
+use crate::support::place::wait_until;
 use crate::{assert_nothing_lost, habits, turn};
 
 const RELOADS: usize = 100;
@@ -28,15 +29,13 @@ fn reload_often(form: Form) {
     let count = load.finish();
     assert_nothing_lost(&count);
     assert!(count.retried <= RETRIES_MAX, "{count:?}");
-    // What the old processes counted is counted once and for all.
-    assert_eq!(fleet.stat("f", "FRONTEND", "hrsp_2xx"), count.answered, "{count:?}");
-    assert_eq!(fleet.stat("f", "FRONTEND", "req_tot"), count.answered, "{count:?}");
-    assert_eq!(fleet.stat("f", "FRONTEND", "conn_tot"), count.connects, "{count:?}");
-    let backends = ["quick", "slow"].iter().map(|backend| fleet.stat(backend, "BACKEND", "hrsp_2xx"));
-    assert_eq!(backends.sum::<u64>(), count.answered, "{count:?}");
-    let open =
-        ["f", "quick", "slow"].map(|name| fleet.stat(name, if name == "f" { "FRONTEND" } else { "BACKEND" }, "scur"));
-    assert_eq!(open, [0; 3]);
+    // What the old processes counted is counted once and for all, and those that end have nothing open.
+    let frontend = || ["hrsp_2xx", "req_tot", "conn_tot", "scur"].map(|column| fleet.stat("f", "FRONTEND", column));
+    let expected = [count.answered, count.answered, count.connects, 0];
+    assert!(wait_until(PATIENCE, || frontend() == expected), "{:?} {expected:?}", frontend());
+    let sum = |column| ["quick", "slow"].iter().map(|name| fleet.stat(name, "BACKEND", column)).sum::<u64>();
+    let backends = || ["hrsp_2xx", "scur"].map(sum);
+    assert!(wait_until(PATIENCE, || backends() == [count.answered, 0]), "{:?} {count:?}", backends());
 }
 
 #[test]
