@@ -44,6 +44,8 @@ const DRAWS: u32 = 2;
 /// What was written of it.
 #[derive(Clone, Debug, Default)]
 pub struct BalanceDraft {
+    /// There is a `balance` line.
+    pub written: bool,
     /// `balance`.
     pub algorithm: Algorithm,
     /// The expression of `balance hash`, which is parsed for each proxy that has it.
@@ -78,6 +80,7 @@ fn balance(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
     };
     let draft = &mut scope.settings().balance;
+    draft.written = true;
     (draft.algorithm, draft.expression) = (algorithm, expression);
     Ok(())
 }

@@ -102,6 +102,9 @@ const REQ_REPLACE: &str = "http-request replace-path', 'http-request replace-uri
 const SETBE: &str = "The 'reqsetbe' directive is now deprecated in favor of the more efficient 'use_backend' which uses a \
                      different but more powerful syntax. Future versions will not support 'reqsetbe' anymore, you should \
                      convert it now!";
+const ISETBE: &str = "The 'reqisetbe' directive is now deprecated in favor of the more efficient 'use_backend' which uses a \
+                     different but more powerful syntax. Future versions will not support 'reqisetbe' anymore, you should \
+                     convert it now!";
 
 /// All of it.
 static DATED: &[Dated] = &[
@@ -164,7 +167,7 @@ static DATED: &[Dated] = &[
     dated("reqrep", "2.1", REQ_REPLACE),
     dated("reqtarpit", "2.1", "http-request tarpit"),
     said("reqsetbe", "1.6", "use_backend $2", SETBE),
-    said("reqisetbe", "1.6", "use_backend $2", SETBE),
+    said("reqisetbe", "1.6", "use_backend $2", ISETBE),
     dated("rspadd", "2.1", "http-response add-header"),
     dated("rspdel", "2.1", "http-response del-header"),
     dated("rspdeny", "2.1", "http-response deny"),

@@ -182,6 +182,7 @@ fn app_session(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     let text = arg(words, 5);
     let timeout = scope.time_ms(text, TimeUnit::Ms).map_err(|error| error.timer(text, "'appsession' timeout"))?;
+    super::legacy::note(scope, words, "appsession");
     let mut session = AppSession {
         name: arg(words, 1).to_owned(),
         bytes_max,

@@ -175,7 +175,9 @@ fn monitor_uri(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 fn dispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let text = arg(words, 1);
-    let address = address::dispatch(text).map_err(|e| format!("'dispatch' : {e}"))?;
+    // HAProxy ends this one message with a line of its own.
+    let end = if text.is_empty() { "\n" } else { "" };
+    let address = address::dispatch(text).map_err(|e| format!("'dispatch' : {e}{end}"))?;
     scope.proxy().dispatch = Some(address);
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::balance;
 use super::capture::COOKIE_BYTES_MAX;
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
+use super::legacy;
 use super::resolve::{Resolver, number};
 use super::resolve_log;
 use crate::proxy::backend::Beyond;
@@ -16,6 +17,10 @@ pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
         return;
     }
     balance::check(proxy, resolver.findings);
+    if proxy.dispatch.is_some() && proxy.settings.balance.written {
+        let (noun, name) = (proxy.kind.noun(), &proxy.name);
+        resolver.findings.warning(format!("dispatch address of {noun} '{name}' will be ignored in balance mode."));
+    }
     httplog_without_http(resolver, proxy);
     health(resolver, proxy);
     if proxy.kind.is_frontend() && proxy.binds.is_empty() {
@@ -145,8 +150,9 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if settings.stats.is_some() {
         findings.warning(format!("'stats' statement ignored for {noun} '{name}' as it requires HTTP mode."));
     }
-    for keyword in HTTP_RULES {
-        if proxy.rules.iter().any(|rule| rule.keyword == *keyword) {
+    let old = legacy::ROWS.iter().map(|row| row.name);
+    for keyword in HTTP_RULES.iter().copied().chain(old) {
+        if proxy.rules.iter().any(|rule| rule.keyword == keyword) {
             findings.warning(format!("'{keyword}' rules ignored for {noun} '{name}' as they require HTTP mode."));
         }
     }
@@ -236,11 +242,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         disabled: settings.disabled,
         hash_type: settings.balance.hash_type,
         hash_balance_factor: settings.balance.factor,
-        beyond: match proxy.dispatch {
-            Some(address) => Beyond::Dispatch(address),
-            None if flags.http_proxy && settings.mode == Mode::Http => Beyond::Uri,
-            None => Beyond::Nowhere,
-        },
+        beyond: beyond(proxy),
         all_backups: flags.allbackups,
         timeouts: settings.server_timeouts,
         connection_mode: settings.connection_mode.unwrap_or_default(),
@@ -266,6 +268,22 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         persist: flags.persist,
         accept_invalid: flags.accept_invalid_http_response,
         ..Backend::default()
+    }
+}
+
+/// Where requests go without a server's being chosen: `balance` wants one to be chosen.
+fn beyond(proxy: &ProxyDraft) -> Beyond {
+    let settings = &proxy.settings;
+    let balances = settings.balance.written;
+    match proxy.dispatch {
+        Some(address) if !balances => Beyond::Dispatch(address),
+        None if settings.flags.http_proxy
+            && settings.mode == Mode::Http
+            && !(balances && !proxy.servers.is_empty()) =>
+        {
+            Beyond::Uri
+        }
+        _ => Beyond::Nowhere,
     }
 }
 

@@ -143,6 +143,15 @@ impl Listeners {
         list.filter_map(|listener| release(registry, listener.socket?)).count()
     }
 
+    /// Closes those of all frontends but these, which go on for a while.
+    pub fn close_all_but(&mut self, staying: &[FrontendId]) {
+        self.kept.clear();
+        let leaving: Vec<FrontendId> = self.list.iter().map(|listener| listener.frontend).collect();
+        for id in leaving.into_iter().filter(|id| !staying.contains(id)) {
+            self.close_frontend(id);
+        }
+    }
+
     /// Stops listening but keeps the sockets: connections go to other processes on the same addresses, or
     /// are refused (SIGTTOU). False if that was so already.
     pub fn pause(&mut self, config: &Config) -> bool {
@@ -182,8 +191,8 @@ impl Listeners {
         }
     }
 
-    /// Closes a frontend's sockets for good (`shutdown frontend`).
-    fn close_frontend(&mut self, id: FrontendId) -> usize {
+    /// Closes a frontend's sockets for good (`shutdown frontend`); tells how many there were.
+    pub fn close_frontend(&mut self, id: FrontendId) -> usize {
         let registry = self.registry.as_ref();
         let list = self.list.iter_mut().filter(|listener| listener.frontend == id);
         let sockets = list.filter_map(|listener| listener.socket.take());

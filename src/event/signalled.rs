@@ -127,17 +127,51 @@ impl Worker {
         let after = services.config.global.hard_stop_after;
         self.stop = Stop::Soft(after.map_or(Tick::NEVER, |after| services.now.tick() + after));
         self.listeners.drain(&mut self.core);
-        self.listeners.close();
+        self.linger();
         self.cli.stop();
         for proxy in self.in_closing_order() {
-            self.tell_stopped(proxy.as_ref());
+            let frontend = proxy.as_ref().and_then(|proxy| proxy.frontend);
+            if !self.lingering.iter().any(|(_, id)| Some(*id) == frontend) {
+                self.tell_stopped(proxy.as_ref());
+            }
         }
         self.core.soft_stop();
+    }
+
+    /// Closes what listens, but for proxies with a `grace` of their own: they go on until it is over, unless the
+    /// service has a successor.
+    fn linger(&mut self) {
+        let now = self.core.services.now.tick();
+        let frontends = (0..).map(FrontendId).zip(&self.core.services.config.frontends);
+        let graces = frontends.filter(|(_, frontend)| !frontend.disabled && !frontend.binds.is_empty());
+        self.lingering = graces.filter_map(|(id, frontend)| Some((now + frontend.grace?, id))).collect();
+        if self.lingering.is_empty() || self.has_successor() {
+            self.lingering.clear();
+            self.listeners.close();
+            return;
+        }
+        let staying: Vec<FrontendId> = self.lingering.iter().map(|(_, id)| *id).collect();
+        self.listeners.close_all_but(&staying);
+    }
+
+    /// Closes the frontends whose grace is over at `now`.
+    fn end_graces(&mut self, now: Tick) {
+        let due = |(until, _): &(Tick, FrontendId)| *until <= now;
+        let over: Vec<FrontendId> = self.lingering.iter().filter(|one| due(one)).map(|(_, id)| *id).collect();
+        self.lingering.retain(|one| !due(one));
+        for id in over {
+            self.listeners.close_frontend(id);
+            let named = proxies(self.core.services.config).into_iter().find(|proxy| proxy.frontend == Some(id));
+            if named.is_some() {
+                self.tell_stopped(named.as_ref());
+            }
+        }
     }
 
     /// What a stop does next. Whether the process is to leave.
     pub(super) fn stop_goes_on(&mut self) -> bool {
         let now = self.core.services.now.tick();
+        self.end_graces(now);
         match self.stop {
             Stop::Not => false,
             Stop::Grace(until) if now >= until => {
@@ -148,7 +182,7 @@ impl Worker {
                 false
             }
             Stop::Grace(_) => false,
-            _ if self.core.sessions.is_empty() && self.cli.is_idle() => true,
+            _ if self.core.sessions.is_empty() && self.cli.is_idle() && self.lingering.is_empty() => true,
             Stop::Soft(until) if now >= until => {
                 self.hard_stop();
                 false
@@ -163,14 +197,16 @@ impl Worker {
 
     /// When [`Worker::stop_goes_on`] has something to do.
     pub(super) fn stop_deadline(&self) -> Tick {
+        let graces = self.lingering.iter().map(|(until, _)| *until).min().unwrap_or(Tick::NEVER);
         match self.stop {
             Stop::Not => Tick::NEVER,
-            Stop::Grace(until) | Stop::Soft(until) | Stop::Hard(until) => until,
+            Stop::Grace(until) | Stop::Soft(until) | Stop::Hard(until) => until.min(graces),
         }
     }
 
     /// Ends what is under way (`hard-stop-after`).
     fn hard_stop(&mut self) {
+        self.end_graces(Tick::NEVER);
         self.stop = Stop::Hard(self.core.services.now.tick() + HARD_STOP_WAIT);
         self.announce("soft-stop running for too long, performing a hard-stop.");
         for proxy in proxies(self.core.services.config) {

@@ -17,6 +17,7 @@ use super::signalled::Stop;
 use crate::cli::Cli;
 use crate::mesh::Post;
 use crate::process::Signals;
+use crate::proxy::FrontendId;
 use crate::shm::SlotWord;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
@@ -58,6 +59,8 @@ pub struct Worker {
     ancestors: Ancestors,
     pub(super) ended: Option<ExitCode>,
     pub(super) stop: Stop,
+    /// Frontends that go on to listen although the process stops, and until when (`grace` of a proxy).
+    pub(super) lingering: Vec<(Tick, FrontendId)>,
 }
 
 impl Worker {
@@ -78,6 +81,7 @@ impl Worker {
             ancestors,
             ended: None,
             stop: Stop::Not,
+            lingering: Vec::new(),
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Backend {
     pub is_listen: bool,
     /// `disabled`.
     pub disabled: bool,
-    /// Where requests go that no server is there for.
+    /// Where requests go without a server.
     pub beyond: Beyond,
     /// Ids of its servers.
     pub servers: Range<u32>,
@@ -112,10 +112,10 @@ pub struct ServerTimeouts {
     pub tarpit: Option<Millis>,
 }
 
-/// Where a backend without servers sends requests.
+/// Where a backend sends requests without choosing a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Beyond {
-    /// Nowhere: they are refused.
+    /// Nowhere: there are servers for that.
     #[default]
     Nowhere,
     /// `dispatch`: to this address.

@@ -45,7 +45,10 @@ pub enum Action<B = BackendId> {
 
 /// Fields that `reqadd` or `rspadd` adds: names and values.
 #[derive(Clone, Debug)]
-pub struct Addition(pub Vec<(Box<[u8]>, Box<[u8]>)>);
+pub struct Addition(pub Vec<OwnField>);
+
+/// A field of the configuration: name and value.
+pub type OwnField = (Box<[u8]>, Box<[u8]>);
 
 /// What the filters decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

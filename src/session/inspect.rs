@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{After, Phase, Step, Turn, body, capture, finish, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
-use crate::http::Head;
+use crate::http::{Head, uri};
 use crate::proxy::AddressHeader;
 use crate::rules::filter::Outcome;
 use crate::rules::{Reply, Rules, Verdict};
@@ -119,7 +119,8 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
 /// `monitor-uri`: answered before any rule, and never logged.
 fn monitor(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     let uri = turn.frontend().monitor_uri.as_deref()?;
-    if turn.exchange.request.uri() != uri {
+    let asked = turn.exchange.request.uri();
+    if asked != uri && uri::path_and_query(asked) != uri {
         return None;
     }
     count_intercepted(turn);

@@ -28,9 +28,9 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         assign(turn, server);
         return Step::Go(Phase::Connect);
     }
-    let settings = &turn.services.config[backend];
-    if settings.beyond != Beyond::Nowhere && settings.servers.is_empty() {
-        return beyond(turn, settings.beyond);
+    let beyond_servers = turn.services.config[backend].beyond;
+    if beyond_servers != Beyond::Nowhere {
+        return beyond(turn, beyond_servers);
     }
     let hash = hash(turn, backend);
     let pick = turn.services.choose(backend, hash, turn.exchange.avoid);
@@ -103,7 +103,7 @@ fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
     }
 }
 
-/// Finds the address of a backend without servers.
+/// Finds the address of a backend that chooses no server.
 fn beyond(turn: &mut Turn<'_>, beyond: Beyond) -> Step {
     if turn.exchange.address.is_none() {
         turn.exchange.address = match beyond {

@@ -62,6 +62,20 @@ fn a_stop_after_its_grace_needs_no_other_event() {
 }
 
 #[test]
+fn a_proxy_with_a_grace_of_its_own_goes_on_through_it() {
+    let _turn = turn();
+    let mut crew = Crew::start("    nbproc 2", "    grace 600ms\n");
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    crew.supervisor.signal(Signal::SIGUSR1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(who_answers(crew.address, Duration::from_millis(200)).is_some());
+    assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
+    assert!((600..1600).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(who_answers(crew.address, Duration::from_millis(200)).is_none());
+}
+
+#[test]
 fn a_termination_ends_all_at_once() {
     let _turn = turn();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

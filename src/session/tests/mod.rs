@@ -2,6 +2,7 @@
 
 mod answers;
 mod codes;
+mod dated;
 mod hostile;
 mod limits;
 mod random;
