@@ -106,9 +106,16 @@ fn a_daemon_writes_the_masters_pid_and_reloads() {
     let pid = || fs::read_to_string(dir.path().join("pid")).unwrap_or_default();
     let master: i32 = pid().trim().parse().expect("a pid");
     let ask = |lines: &str| crate::service::ask(&dir.path().join("m.sock"), lines);
-    assert!(ask("show proc\n").contains(&format!("{master} ")));
+    let before = ask("show proc\n");
+    assert!(before.contains(&format!("{master} ")));
+    let first = before.lines().find(|line| line.contains(" worker ")).map(|line| line[..10].to_owned());
     kill(Pid::from_raw(master), Signal::SIGUSR2).expect("signal");
-    let reloaded = || ask("show proc\n").contains(" 1 [failed: 0] ");
+    // The count goes up when the trial begins.
+    let worker = |text: &str| text.lines().find(|line| line.contains(" worker ")).map(|line| line[..10].to_owned());
+    let reloaded = || {
+        let text = ask("show proc\n");
+        text.contains(" 1 [failed: 0] ") && worker(&text).is_some_and(|now| Some(now) != first)
+    };
     assert!(wait_until(PATIENCE, || std::panic::catch_unwind(std::panic::AssertUnwindSafe(reloaded)).unwrap_or(false)));
     assert_eq!(pid(), format!("{master}\n"));
     // Nobody reads its standard error: what is wrong is in the log.
