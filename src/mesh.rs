@@ -22,6 +22,9 @@ use crate::sys::socket::{accept, connect, recv, stream_socket, unix_address};
 /// Questions that may wait for a worker.
 const DOOR_BACKLOG: i32 = 128;
 
+/// Rings, and strangers at the door, that are taken in one turn: any local user may send them without end.
+const TAKEN_MAX: usize = 32;
+
 /// The two sockets of a slot.
 #[derive(Debug)]
 pub struct Post {
@@ -62,24 +65,26 @@ impl Post {
         self.bell.as_fd()
     }
 
-    /// Takes all rings so far.
-    pub fn silence(&self) {
+    /// Takes the rings so far. False if there may be more: they are to be taken soon, for whoever rings and finds
+    /// the queue full is not heard otherwise.
+    #[must_use]
+    pub fn silence(&self) -> bool {
         let mut room = [MaybeUninit::uninit(); 8];
-        // Whoever rings and finds the queue full has been heard by then.
-        while recv(&self.bell, &mut room).is_ok() {}
+        (0..TAKEN_MAX).any(|_| recv(&self.bell, &mut room).is_err())
     }
 
     /// Takes a question from a worker of `segment`, or from who may be one; strangers are turned away.
     ///
     /// # Errors
-    /// `WouldBlock` when none waits, or what accept(2) says.
+    /// `WouldBlock` when none waits, `QuotaExceeded` after many strangers (more may wait), or what accept(2) says.
     pub fn answer(&self, segment: Segment) -> io::Result<OwnedFd> {
-        loop {
+        for _ in 0..TAKEN_MAX {
             let (connection, _) = accept(&self.door)?;
             if is_trusted(connection.as_fd()) || is_member(connection.as_fd(), segment) {
                 return Ok(connection);
             }
         }
+        Err(io::ErrorKind::QuotaExceeded.into())
     }
 }
 
@@ -156,10 +161,14 @@ fn is_trusted(connection: BorrowedFd<'_>) -> bool {
     peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
 }
 
-/// Whether the other side is a worker of the segment, which may have another user since a reload.
+/// Whether the other side is a worker of the segment, which may have another user since a reload. The pid alone
+/// says nothing: that of a worker which nobody has buried yet may be a stranger's by now.
 fn is_member(connection: BorrowedFd<'_>, segment: Segment) -> bool {
     let peer = getsockopt(&connection, sockopt::PeerCredentials);
-    peer.is_ok_and(|peer| segment.slots().living().any(|slot| segment.pid(slot) == peer.pid()))
+    peer.is_ok_and(|peer| {
+        let is_its = |slot| segment.pid(slot) == peer.pid() && segment.uid(slot) == peer.uid();
+        segment.slots().living().any(is_its)
+    })
 }
 
 fn bell_socket() -> io::Result<Socket> {
@@ -205,7 +214,7 @@ mod tests {
         (0..2000).for_each(|_| mesh.ring_all());
         assert!(rings(&there) > 0);
         mesh.ring_all();
-        there.silence();
+        while !there.silence() {}
         assert_eq!(rings(&there), 0);
         drop(there);
         mesh.ring_all();
@@ -255,6 +264,13 @@ mod tests {
         let code = in_child(|| {
             segment.settle(own, crate::time::Now::default());
             nix::unistd::setuid(65534.into()).expect("setuid");
+            u8::from(call(segment.id(), other).is_err())
+        });
+        assert_eq!(code, 0);
+        assert!(post.answer(segment).is_err(), "a stranger with the pid of a worker that was root's");
+        let code = in_child(|| {
+            nix::unistd::setuid(65534.into()).expect("setuid");
+            segment.settle(own, crate::time::Now::default());
             u8::from(call(segment.id(), other).is_err())
         });
         assert_eq!(code, 0);

@@ -131,8 +131,10 @@ impl Cli {
         self.run(slot, core, listeners);
     }
 
-    /// Accepts what waits: all questions of other workers, and clients as far as `stats maxconn` allows.
-    pub fn accept(&mut self, post: Option<&Post>, core: &mut Core, listeners: &mut Listeners) {
+    /// Accepts what waits: all questions of other workers, and clients as far as `stats maxconn` allows. True
+    /// if strangers may have questions left behind them, for the next turn.
+    pub fn accept(&mut self, post: Option<&Post>, core: &mut Core, listeners: &mut Listeners) -> bool {
+        let mut more = false;
         if let Some(post) = post.filter(|_| self.asked) {
             let error = loop {
                 match post.answer(core.services.counters.segment()) {
@@ -145,10 +147,12 @@ impl Cli {
             };
             // Out of descriptors, say: the next turn tries again.
             self.asked = error.kind() != std::io::ErrorKind::WouldBlock;
+            more = error.kind() == std::io::ErrorKind::QuotaExceeded;
         }
         if self.pending {
             self.accept_clients(core, listeners);
         }
+        more
     }
 
     fn accept_clients(&mut self, core: &mut Core, listeners: &mut Listeners) {

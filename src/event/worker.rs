@@ -57,6 +57,8 @@ pub struct Worker {
     busy_since: &'static AtomicU64,
     doing: &'static AtomicU64,
     ancestors: Ancestors,
+    /// The bell has rings left for the next turn.
+    ringing: bool,
     pub(super) ended: Option<ExitCode>,
     pub(super) stop: Stop,
     /// Frontends that go on to listen although the process stops, and until when (`grace` of a proxy).
@@ -79,6 +81,7 @@ impl Worker {
             busy_since: segment.word(slot, SlotWord::BusySinceUs),
             doing: segment.word(slot, SlotWord::Doing),
             ancestors,
+            ringing: false,
             ended: None,
             stop: Stop::Not,
             lingering: Vec::new(),
@@ -121,6 +124,9 @@ impl Worker {
             for event in &events {
                 self.drop_closed(event);
             }
+            if std::mem::take(&mut self.ringing) {
+                self.rung();
+            }
             for event in &events {
                 self.dispatch(event);
             }
@@ -128,8 +134,9 @@ impl Worker {
             self.core.expire();
             self.ancestors.look(self.core.services.now);
             self.cli.expire(&mut self.core, &mut self.listeners);
-            self.cli.accept(self.post.as_ref(), &mut self.core, &mut self.listeners);
-            more = self.core.run_again();
+            more = self.cli.accept(self.post.as_ref(), &mut self.core, &mut self.listeners);
+            more |= self.ringing;
+            more |= self.core.run_again();
             more |= self.listeners.accept(&mut self.core);
             self.core.services.ring_others();
         }
@@ -166,6 +173,12 @@ impl Worker {
         }
     }
 
+    /// Another worker rang.
+    fn rung(&mut self) {
+        self.ringing = self.post.as_ref().is_some_and(|post| !post.silence());
+        self.core.rung();
+    }
+
     /// Shows the supervisor what is being done.
     fn show(&self, token: Token) {
         self.doing.store(token.0, Relaxed);
@@ -185,10 +198,7 @@ impl Worker {
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
             Some(Kind::Worker) => self.signalled(),
             Some(Kind::Check) => self.core.check_event(token, ready),
-            Some(Kind::Bell) => {
-                self.post.iter().for_each(Post::silence);
-                self.core.rung();
-            }
+            Some(Kind::Bell) => self.rung(),
             Some(Kind::Door) => self.cli.door_event(),
             Some(Kind::Asked) => self.cli.answer_event(token, ready, &mut self.core, &mut self.listeners),
             Some(Kind::Cli) => self.cli.event(token, ready, &mut self.core, &mut self.listeners),

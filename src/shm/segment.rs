@@ -20,7 +20,7 @@ use crate::sys::memory;
 /// Marks a finished segment: `epoxyshm`.
 const MAGIC: u64 = u64::from_le_bytes(*b"epoxyshm");
 /// To be raised whenever words of this folder change their places or meanings within a version.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Words that say of an object what it is: two of its key, the generation that used it last, one spare.
 pub(super) const INFO_WORDS: usize = 4;
 /// Words of a page of memory.

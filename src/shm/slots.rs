@@ -55,13 +55,15 @@ pub enum SlotWord {
     Seen,
     /// What it waits for of others: [`WAITS_ACCEPT`].
     Waits,
+    /// The user of the process that has the slot.
+    Uid,
     /// Monotonic microseconds since when it has been busy, 0 while it waits for events.
     BusySinceUs = CACHE_LINE_WORDS,
     /// The token of what it is doing.
     Doing,
 }
 
-const _: () = assert!((SlotWord::Waits as usize) < CACHE_LINE_WORDS && (SlotWord::Doing as usize) < SLOT_WORDS);
+const _: () = assert!((SlotWord::Uid as usize) < CACHE_LINE_WORDS && (SlotWord::Doing as usize) < SLOT_WORDS);
 
 /// The slots of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +92,11 @@ impl Segment {
         self.word(slot, SlotWord::Pid).load(Relaxed) as i32
     }
 
+    /// The user of the process that has a slot.
+    pub fn uid(self, slot: Slot) -> u32 {
+        self.word(slot, SlotWord::Uid).load(Relaxed) as u32
+    }
+
     /// The generation of a slot's worker.
     pub fn generation(self, slot: Slot) -> Generation {
         Generation(self.word(slot, SlotWord::Generation).load(Relaxed))
@@ -116,6 +123,7 @@ impl Segment {
     /// Enters this process as the one that has a slot: to be called after every fork that changes it.
     pub fn settle(self, slot: Slot, now: Now) {
         self.word(slot, SlotWord::StartedUs).store(now.wall_us, Relaxed);
+        self.word(slot, SlotWord::Uid).store(u64::from(nix::unistd::geteuid().as_raw()), Relaxed);
         self.word(slot, SlotWord::Pid).store(u64::from(std::process::id()), Release);
     }
 }
@@ -141,6 +149,7 @@ impl Slots {
             segment.word(slot, word).store(0, Relaxed);
         }
         segment.word(slot, SlotWord::Seen).store(segment.boards(), Relaxed);
+        segment.word(slot, SlotWord::Uid).store(u64::from(nix::unistd::geteuid().as_raw()), Relaxed);
         segment.word(slot, SlotWord::Pid).store(u64::from(std::process::id()), Relaxed);
         segment.set_state(slot, SlotState::Starting);
     }
