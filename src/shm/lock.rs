@@ -37,6 +37,16 @@ impl Segment {
         }
         Guard { file: self.fd(), lock }
     }
+
+    /// The other process that has a lock for which the rest may be waiting; of both locks, the one that is taken last.
+    pub fn lock_holder(self) -> Option<i32> {
+        let file = self.fd()?;
+        [Lock::Directory, Lock::State].into_iter().find_map(|lock| {
+            let mut found = range(lock, libc::F_WRLCK);
+            fcntl(file, FcntlArg::F_GETLK(&mut found)).ok()?;
+            (found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid)
+        })
+    }
 }
 
 impl Drop for Guard {
@@ -47,18 +57,44 @@ impl Drop for Guard {
     }
 }
 
-fn set(file: BorrowedFd<'_>, lock: Lock, kind: libc::c_int) -> Result<(), Errno> {
-    let range = libc::flock {
+fn range(lock: Lock, kind: libc::c_int) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: lock as libc::off_t,
         l_len: 1,
         l_pid: 0,
-    };
+    }
+}
+
+fn set(file: BorrowedFd<'_>, lock: Lock, kind: libc::c_int) -> Result<(), Errno> {
+    let range = range(lock, kind);
     loop {
         match fcntl(file, FcntlArg::F_SETLKW(&range)) {
             Err(Errno::EINTR) => {}
             other => return other.map(drop),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::{exit_code, start_child};
+
+    #[test]
+    fn others_see_who_has_a_lock() {
+        let segment = Segment::create(1, 1, 0, 1).expect("segment");
+        let own = std::process::id() as i32;
+        let seen = |expected: Option<i32>| {
+            let child = start_child(segment.fd(), || u8::from(segment.lock_holder() != expected));
+            assert_eq!(exit_code(child), 0, "{expected:?}");
+        };
+        seen(None);
+        let guard = segment.lock(Lock::State);
+        seen(Some(own));
+        assert_eq!(segment.lock_holder(), None, "one's own keeps oneself from nothing");
+        drop(guard);
+        seen(None);
     }
 }

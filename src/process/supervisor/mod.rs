@@ -354,19 +354,28 @@ impl<'a> Supervisor<'a> {
         any
     }
 
-    /// Kills workers that hang.
+    /// Kills workers that hang. Those that may only wait for another process's lock get another round: a kill gives
+    /// the lock back.
     fn look_after_workers(&mut self) {
         let now = Instant::now();
         let Some(timeout) = self.plan.hang_timeout.filter(|_| self.look.is_some_and(|look| now >= look)) else {
             return;
         };
         self.look = Some(now + watch::interval(timeout));
+        // Asked once: after the first kill nobody has it any more, and the others would look hung on their own.
+        let holder = self.ties.segment.lock_holder();
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
             let number = member.number;
             let Some(pid) = member.pid() else { continue };
             let turn = Busy::of(self.ties.segment, self.ties.slots[index]);
             let Some(text) = member.watch.look(pid, turn, now, timeout) else { continue };
+            if let Some(holder) = holder.filter(|holder| *holder != pid.as_raw()) {
+                let text =
+                    format!("Worker #{number} ({pid}) {text}: it may wait for process {holder}, which has a lock");
+                self.say(Level::Warning, &text);
+                continue;
+            }
             // The log first: reading it in its last state is what the operator has.
             self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}: killing it"));
             self.members[index].tell(Signal::SIGKILL);
