@@ -142,6 +142,13 @@ impl Crew<'_> {
         }
     }
 
+    /// Watches over an old worker.
+    pub fn watch(&mut self, slot: Slot, pid: i32) {
+        if let Crew::Serving(supervisor) = self {
+            supervisor.watch_old(slot, pid);
+        }
+    }
+
     /// Frees the place of an old worker that has ended.
     pub fn bury(&mut self, slot: Slot, pid: i32) {
         match self {

@@ -109,6 +109,9 @@ impl<'a> Master<'a> {
             child.leaving = true;
             let old = wanted.reloads_max.is_some_and(|max| child.is_worker() && child.reloads > max);
             child.tell(if old { Signal::SIGTERM } else { Signal::SIGUSR1 });
+            if let Role::Worker { slot, .. } = child.role {
+                master.crew.watch(slot, child.pid);
+            }
         }
         master.start_programs(wanted, inherited.is_some());
         if let Some(state) = inherited {

@@ -1,12 +1,14 @@
 //! What a master asks of its supervisor.
 
+use super::watch::{Busy, Watch};
 use super::{Life, Supervisor};
+use crate::log::Level;
 use crate::notice;
 use crate::shm::{Segment, Slot, SlotState};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Supervisor<'_> {
     /// Whether this process is the supervisor, and not a fork of it.
@@ -54,9 +56,35 @@ impl Supervisor<'_> {
         self.listeners.iter().map(|listener| listener.socket.as_fd())
     }
 
+    /// Watches over a worker of an earlier configuration, a child of this process, until it is buried.
+    pub(in crate::process) fn watch_old(&mut self, slot: Slot, pid: i32) {
+        if pid > 0 {
+            self.old.push((slot, Pid::from_raw(pid), Watch::default()));
+        }
+    }
+
+    /// Kills old workers that hang: others may wait for them in a server's queue.
+    pub(super) fn look_after_old(&mut self, now: Instant, timeout: Duration, holder: Option<i32>) {
+        let segment = self.ties.segment;
+        let mut hung = Vec::new();
+        for (slot, pid, watch) in &mut self.old {
+            // Another service's memory tells nothing of it.
+            let is_here = usize::from(slot.0) < segment.slots_max() && segment.pid(*slot) == pid.as_raw();
+            let busy = if is_here { Busy::of(segment, *slot) } else { Busy::default() };
+            let text = watch.look(*pid, busy, now, timeout);
+            hung.extend(text.filter(|_| holder.is_none_or(|holder| holder == pid.as_raw())).map(|text| (*pid, text)));
+        }
+        for (pid, text) in hung {
+            self.say(Level::Alert, &format!("Former worker ({pid}) {text}: killing it"));
+            // It is our child and not reaped yet.
+            let _gone = kill(pid, Signal::SIGKILL);
+        }
+    }
+
     /// Frees the place of a worker of an earlier configuration, which has ended, or never came to be (pid 0).
     /// Another service's memory has other workers there.
     pub(in crate::process) fn bury_old(&mut self, slot: Slot, pid: i32) {
+        self.old.retain(|(_, old, _)| old.as_raw() != pid);
         let segment = self.ties.segment;
         // The place of one that was still to come is in the name of whoever was about to start it.
         let owner = if pid > 0 { pid } else { self.pid.as_raw() };
@@ -97,6 +125,7 @@ mod tests {
             paused: false,
             pending: Vec::new(),
             look: None,
+            old: Vec::new(),
         };
         supervisor.bury_old(came, 2);
         assert_eq!(segment.state(came), SlotState::Starting, "another process has it");

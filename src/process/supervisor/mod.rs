@@ -107,6 +107,8 @@ pub struct Supervisor<'a> {
     pending: Vec<Signal>,
     /// The next look at workers that may hang.
     look: Option<Instant>,
+    /// Workers of earlier configurations, which a master has not buried yet.
+    old: Vec<(Slot, Pid, watch::Watch)>,
 }
 
 /// Which process came out of a start.
@@ -148,6 +150,7 @@ impl<'a> Supervisor<'a> {
             paused: false,
             pending: Vec::new(),
             look: None,
+            old: Vec::new(),
         };
         let (reader, writer) = io::pipe().map_err(|error| cannot("make a pipe", &error))?;
         for index in 0..supervisor.members.len() {
@@ -380,6 +383,7 @@ impl<'a> Supervisor<'a> {
             self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}: killing it"));
             self.members[index].tell(Signal::SIGKILL);
         }
+        self.look_after_old(now, timeout, holder);
     }
 
     /// Starts workers whose time has come.
