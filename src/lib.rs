@@ -84,12 +84,7 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
         ignore_unresolved: args.ignore_unresolved,
     };
     let loaded = config::load(&options);
-    loaded.findings.print(std::io::stderr().is_terminal(), &mut |severity, text| match severity {
-        Severity::Alert | Severity::Complaint => notice::alert(text),
-        Severity::Warning => notice::warning(text),
-        Severity::Diag => notice::diagnostic(text),
-        _ => notice::notice(text),
-    });
+    loaded.findings.print(std::io::stderr().is_terminal(), &mut say);
     let Some(mut config) = loaded.config else { return ExitCode::FAILURE };
     if args.check && args.verbose {
         loaded.dated.print(false, &mut |_, text| notice::notice(text));
@@ -142,6 +137,16 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
 /// Whether a file can be read as often as one likes. Of what is not there, reading it tells.
 fn is_there_to_stay(path: &std::path::Path) -> bool {
     std::fs::metadata(path).map_or(true, |file| file.is_file() || file.is_dir())
+}
+
+/// Says a finding as loud as it is severe.
+fn say(severity: Severity, text: &str) {
+    match severity {
+        Severity::Alert | Severity::Complaint => notice::alert(text),
+        Severity::Warning => notice::warning(text),
+        Severity::Diag => notice::diagnostic(text),
+        _ => notice::notice(text),
+    }
 }
 
 /// The command line has precedence over the configuration (management manual, section 3).

@@ -277,10 +277,7 @@ fn beyond(proxy: &ProxyDraft) -> Beyond {
     let balances = settings.balance.written;
     match proxy.dispatch {
         Some(address) if !balances => Beyond::Dispatch(address),
-        None if settings.flags.http_proxy
-            && settings.mode == Mode::Http
-            && !(balances && !proxy.servers.is_empty()) =>
-        {
+        None if settings.flags.http_proxy && settings.mode == Mode::Http && (!balances || proxy.servers.is_empty()) => {
             Beyond::Uri
         }
         _ => Beyond::Nowhere,

@@ -50,7 +50,7 @@ impl Kind {
             Kind::Frontend => "frontend",
             Kind::Backend => "backend",
             Kind::Server => "server",
-            Kind::Userlist => "userlist",
+            Kind::Userlist => "user list",
         }
     }
 

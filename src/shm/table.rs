@@ -55,12 +55,11 @@ impl Table {
     pub fn get(&self, key: &[u8], now_ms: u64, until_ms: Option<u64>) -> Option<u64> {
         let key = self.cut(key);
         let hash = self.hash(key);
-        let entry = self.find(key, hash, now_ms)?;
-        let state = entry[STATE].load(Acquire);
+        let (entry, state) = self.find(key, hash, now_ms)?;
         let value = entry[VALUE].load(Relaxed);
         fence(Acquire);
         // Somebody else's by now?
-        if entry[STATE].load(Relaxed) != state || entry[HASH].load(Relaxed) != hash {
+        if entry[STATE].load(Relaxed) != state {
             return None;
         }
         if let Some(until_ms) = until_ms {
@@ -73,13 +72,14 @@ impl Table {
     pub fn put(&self, key: &[u8], value: u64, now_ms: u64, until_ms: u64) -> bool {
         let key = self.cut(key);
         let hash = self.hash(key);
-        if let Some(entry) = self.find(key, hash, now_ms) {
-            entry[VALUE].store(value, Relaxed);
-            entry[EXPIRES].store(until_ms, Relaxed);
-            return true;
-        }
         for _ in 0..WAYS {
-            let Some((entry, state)) = self.victim(hash, now_ms) else { return false };
+            let found = self.find(key, hash, now_ms);
+            if let Some((entry, _)) = found.filter(|(entry, _)| entry[VALUE].load(Relaxed) == value) {
+                entry[EXPIRES].store(until_ms, Relaxed);
+                return true;
+            }
+            // Another value is written under a claim as another key is: by now the entry may be somebody else's.
+            let Some((entry, state)) = found.or_else(|| self.victim(hash, now_ms)) else { return false };
             let version = (state >> 33).wrapping_add(1) << 33;
             let claim = version | u64::from(now_ms as u32) << 1 | CLAIMED;
             if entry[STATE].compare_exchange(state, claim, AcqRel, Relaxed).is_err() {
@@ -98,18 +98,18 @@ impl Table {
         false
     }
 
-    /// The entry of a key.
-    fn find(&self, key: &[u8], hash: u64, now_ms: u64) -> Option<&'static [AtomicU64]> {
-        self.set(hash).find(|entry| {
+    /// The entry of a key, and its state while it was that.
+    fn find(&self, key: &[u8], hash: u64, now_ms: u64) -> Option<(&'static [AtomicU64], u64)> {
+        self.set(hash).find_map(|entry| {
             let state = entry[STATE].load(Acquire);
             if state == 0 || state & CLAIMED != 0 || entry[HASH].load(Relaxed) != hash {
-                return false;
+                return None;
             }
             let mut words = entry[KEY..].iter().zip(padded(key, self.entry_words - KEY));
             let same = words.all(|(word, bytes)| word.load(Relaxed) == bytes);
             let alive = entry[EXPIRES].load(Relaxed) > now_ms;
             fence(Acquire);
-            same && alive && entry[STATE].load(Relaxed) == state
+            (same && alive && entry[STATE].load(Relaxed) == state).then_some((entry, state))
         })
     }
 
