@@ -187,7 +187,9 @@ impl Reference {
             _ => None,
         };
         let Some(id) = id else {
-            let (kind, user) = (self.kind.name(), &self.user);
+            let user = &self.user;
+            // HAProxy lists keywords with a `user list`, and misses a `userlist`.
+            let kind = if self.kind == Kind::Userlist { "userlist" } else { self.kind.name() };
             if self.name.is_empty() {
                 return Err(format!(
                     "proxy '{own}', referenced in {user} in proxy '{own}', has not {kind} capability."
