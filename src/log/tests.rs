@@ -6,7 +6,7 @@ use super::format::{Format, Moment, Purpose};
 use super::{LogLine, LogSettings, LogTarget, Logger, date, line};
 use crate::facts::{Cause, Concurrent, Facts, Phase, Responder, Termination};
 use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
-use crate::sample::{Client, Ctx, Place, Scope};
+use crate::sample::{Client, Ctx, Place, Scope, Vars};
 use crate::stats::Counters;
 use crate::time::Now;
 
@@ -22,6 +22,7 @@ struct World {
     counters: Counters,
     client: Client,
     facts: Facts,
+    vars: Vars,
     now: Now,
     backend: Option<BackendId>,
     server: Option<ServerId>,
@@ -63,7 +64,16 @@ impl World {
             request_line: b"GET /p?a=b\\\"]x HTTP/1.1".to_vec(),
             ..Facts::default()
         };
-        World { config, counters, client, facts, now: at(2), backend: Some(BackendId(0)), server: Some(ServerId(0)) }
+        World {
+            config,
+            counters,
+            client,
+            facts,
+            vars: Vars::default(),
+            now: at(2),
+            backend: Some(BackendId(0)),
+            server: Some(ServerId(0)),
+        }
     }
 
     /// A connection that never made a request: nothing came within `ms`, or nothing valid.
@@ -95,6 +105,8 @@ impl World {
             server: self.server,
             servers: &[],
             stopping: false,
+            vars: &self.vars,
+            session_vars: &self.vars,
             facts: &self.facts,
         }
     }

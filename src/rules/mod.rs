@@ -16,6 +16,7 @@ pub mod reply;
 pub mod request;
 pub mod response;
 pub mod switching;
+pub mod variable;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use regex::bytes::Regex;
 use super::edit::Edit;
 use super::redirect::Redirect;
 use super::reply::{Payload, Reply, ReplySpec};
+use super::variable::Assignment;
 use super::{Rule, Rules};
 use crate::facts::LogOrder;
 use crate::http::{Head, uri};
@@ -33,6 +34,8 @@ pub enum Action {
     SetLog(LogOrder),
     /// Changes header fields.
     Edit(Box<Edit>),
+    /// `set-var` and others
+    Assign(Assignment),
     /// `set-method`
     SetMethod(Format),
     /// `set-path` and others
@@ -123,6 +126,7 @@ impl Rules {
                 Action::Auth(realm) => return Verdict::Auth(Box::new(challenge(&ctx, realm))),
                 Action::Reject => return Verdict::Reject,
                 Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
+                Action::Assign(assignment) => assignment.apply(&ctx, scratch),
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
                     edit.apply(head, scratch);

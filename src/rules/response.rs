@@ -3,6 +3,7 @@
 use super::edit::Edit;
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
+use super::variable::Assignment;
 use super::{Rules, Verdict};
 use crate::facts::LogOrder;
 use crate::http::Head;
@@ -23,6 +24,8 @@ pub enum Action {
     SetLog(LogOrder),
     /// Changes header fields.
     Edit(Box<Edit>),
+    /// `set-var` and others
+    Assign(Assignment),
     /// `set-status`, with the reason where one was given.
     SetStatus(u16, Option<Box<[u8]>>),
 }
@@ -53,6 +56,7 @@ impl Rules {
                     }
                 }
                 Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
+                Action::Assign(assignment) => assignment.apply(&ctx, scratch),
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
                     edit.apply(head, scratch);

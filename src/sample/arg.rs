@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
 
+use super::vars::{Setting, Variable};
 use crate::proxy::{BackendId, FrontendId, ServerId};
 
 /// The type of an argument.
@@ -79,6 +80,10 @@ pub enum Arg {
     Regex(Regex),
     /// A proxy or a server, by the id that resolving wrote.
     Named(Slot),
+    /// A variable.
+    Var(Variable),
+    /// A variable with the conditions on which it is set.
+    Setting(Box<Setting>),
 }
 
 /// Looks at the arguments of a row when the configuration is read, and gives them as the row wants them.
@@ -98,6 +103,8 @@ pub trait Args {
     fn server(&self, index: usize) -> Option<ServerId>;
     /// The number of the userlist at `index`.
     fn userlist(&self, index: usize) -> Option<u32>;
+    /// The variable at `index`.
+    fn variable(&self, index: usize) -> Option<&Variable>;
 }
 
 impl Args for [Arg] {
@@ -129,6 +136,13 @@ impl Args for [Arg] {
 
     fn userlist(&self, index: usize) -> Option<u32> {
         named(self, index)
+    }
+
+    fn variable(&self, index: usize) -> Option<&Variable> {
+        match self.get(index) {
+            Some(Arg::Var(variable)) => Some(variable),
+            _ => None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::live::LiveServer;
+use super::vars::Vars;
 use crate::facts::Facts;
 use crate::http::Head;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
@@ -32,6 +33,10 @@ pub struct Ctx<'a> {
     pub servers: &'a [LiveServer],
     /// The process is about to leave.
     pub stopping: bool,
+    /// Variables of the exchange.
+    pub vars: &'a Vars,
+    /// Variables of the client's connection.
+    pub session_vars: &'a Vars,
     /// Timers, volumes and outcome so far.
     pub facts: &'a Facts,
 }

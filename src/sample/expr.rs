@@ -105,8 +105,7 @@ impl Expr {
 
     /// The type of its result.
     pub fn output(&self) -> Type {
-        let steps = self.converters.iter().map(|step| step.converter.output);
-        steps.fold(self.fetch.output, |from, to| if to == Type::Any { from } else { to })
+        self.converters.last().map_or(self.fetch.output, |step| step.converter.output)
     }
 
     /// Whether anything follows the fetch.
@@ -228,9 +227,7 @@ fn converters(text: &str, mut from: Type, scope: &mut Scope) -> Result<(Box<[Ste
             parsed.args = check(parsed.args).map_err(|e| format!("invalid args in converter '{name}' : {e}"))?;
         }
         refer(std::mem::take(&mut parsed.names), &format!("sample converter '{name}'"), scope);
-        if converter.output != Type::Any {
-            from = converter.output;
-        }
+        from = converter.output;
         at += parsed.used;
         steps.push(Step { converter, args: parsed.args.into() });
     }

@@ -1,6 +1,6 @@
 //! An exchange to evaluate expressions against in tests.
 
-use super::{Client, Ctx};
+use super::{Client, Ctx, Vars};
 use crate::facts::Facts;
 use crate::http::{Head, Version};
 use crate::proxy::{BackendId, Config, Frontend, FrontendId};
@@ -33,7 +33,7 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
     let mut config = Config::default();
     config.frontends.push(Frontend { name: "f".to_owned(), uuid: 2, ..Frontend::default() });
     let counters = Counters::private(&config);
-    let facts = Facts::default();
+    let (facts, vars, session_vars) = (Facts::default(), Vars::default(), Vars::default());
     let client = Client {
         frontend: FrontendId(0),
         bind: 0,
@@ -54,6 +54,8 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         server,
         servers: &[],
         stopping: false,
+        vars: &vars,
+        session_vars: &session_vars,
         facts: &facts,
     })
 }

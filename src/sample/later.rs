@@ -14,13 +14,13 @@ const FETCHES: &str = "base32+src bc_err bc_err_str \
     req.ssl_alpn req.ssl_ec_ext req.ssl_hello_type req.ssl_sni req.ssl_st_ext req.ssl_ver req_len \
     req_ssl_hello_type req_ssl_sni req_ssl_ver res.body res.body_len res.body_size res.cache_hit res.cache_name \
     res.comp res.comp_algo res.hdrs_bin res.len res.payload res.payload_lv res.ssl_hello_type \
-    unique-id url32+src uuid var";
+    unique-id url32+src uuid";
 
 /// Beginnings of families of converters.
 const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];
 
-const CONVERTERS: &str = "add_item aes_gcm_dec capture-req capture-res debug digest hmac in_table json json_query \
-    ltime map nbsrv protobuf secure_memcmp set-var sha1 sha2 srv_queue strcmp ungrpc unset-var utime";
+const CONVERTERS: &str = "aes_gcm_dec capture-req capture-res debug digest hmac in_table json json_query \
+    ltime map nbsrv protobuf sha1 sha2 srv_queue ungrpc utime";
 
 /// Whether HAProxy has a fetch of this name.
 pub(super) fn fetch(name: &str) -> bool {

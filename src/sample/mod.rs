@@ -16,9 +16,11 @@ pub mod place;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod vars;
 
 pub use ctx::{Client, Ctx};
 pub use expr::{Expr, Scope};
 pub use live::LiveServer;
 pub use place::{Needs, Place, Places};
 pub use value::{Type, Value};
+pub use vars::{Setting, Variable, Vars};

@@ -92,6 +92,19 @@ impl<'a> Value<'a> {
         Value::Str(Cow::Owned(text))
     }
 
+    /// The value without what it borrows.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Bool(b) => Value::Bool(b),
+            Value::Int(i) => Value::Int(i),
+            Value::Ipv4(a) => Value::Ipv4(a),
+            Value::Ipv6(a) => Value::Ipv6(a),
+            Value::Str(text) => Value::Str(Cow::Owned(text.into_owned())),
+            Value::Bin(bytes) => Value::Bin(Cow::Owned(bytes.into_owned())),
+            Value::Method(token) => Value::Method(Cow::Owned(token.into_owned())),
+        }
+    }
+
     /// An address of either family.
     pub fn ip(address: IpAddr) -> Value<'a> {
         match address {

@@ -8,6 +8,7 @@ use crate::http::Head;
 use crate::persist::Hold;
 use crate::proxy::{BackendId, ServerId};
 use crate::rules::Reply;
+use crate::sample::Vars;
 use crate::time::Tick;
 use crate::transport::splice::Lent;
 
@@ -154,6 +155,8 @@ pub struct Exchange {
     pub counted_bytes: [u64; 2],
     /// The end was logged already (`option logasap`).
     pub logged: bool,
+    /// Variables that rules have set.
+    pub vars: Vars,
 }
 
 impl Default for Exchange {
@@ -193,6 +196,7 @@ impl Default for Exchange {
             held: None,
             counted_bytes: [0; 2],
             logged: false,
+            vars: Vars::default(),
         }
     }
 }

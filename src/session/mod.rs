@@ -54,7 +54,7 @@ pub use services::Services;
 
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::{Frontend, FrontendId, Mode, Splice};
-use crate::sample::Client;
+use crate::sample::{Client, Vars};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
 use crate::token::Token;
@@ -89,6 +89,8 @@ pub struct Session {
     pub runs_again: bool,
     /// The earliest tick that a timer is armed for.
     pub armed: Tick,
+    /// Variables that rules have set (`sess`).
+    pub vars: Vars,
 }
 
 /// What a phase asks for.
@@ -140,6 +142,7 @@ impl Session {
             private: None,
             runs_again: false,
             armed: Tick::NEVER,
+            vars: Vars::default(),
         }
     }
 

@@ -214,7 +214,7 @@ impl Services {
     }
 
     /// The context in which expressions are evaluated for an exchange.
-    pub fn context<'a>(&'a self, session: &Session, exchange: &'a Exchange) -> Ctx<'a> {
+    pub fn context<'a>(&'a self, session: &'a Session, exchange: &'a Exchange) -> Ctx<'a> {
         context(self.config, &self.counters, self.now, session, exchange, &self.live, self.asked_to_stop)
     }
 
@@ -256,7 +256,7 @@ fn context<'a>(
     config: &'static Config,
     counters: &'a Counters,
     now: Now,
-    session: &Session,
+    session: &'a Session,
     exchange: &'a Exchange,
     servers: &'a [LiveServer],
     stopping: bool,
@@ -272,6 +272,8 @@ fn context<'a>(
         server: exchange.server,
         servers,
         stopping,
+        vars: &exchange.vars,
+        session_vars: &session.vars,
         facts: &exchange.facts,
     }
 }

@@ -2,7 +2,7 @@
 
 use regex::bytes::Regex;
 
-use super::{Input, redirection, reply};
+use super::{Input, redirection, reply, variable};
 use crate::facts::LogOrder;
 use crate::log::syslog::Level;
 use crate::rules::edit::{Edit, Names};
@@ -24,7 +24,7 @@ impl<A> Row<A> {
     pub(super) fn is_named(&self, name: &str) -> bool {
         match self.name.strip_suffix("(*)") {
             None => self.name == name,
-            Some("track-sc") => name.starts_with("track-sc"),
+            Some(stem @ ("track-sc" | "set-var" | "set-var-fmt" | "unset-var")) => name.starts_with(stem),
             Some(stem) => name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('(')),
         }
     }
@@ -84,9 +84,9 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("track-sc(*)"),
     later("set-timeout"),
     later("wait-for-body"),
-    later("set-var-fmt(*)"),
-    later("set-var(*)"),
-    later("unset-var(*)"),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(request::Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     later("set-dst"),
     later("set-dst-port"),
     later("set-mark"),
@@ -127,9 +127,9 @@ pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     later("strict-mode"),
     later("track-sc(*)"),
     later("wait-for-body"),
-    later("set-var-fmt(*)"),
-    later("set-var(*)"),
-    later("unset-var(*)"),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(response::Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
     later("set-mark"),
     later("set-tos"),
     later("silent-drop"),

@@ -5,6 +5,7 @@ mod filter;
 mod page;
 mod redirection;
 mod reply;
+mod variable;
 
 use std::rc::Rc;
 use std::sync::Arc;

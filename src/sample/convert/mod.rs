@@ -5,6 +5,7 @@ mod date;
 mod hash;
 mod number;
 mod text;
+mod variable;
 
 use super::arg::{Arg, Kind};
 use super::{Ctx, Type, Value};
@@ -48,8 +49,14 @@ impl Converter {
     }
 }
 
-const TABLES: [&[Converter]; 5] =
-    [number::CONVERTERS, text::CONVERTERS, binary::CONVERTERS, hash::CONVERTERS, date::CONVERTERS];
+const TABLES: [&[Converter]; 6] = [
+    number::CONVERTERS,
+    text::CONVERTERS,
+    binary::CONVERTERS,
+    hash::CONVERTERS,
+    date::CONVERTERS,
+    variable::CONVERTERS,
+];
 
 /// All rows.
 pub fn all() -> impl Iterator<Item = &'static Converter> {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Converter;
 use crate::sample::arg::{Arg, Args, Kind};
-use crate::sample::{Ctx, Type, Value};
+use crate::sample::{Ctx, Type, Value, Variable};
 
 const OPERAND: &[Kind] = &[Kind::Str];
 
@@ -16,9 +16,11 @@ macro_rules! unary {
 
 macro_rules! binary {
     ($name:literal, $op:expr) => {
-        Converter::new($name, Type::Int, Type::Int, |value, args, _| Some(Value::Int($op(int(&value)?, args.int(0)?))))
-            .args(OPERAND, 1)
-            .check(check_operand)
+        Converter::new($name, Type::Int, Type::Int, |value, args, ctx| {
+            Some(Value::Int($op(int(&value)?, operand(args, ctx)?)))
+        })
+        .args(OPERAND, 1)
+        .check(check_operand)
     };
 }
 
@@ -49,16 +51,24 @@ fn int(value: &Value<'_>) -> Option<i64> {
     }
 }
 
-/// Operands are integers; variables, which HAProxy also takes, do not exist yet.
+/// Operands are integers or variables. Nothing is zero.
 fn check_operand(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     let text = String::from_utf8_lossy(args.text(0).unwrap_or_default()).into_owned();
-    if ["proc.", "sess.", "txn.", "req.", "res."].iter().any(|scope| text.starts_with(scope)) {
-        return Err("variables are not supported by this build of epoxy yet".to_owned());
-    }
-    // Nothing is zero.
     let number = if text.is_empty() { Ok(0) } else { text.parse() };
-    let number = number.map_err(|_| "expects an integer or a variable name".to_owned())?;
-    Ok(vec![Arg::Int(number)])
+    let argument = match number {
+        Ok(number) => Arg::Int(number),
+        Err(_) => Arg::Var(Variable::parse(&text).map_err(|_| "expects an integer or a variable name".to_owned())?),
+    };
+    Ok(vec![argument])
+}
+
+fn operand(args: &[Arg], ctx: &Ctx<'_>) -> Option<i64> {
+    let Some(variable) = args.variable(0) else { return args.int(0) };
+    let value = variable.get(ctx)?;
+    if !value.ty().casts_to(Type::Int) {
+        return None;
+    }
+    value.cast(Type::Int).and_then(|value| int(&value))
 }
 
 /// Division by zero gives the largest integer.

@@ -26,6 +26,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
     row("ltrim", ltrim).args(CHARS, 1),
     row("rtrim", rtrim).args(CHARS, 1),
     row("cut_crlf", |value, _, _| cut(value, |t| 0..t.iter().position(|c| b"\r\n".contains(c)).unwrap_or(t.len()))),
+    row("add_item", add_item).args(THREE, 2).check(check_add_item),
     row("concat", concat).args(THREE, 1).check(check_concat),
     row("regsub", regsub).args(&[Kind::Regex, Kind::Str, Kind::Str], 2).check(check_regsub),
     row("host_only", host_only),
@@ -130,18 +131,49 @@ fn rtrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>
     cut(value, |t| 0..t.iter().rposition(|c| !chars.contains(c)).map_or(0, |last| last + 1))
 }
 
-/// The second argument names a variable, of which there are none yet.
-fn check_concat(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
-    match args.text(1) {
-        Some(name) if !name.is_empty() => Err("variables are not supported by this build of epoxy yet".to_owned()),
-        _ => Ok(args),
+/// The second argument names a variable.
+fn check_concat(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
+    let name = args.text(1).unwrap_or_default();
+    if !name.is_empty() {
+        args[1] = Arg::Var(super::variable::registered(name)?);
     }
+    Ok(args)
 }
 
-fn concat<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> {
+/// The variable of a `concat` or an `add_item`, and the text after it.
+fn addition<'a>(args: &'a [Arg], ctx: &Ctx<'a>) -> (Option<Cow<'static, [u8]>>, &'a [u8]) {
+    let variable = args.variable(1).and_then(|variable| variable.get(ctx)).map(Value::into_text);
+    (variable, args.text(2).unwrap_or_default())
+}
+
+fn concat<'a>(value: Value<'a>, args: &'a [Arg], ctx: &Ctx<'a>) -> Option<Value<'a>> {
+    let (variable, end) = addition(args, ctx);
     let mut out = value.into_text().into_owned();
     out.extend_from_slice(args.text(0).unwrap_or_default());
-    out.extend_from_slice(args.text(2).unwrap_or_default());
+    out.extend_from_slice(&variable.unwrap_or_default());
+    out.extend_from_slice(end);
+    Some(Value::string(out))
+}
+
+fn check_add_item(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
+    let args = check_concat(args)?;
+    let empty = |index: usize| args.text(index).is_none_or(<[u8]>::is_empty);
+    if args.variable(1).is_none() && empty(2) {
+        return Err("one of the optional arguments has to be nonempty".to_owned());
+    }
+    Ok(args)
+}
+
+/// The delimiter stands only between two texts that are not empty.
+fn add_item<'a>(value: Value<'a>, args: &'a [Arg], ctx: &Ctx<'a>) -> Option<Value<'a>> {
+    let (variable, suffix) = addition(args, ctx);
+    let variable = variable.unwrap_or_default();
+    let mut out = value.into_text().into_owned();
+    if !out.is_empty() && !(variable.is_empty() && suffix.is_empty()) {
+        out.extend_from_slice(args.text(0).unwrap_or_default());
+    }
+    out.extend_from_slice(&variable);
+    out.extend_from_slice(suffix);
     Some(Value::string(out))
 }
 

@@ -9,6 +9,7 @@ pub(super) use literal::check_unit;
 mod message;
 mod param;
 mod state;
+mod variable;
 
 use super::arg::{Arg, Kind};
 use super::place::Needs;
@@ -66,7 +67,7 @@ impl Fetch {
     }
 }
 
-const TABLES: [&[Fetch]; 8] = [
+const TABLES: [&[Fetch]; 9] = [
     auth::FETCHES,
     literal::FETCHES,
     state::FETCHES,
@@ -75,6 +76,7 @@ const TABLES: [&[Fetch]; 8] = [
     header::FETCHES,
     cookie::FETCHES,
     param::FETCHES,
+    variable::FETCHES,
 ];
 
 /// All rows.

@@ -1,0 +1,45 @@
+//! `set-var`, `set-var-fmt` and `unset-var` (manual 4.2).
+
+use super::Input;
+use crate::rules::variable::Assignment;
+use crate::sample::{Expr, Setting, Variable};
+
+const EXPECTED: &str = "Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)' or 'unset-var(<var-name>)'";
+
+/// Reads the variable in the action's own word, and what follows it.
+pub(super) fn assignment(input: &mut Input<'_, '_>) -> Result<Assignment, String> {
+    let word = input.cursor.words.get(input.cursor.at.wrapping_sub(1)).map_or("", |word| word.text.as_str());
+    let (action, inside) = word.split_once('(').unwrap_or((word, ""));
+    if !matches!(action, "set-var" | "set-var-fmt" | "unset-var") || action == word {
+        return Err(format!("invalid or incomplete action '{word}'. {EXPECTED}"));
+    }
+    let inside =
+        inside.strip_suffix(')').ok_or_else(|| format!("incomplete argument after action '{word}'. {EXPECTED}"))?;
+    // The sign that is no letter is shown with all that follows it.
+    let shown = |e: String| match e.strip_prefix("invalid syntax at char '") {
+        Some(rest) => format!("invalid syntax at char '{})'", rest.trim_end_matches('\'')),
+        None => e,
+    };
+    if action == "unset-var" {
+        if inside.contains(',') {
+            return Err("unset-var does not expect parameters after the variable name. \
+                        Only \"set-var\" and \"set-var-fmt\" manage conditions"
+                .to_owned());
+        }
+        return Variable::parse(inside).map(Assignment::Unset).map_err(shown);
+    }
+    let setting = Setting::parse(inside.split(',')).map_err(shown)?;
+    if action == "set-var-fmt" {
+        let text = input.cursor.next();
+        return Ok(Assignment::Format(setting, input.format(text)?));
+    }
+    let expr = Expr::parse(input.cursor.peek(), input.scope)?;
+    if expr.needs().places().intersection(input.scope.places).is_empty() {
+        let source = expr.needs().name();
+        return Err(format!(
+            "fetch method '{word}' extracts information from '{source}', none of which is available here"
+        ));
+    }
+    input.cursor.next();
+    Ok(Assignment::Value(setting, Box::new(expr)))
+}
