@@ -74,6 +74,8 @@ pub struct Args {
     pub files: Vec<PathBuf>,
     /// `-c`: check the configuration only.
     pub check: bool,
+    /// `-cj`: check it, and write what was found as JSON. For HAProxy this is `-c`.
+    pub report: bool,
     /// `-C`: directory to change to before anything is read.
     pub directory: Option<PathBuf>,
     /// `-D`: go into background, whatever else is said.
@@ -177,7 +179,10 @@ fn option(args: &mut Args, letter: u8, tail: &[u8], words: &mut Words) -> Result
             let condition = words.next().ok_or(Refusal::Usage)?;
             args.condition = Some(condition.to_string_lossy().into_owned());
         }
-        (b'c', _) => args.check = true,
+        (b'c', _) => {
+            args.check = true;
+            args.report |= tail == b"j";
+        }
         (b'D', _) => args.daemon = true,
         (b'V', _) => args.verbose = true,
         (b'q', _) => args.quiet = true,

@@ -41,6 +41,7 @@ use std::time::Duration;
 use config::{LoadOptions, Severity};
 use process::master::Inherited;
 use process::{Invocation, StartPlan};
+use text::finding::Style;
 
 /// Runs the command line to its end and gives the exit code of the process.
 pub fn run(argv: Vec<OsString>) -> ExitCode {
@@ -74,20 +75,10 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
         notice::alert(format!("config : {} is no file: it cannot be read again by a reload.", path.display()));
         return ExitCode::FAILURE;
     }
-    let options = LoadOptions {
-        files: invocation.files.clone(),
-        local_peer: args.local_peer.clone(),
-        master_worker: args.master_worker.is_some(),
-        master_socket: args.master_socket.clone(),
-        env: text::env::Env::of_process(),
-        diagnostics: args.diagnostics,
-        ignore_unresolved: args.ignore_unresolved,
-    };
-    let loaded = config::load(&options);
-    loaded.findings.print(std::io::stderr().is_terminal(), &mut say);
+    let loaded = load(invocation);
     let Some(mut config) = loaded.config else { return ExitCode::FAILURE };
     if args.check && args.verbose {
-        loaded.dated.print(false, &mut |_, text| notice::notice(text));
+        loaded.dated.print(Style::Plain, &mut |_, text| notice::notice(text));
     }
     let args = &args::Args { debug: args.debug || config.global.debug, ..(**args).clone() };
     overrule(&mut config, args);
@@ -95,7 +86,7 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
         // A reader that has gone (`| head`) is no error.
         let _ = std::io::stdout().write_all(registry::dump::dump(classes).as_bytes());
     }
-    if args.check && config.global.quiet {
+    if args.check && !args.report && config.global.quiet {
         // Findings are shown all the same, the verdict's words are not.
         notice::set_modes(true, args.verbose || args.debug);
     }
@@ -132,6 +123,41 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
     let code = process::start(&plan, ties, worker);
     segment.slots().give_up();
     code
+}
+
+/// How findings are shown: colours are for terminals that know them, whose user has nothing against
+/// (<https://no-color.org>).
+fn style() -> Style {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
+    match std::io::stderr().is_terminal() {
+        false => Style::Plain,
+        true if is_dumb || is_set("NO_COLOR") => Style::Detailed,
+        true => Style::Coloured,
+    }
+}
+
+/// Reads the configuration and says what was found in it.
+fn load(invocation: &Invocation) -> config::Loaded {
+    let args = &invocation.args;
+    let style = style();
+    let options = LoadOptions {
+        files: invocation.files.clone(),
+        local_peer: args.local_peer.clone(),
+        master_worker: args.master_worker.is_some(),
+        master_socket: args.master_socket.clone(),
+        env: text::env::Env::of_process(),
+        diagnostics: args.diagnostics,
+        ignore_unresolved: args.ignore_unresolved,
+        detailed: args.report || style != Style::Plain,
+    };
+    let loaded = config::load(&options);
+    loaded.findings.print(style, &mut say);
+    if args.report {
+        // A reader that has gone (`| head`) is no error.
+        let _ = std::io::stdout().write_all(config::report::report(&loaded).as_bytes());
+    }
+    loaded
 }
 
 /// Whether a file can be read as often as one likes. Of what is not there, reading it tells.

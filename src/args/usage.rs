@@ -10,10 +10,11 @@ pub fn usage_page(name: &str) -> String {
         -dM[<byte>,help,...] fills new memory with <byte> (0x50 unless given)
         -V verbose mode (undoes quiet mode)
         -D goes into background ; -C changes to <dir> before any file is read.
-        -W master-worker mode (not built yet).
-        -Ws master-worker mode that tells systemd (not built yet).
+        -W master-worker mode.
+        -Ws master-worker mode that tells systemd.
         -q quiet mode : no messages
         -c check mode : reads the configuration, says what is wrong and exits
+        -cj check mode : says what is wrong as JSON on standard output, for editors and CI
         -cc evaluates the condition that follows and exits
         -n most connections of the process (ulimit -n follows from it)
         -m most memory of the process (in MB)
@@ -33,7 +34,7 @@ pub fn usage_page(name: &str) -> String {
         -dD diagnostic mode : more warnings about the configuration
         -sf/-st [pid ]* makes old processes finish/terminate once this one has its sockets.
         -x <unix_socket> takes the listening sockets of the process behind it
-        -S <bind>[,<bind options>...] socket of the master (not built yet)
+        -S <bind>[,<bind options>...] socket of the master
 
 "
     )

@@ -190,14 +190,14 @@ pub fn note(scope: &mut Scope<'_>, words: &[Word], name: &'static str) {
     };
     let text = format!("'{}' is refused by HAProxy since version {}; {modern}.", line.join(" "), dated.since);
     scope.draft.dated.push(Finding {
-        severity: Severity::Notice,
         place: Place::Keyword,
         file: Rc::clone(&scope.at.file),
         line: scope.at.line,
-        column: 0,
-        text,
-        suggestion: None,
-        source: None,
+        column: words.first().map_or(0, |word| word.column),
+        suggestion: (!dated.modern.is_empty()).then(|| filled(&unquoted(dated.modern), words)),
+        refused_since: Some(dated.since),
+        source: Some(Rc::clone(&scope.source)),
+        ..Finding::general(Severity::Notice, text)
     });
     if matches!(dated.warning, Warning::None) || !scope.draft.warned_of.insert(name) {
         return;
@@ -219,6 +219,11 @@ pub fn note(scope: &mut Scope<'_>, words: &[Word], name: &'static str) {
             ));
         }
     }
+}
+
+/// A modern form without the quotes that end one word of a sentence and begin the next.
+fn unquoted(form: &str) -> String {
+    form.replace("',", ",").replace("' ", " ").replace(" '", " ")
 }
 
 /// A modern form with the line's own arguments.

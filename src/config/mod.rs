@@ -8,6 +8,7 @@ pub mod capture;
 pub mod check;
 pub mod condition;
 pub mod confinement;
+mod detail;
 pub mod draft;
 pub mod global;
 mod later;
@@ -19,6 +20,7 @@ pub mod persist;
 pub mod program;
 pub mod proxies;
 mod reader;
+pub mod report;
 mod resolve;
 mod resolve_log;
 mod resolve_proxy;
@@ -60,6 +62,8 @@ pub struct LoadOptions {
     pub master_worker: bool,
     /// `-S`: where the master's socket listens, with its options.
     pub master_socket: Option<String>,
+    /// Somebody looks at the findings: each is to have its line, its word and a suggestion.
+    pub detailed: bool,
     /// The environment that variables are taken from.
     pub env: Env,
 }
@@ -92,12 +96,18 @@ pub fn load(options: &LoadOptions) -> Loaded {
         draft.env.set("HAPROXY_MWORKER", b"1");
     }
     let mut files = Vec::new();
+    let mut texts = Vec::new();
     for path in &options.files {
         let name = path.to_string_lossy().into_owned();
         let mut findings = Findings::default();
         let mut whole = true;
         match std::fs::read(path) {
-            Ok(text) => whole = Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text),
+            Ok(text) => {
+                whole = Reader::new(&mut draft, &mut findings, options.diagnostics).file(&name, &text);
+                if options.detailed {
+                    texts.push((name.clone(), text));
+                }
+            }
             Err(error) => {
                 let reason = unit::os_error(error.raw_os_error().unwrap_or_default());
                 findings.alert(format!("Could not open configuration file {name} : {reason}"));
@@ -116,7 +126,12 @@ pub fn load(options: &LoadOptions) -> Loaded {
         Some(_) => about_master.warning("a master CLI socket was defined, but master-worker mode (-W) is not enabled."),
         None => {}
     }
-    finish(draft, files, about_master)
+    let mut loaded = finish(draft, files, about_master);
+    if options.detailed {
+        detail::complete(&mut loaded.findings, &texts, &loaded.env);
+        detail::complete(&mut loaded.dated, &texts, &loaded.env);
+    }
+    loaded
 }
 
 /// Reads a configuration from memory, for tests and tools; `name` stands for its file.
@@ -126,6 +141,16 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
     let mut draft = Draft::new(Env::empty());
     Reader::new(&mut draft, &mut findings, false).file(name, text.as_bytes());
     finish(draft, vec![(name.to_owned(), findings)], Findings::default())
+}
+
+/// As [`load_text`], each finding with its line, its word and a suggestion.
+#[must_use]
+pub fn load_detailed(name: &str, text: &str) -> Loaded {
+    let mut loaded = load_text(name, text);
+    let texts = [(name.to_owned(), text.as_bytes().to_vec())];
+    detail::complete(&mut loaded.findings, &texts, &loaded.env);
+    detail::complete(&mut loaded.dated, &texts, &loaded.env);
+    loaded
 }
 
 /// From the lines of all files, with what was found in each, to the configuration.
@@ -271,17 +296,17 @@ mod tests {
         fn no_text_panics(picks in proptest::collection::vec(0..PIECES.len(), 0..60), glue in 0..3usize) {
             let glue = ["", " ", " "][glue];
             let text: Vec<&str> = picks.iter().map(|pick| PIECES[*pick]).collect();
-            let loaded = load_text("g.cfg", &text.join(glue));
+            let loaded = load_detailed("g.cfg", &text.join(glue));
             proptest::prop_assert_eq!(loaded.config.is_none(), loaded.findings.fatal());
             for finding in loaded.findings.iter() {
-                let _ = finding.explain();
+                let _ = finding.explain(true);
             }
         }
 
         #[test]
         fn no_bytes_panic(line in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let _ = word::split(&line, &Env::empty());
-            let _ = load_text("g.cfg", &format!("global\n {}\n", String::from_utf8_lossy(&line)));
+            let _ = load_detailed("g.cfg", &format!("global\n {}\n", String::from_utf8_lossy(&line)));
         }
     }
 

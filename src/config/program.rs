@@ -161,7 +161,7 @@ pub fn master_cli(text: &str, draft: &mut Draft, findings: &mut Findings) {
         place: Place::Keyword,
         column: 0,
         prefix: Prefix::None,
-        source: text.into(),
+        source: text.as_bytes().into(),
     };
     let parsed = bind::master_socket(&mut scope, &words);
     let texts: Vec<String> = trouble.iter().map(|finding| finding.text.clone()).collect();

@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
             place: Place::Keyword,
             column: first.column,
             prefix: Prefix::None,
-            source: Rc::from(String::from_utf8_lossy(line).trim_end_matches(['\r', '\n'])),
+            source: Rc::from(line.trim_ascii_end()),
             draft: &mut *self.draft,
             findings: &mut *self.findings,
         }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
-use super::finding::{Finding, Findings, Severity};
+use super::finding::Findings;
 use super::{
-    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, suggest, userlist, workers,
+    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, userlist, workers,
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
@@ -159,9 +159,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn reference(&mut self, proxy: &ProxyDraft, name: &str, keyword: &str, role: &str) -> Option<BackendId> {
         let from = &proxy.name;
         let Some(id) = self.backends.get(name).copied() else {
-            let text = format!("Proxy '{from}': unable to find required {keyword}: '{name}'.");
-            let suggestion = suggest::nearest(name, self.backends.keys().copied()).map(str::to_owned);
-            self.findings.push(Finding { suggestion, ..Finding::general(Severity::Alert, text) });
+            self.findings.alert(format!("Proxy '{from}': unable to find required {keyword}: '{name}'."));
             return None;
         };
         if proxy.kind == Kind::Listen && from == name {

@@ -58,7 +58,7 @@ pub struct Scope<'a> {
     /// `no` or `default` in front of the keyword.
     pub prefix: Prefix,
     /// The line as read.
-    pub source: Rc<str>,
+    pub source: Rc<[u8]>,
 }
 
 impl Scope<'_> {
@@ -140,14 +140,13 @@ impl Scope<'_> {
     /// Reports anything, with what was probably meant.
     pub fn report(&mut self, severity: Severity, text: String, suggestion: Option<String>) {
         self.findings.push(Finding {
-            severity,
             place: self.place,
             file: Rc::clone(&self.at.file),
             line: self.at.line,
             column: self.column,
-            text,
             suggestion,
             source: Some(Rc::clone(&self.source)),
+            ..Finding::general(severity, text)
         });
     }
 }

@@ -3,7 +3,7 @@
 
 use super::notice;
 use crate::args::{self, Args, Command, Refusal};
-use crate::config::condition;
+use crate::config::{condition, report};
 use crate::text::env::Env;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -39,7 +39,14 @@ pub fn invoke(argv: &[OsString]) -> Result<Invocation, ExitCode> {
     if args.sockets_from_twice {
         notice::warning("-x option already set, overwriting the value");
     }
+    if args.report {
+        // All that there is to say stands in the report.
+        notice::set_modes(true, false);
+    }
     let alert = |text: String| {
+        if args.report {
+            write_out(&report::failure(&text));
+        }
         notice::alert(text);
         ExitCode::FAILURE
     };

@@ -10,7 +10,7 @@ pub mod edit;
 pub mod filter;
 pub mod pages;
 pub mod parse;
-mod predefined;
+pub mod predefined;
 pub mod redirect;
 pub mod reply;
 pub mod request;

@@ -25,6 +25,11 @@ const PREDEFINED: [(&str, &str); 22] = [
     ("WAIT_END", "wait_end"),
 ];
 
+/// Their names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PREDEFINED.iter().map(|(name, _)| *name)
+}
+
 /// The words that would define the access list of this name.
 pub(super) fn words(name: &str) -> Option<&'static str> {
     PREDEFINED.iter().find(|(known, _)| *known == name).map(|(_, words)| *words)

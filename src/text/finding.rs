@@ -46,12 +46,18 @@ pub struct Finding {
     pub line: u32,
     /// Offset in bytes of the word concerned, from 0.
     pub column: u32,
+    /// Offset in bytes behind that word; not above `column` where it is not known.
+    pub end: u32,
     /// The message in HAProxy's words, without the place.
     pub text: String,
-    /// What was probably meant.
+    /// What was probably meant, or the modern form of a line that HAProxy refuses today.
     pub suggestion: Option<String>,
+    /// Where the name that was probably meant is defined: file and line.
+    pub defined: Option<(Rc<str>, u32)>,
+    /// The first version of HAProxy that refuses the line, where versions before it took it.
+    pub refused_since: Option<&'static str>,
     /// The line as it was read, for [`Finding::explain`].
-    pub source: Option<Rc<str>>,
+    pub source: Option<Rc<[u8]>>,
 }
 
 impl Finding {
@@ -64,8 +70,11 @@ impl Finding {
             file: Rc::from(""),
             line: 0,
             column: 0,
+            end: 0,
             text,
             suggestion: None,
+            defined: None,
+            refused_since: None,
             source: None,
         }
     }
@@ -85,22 +94,58 @@ impl Finding {
         }
     }
 
-    /// For people at a terminal: the line, a caret below the word and the suggestion. `None` when
-    /// the message already shows all there is.
+    /// For people at a terminal: the line, marks below the word, and the suggestion with the place where it is
+    /// defined. `None` when the message already shows all there is.
     #[must_use]
-    pub fn explain(&self) -> Option<String> {
-        let shown = matches!(self.place, Place::Keyword | Place::Server);
-        let source = self.source.as_ref().filter(|_| shown);
-        let excerpt = source.map(|source| excerpt(source.as_bytes(), self.column as usize));
-        // Where there is a source line, HAProxy's message has the suggestion already.
-        let hint = self.suggestion.as_ref().filter(|_| source.is_none());
-        let hint = hint.map(|suggestion| format!("   = did you mean '{suggestion}'?"));
-        match (excerpt, hint) {
-            (None, None) => None,
-            (Some(text), None) | (None, Some(text)) => Some(text),
-            (Some(excerpt), Some(hint)) => Some(format!("{excerpt}\n{hint}")),
+    pub fn explain(&self, coloured: bool) -> Option<String> {
+        let paint = |colour: &str, text: &str| match coloured {
+            true => format!("\x1b[{colour}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        };
+        let mut lines = Vec::new();
+        // Where words could not be cut, the message has its own excerpt.
+        if let Some(source) = self.source.as_ref().filter(|_| !self.text.contains('\n')) {
+            if self.place == Place::None {
+                lines.push(format!("  [{}:{}]", self.file, self.line));
+            }
+            let excerpt = excerpt(source, self.column as usize);
+            let (shown, caret) = excerpt.rsplit_once('\n').unwrap_or((&excerpt, ""));
+            let room = (shown.len() + 1).saturating_sub(caret.len());
+            let length = (self.end.saturating_sub(self.column) as usize).clamp(1, room.max(1));
+            let colour = if self.severity >= Severity::Complaint { RED } else { YELLOW };
+            let blanks = &caret[..caret.len() - 1];
+            let marks = format!("^{}", "~".repeat(length - 1));
+            lines.push(format!("{shown}\n{blanks}{}", paint(colour, &marks)));
         }
+        // Of keywords, HAProxy's message has the suggestion already.
+        if let Some(meant) = self.suggestion.as_ref().filter(|_| !says_what_was_meant(&self.text)) {
+            let place = self.defined.as_ref().map_or_else(String::new, |(file, line)| format!(" [{file}:{line}]"));
+            lines.push(format!("   = did you mean '{}'{place}?", paint(GREEN, meant)));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
+}
+
+/// Colours of terminals, bold.
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const GREEN: &str = "1;32";
+
+/// Whether a message ends with HAProxy's own suggestion.
+#[must_use]
+pub fn says_what_was_meant(text: &str) -> bool {
+    text.contains("did you mean '") || text.contains("Did you mean '")
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// The messages alone, as HAProxy prints them: tools match them.
+    Plain,
+    /// With the line, marks and a suggestion.
+    Detailed,
+    /// The same in colours.
+    Coloured,
 }
 
 /// Two lines: at most 80 bytes of `line` around `offset`, and a caret below it. Dots stand for what is cut
@@ -211,12 +256,17 @@ impl Findings {
         self.list.iter()
     }
 
-    /// Hands each message to `emit`, which adds HAProxy's prefix; on a terminal with the line, a
-    /// caret and a suggestion below.
-    pub fn print(&self, terminal: bool, emit: &mut dyn FnMut(Severity, &str)) {
+    /// The findings in order, to add to them.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Finding> {
+        self.list.iter_mut()
+    }
+
+    /// Hands each message to `emit`, which adds HAProxy's prefix.
+    pub fn print(&self, style: Style, emit: &mut dyn FnMut(Severity, &str)) {
         for finding in &self.list {
             let message = finding.message();
-            match finding.explain().filter(|_| terminal) {
+            let details = (style != Style::Plain).then(|| finding.explain(style == Style::Coloured));
+            match details.flatten() {
                 Some(details) => emit(finding.severity, &format!("{message}\n{details}")),
                 None => emit(finding.severity, &message),
             }
@@ -238,6 +288,25 @@ mod tests {
         assert_eq!(finding.message(), "config : parsing [a.cfg:3]: x");
         finding.place = Place::Keyword;
         assert_eq!(finding.message(), "config : parsing [a.cfg:3] : x");
+    }
+
+    #[test]
+    fn details_show_line_word_and_suggestion() {
+        let mut finding = Finding::general(Severity::Alert, "no such ACL : 'locla'".into());
+        assert_eq!(finding.explain(false), None);
+        finding.source = Some(Rc::from(&b" http-request deny if locla"[..]));
+        finding.place = Place::Keyword;
+        (finding.column, finding.end) = (22, 27);
+        let shown = "   http-request deny if locla\n                        ^~~~~";
+        assert_eq!(finding.explain(false).as_deref(), Some(shown));
+        finding.suggestion = Some("local".into());
+        finding.defined = Some((Rc::from("a.cfg"), 7));
+        assert_eq!(finding.explain(false), Some(format!("{shown}\n   = did you mean 'local' [a.cfg:7]?")));
+        assert!(finding.explain(true).is_some_and(|text| text.contains("\x1b[1;31m^~~~~\x1b[0m\n")));
+        // Marks end where a long line is cut.
+        finding.source = Some(Rc::from(&[b'a'; 300][..]));
+        (finding.column, finding.end) = (0, 300);
+        assert!(finding.explain(false).is_some_and(|text| text.lines().all(|line| line.len() <= 82)));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! A case is a line `=== what it shows` and the configuration below it. Where epoxy differs on purpose, lines
 //! beginning with `> ` follow the title: the messages expected instead of the oracle's (`> (nothing)` for none).
 
+mod shown;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +41,7 @@ fn main() {
         }
     }
     trials.push(skipped_if(!oracle, Trial::test("the dump of keywords", the_dump_has_haproxys_lines)));
+    trials.extend(shown::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

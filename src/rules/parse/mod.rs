@@ -172,8 +172,8 @@ impl<'p> Parser<'p> {
         let mut scope = Scope { purpose, ..Scope::new(places, file.clone(), line) };
         let column = words.first().map_or(0, |word| word.column);
         let mut push = |severity, place, text: String| {
-            let (file, suggestion, source) = (file.clone(), None, None);
-            findings.push(Finding { severity, place, file, line, column, text, suggestion, source });
+            let file = file.clone();
+            findings.push(Finding { place, file, line, column, ..Finding::general(severity, text) });
         };
         if self.is_unreachable(keyword) {
             let which = match keyword {
