@@ -14,7 +14,7 @@
 //! takes the head of `current` before its time. When both are empty the next round begins. A changed weight
 //! moves turns at once; only where the round under way ends (`round_weight`) is kept.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use super::farm::{Member, WEIGHT_MAX, Weight};
 
@@ -54,14 +54,19 @@ enum Queue {
 /// Order in a queue: a key, then who came first.
 type Ticket = (i64, u64, u32);
 
+/// Tickets in order. They are drawn at the front and nearly always handed out at the back, by every request, so
+/// that a ring of them beats a tree, which would allocate as well.
+#[derive(Default)]
+struct Line(VecDeque<Ticket>);
+
 #[derive(Default)]
 struct Group {
     round_weight: i64,
     next_weight: i64,
     position: i64,
-    fresh: BTreeSet<Ticket>,
-    current: BTreeSet<Ticket>,
-    next: BTreeSet<Ticket>,
+    fresh: Line,
+    current: Line,
+    next: Line,
     /// Insertions so far: equal keys leave in the order in which they came.
     arrivals: u64,
 }
@@ -158,6 +163,27 @@ impl RoundRobin {
     }
 }
 
+impl Line {
+    fn first(&self) -> Option<&Ticket> {
+        self.0.front()
+    }
+
+    fn insert(&mut self, ticket: Ticket) {
+        if self.0.back().is_none_or(|last| *last < ticket) {
+            return self.0.push_back(ticket);
+        }
+        self.0.insert(self.0.partition_point(|other| *other < ticket), ticket);
+    }
+
+    fn remove(&mut self, ticket: &Ticket) {
+        if self.0.front() == Some(ticket) {
+            self.0.pop_front();
+        } else if let Ok(at) = self.0.binary_search(ticket) {
+            self.0.remove(at);
+        }
+    }
+}
+
 impl Group {
     /// Takes over the weights of the servers that are there now. Positions start at the weight of the
     /// round, so that a server which goes back by one round stays above zero.
@@ -168,7 +194,7 @@ impl Group {
 
     fn switch_rounds(&mut self, seats: &mut [Seat]) {
         std::mem::swap(&mut self.fresh, &mut self.next);
-        for &(_, _, index) in &self.fresh {
+        for &(_, _, index) in &self.fresh.0 {
             seats[index as usize].queue = Queue::Fresh;
         }
         self.begin_round();
@@ -265,7 +291,7 @@ impl Group {
         }
     }
 
-    fn queue(&mut self, queue: Queue) -> &mut BTreeSet<Ticket> {
+    fn queue(&mut self, queue: Queue) -> &mut Line {
         match queue {
             Queue::Current => &mut self.current,
             Queue::Next => &mut self.next,
