@@ -212,11 +212,12 @@ fn content_length(head: &mut Head) -> Result<Option<u64>, ParseError> {
 
 /// A decimal number below 2^63; digits only.
 fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    u64::try_from(number).ok()
+    let append = |number: i64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    let number = text.iter().try_fold(0, append)?;
+    u64::try_from(number).ok().filter(|_| !text.is_empty())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,25 +44,26 @@ pub fn take(head: &mut Head) -> Asked {
     let mut from = 0;
     while let Some(index) = head.find_known(Known::Connection, from) {
         let value = head.value_at(index);
-        // How far the value goes without empty tokens at its end.
+        // How far the tokens of others go.
         let mut kept_bytes = 0;
         let mut ours = false;
         for token in Values::new(value) {
-            asked.close |= token.eq_ignore_ascii_case(b"close");
-            asked.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            let (close, keep_alive) = (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
+            asked.close |= close;
+            asked.keep_alive |= keep_alive;
             asked.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
-            ours |= is_ours(token);
-            if !token.is_empty() {
+            if close || keep_alive {
+                ours = true;
+            } else if !token.is_empty() {
                 kept_bytes = token.as_ptr() as usize - value.as_ptr() as usize + token.len();
             }
         }
-        if ours {
+        if kept_bytes == 0 {
+            head.remove_at(index);
+        } else if ours {
             cut_tokens(head, index);
         } else if kept_bytes < value.len() {
             head.shrink_value(index, 0..kept_bytes);
-        }
-        if !ours && kept_bytes == 0 {
-            head.remove_at(index);
         }
         from = index + 1;
     }
@@ -73,7 +74,7 @@ pub fn take(head: &mut Head) -> Asked {
 }
 
 /// Leaves in a `Connection` field the tokens that are not for us: what stands before the first of
-/// ours as it is, the rest joined by commas. Only a field with other tokens allocates.
+/// ours as it is, the rest joined by commas.
 fn cut_tokens(head: &mut Head, index: usize) {
     let value = head.value_at(index);
     let mut rest = Vec::with_capacity(value.len());
@@ -94,10 +95,7 @@ fn cut_tokens(head: &mut Head, index: usize) {
     while rest.last() == Some(&b',') {
         rest.pop();
     }
-    match rest.is_empty() {
-        true => head.remove_at(index),
-        false => head.set_value(index, &rest),
-    }
+    head.set_value(index, &rest);
 }
 
 fn is_ours(token: &[u8]) -> bool {

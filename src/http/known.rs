@@ -87,8 +87,19 @@ impl Known {
             (19, b'p') => (b"proxy-authorization", Known::ProxyAuthorization),
             _ => return Known::Other,
         };
-        if name.eq_ignore_ascii_case(text) { known } else { Known::Other }
+        if is_in_small_letters(name, text) { known } else { Known::Other }
     }
+}
+
+/// Whether `name` is `text` but for its case. The text is as long as the name and of letters, which differ from
+/// their capitals by one bit, and of dashes, which have it anyway; what a dash is without it is in no name.
+fn is_in_small_letters(name: &[u8], text: &[u8]) -> bool {
+    const CASE: u8 = 0x20;
+    let small = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes) | u64::from_ne_bytes([CASE; 8]);
+    let (words, rest) = name.as_chunks::<8>();
+    let (text_words, text_rest) = text.as_chunks::<8>();
+    let same = words.iter().zip(text_words).all(|(word, text)| small(word) == u64::from_ne_bytes(*text));
+    same && rest.iter().zip(text_rest).all(|(byte, text)| byte | CASE == *text)
 }
 
 #[cfg(test)]
@@ -102,6 +113,11 @@ mod tests {
         assert_eq!(Known::classify(b"Transfer-Encoding"), Known::TransferEncoding);
         assert_eq!(Known::classify(b"X-Original-To"), Known::XOriginalTo);
         assert_eq!(Known::classify(b"x-original-tp"), Known::Other);
+        assert_eq!(Known::classify(b"WWW-Authenticate"), Known::WwwAuthenticate);
+        assert_eq!(Known::classify(b"content-lengtH"), Known::ContentLength);
+        assert_eq!(Known::classify(b"content_length"), Known::Other);
+        assert_eq!(Known::classify(b"content-length\x80"), Known::Other);
+        assert_eq!(Known::classify(b"ho\xf3t"), Known::Other);
         assert_eq!(Known::classify(b""), Known::Other);
     }
 }

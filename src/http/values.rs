@@ -28,6 +28,14 @@ impl<'a> Iterator for Values<'a> {
 
 /// Where the first value of `text` ends: at a comma outside quotes, or at the end.
 fn value_end(text: &[u8]) -> usize {
+    match memchr::memchr2(b',', b'"', text) {
+        None => text.len(),
+        Some(at) if text[at] == b',' => at,
+        Some(_) => quoted_end(text),
+    }
+}
+
+fn quoted_end(text: &[u8]) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.iter().enumerate() {
         match byte {
