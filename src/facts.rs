@@ -90,6 +90,19 @@ pub struct Facts {
     pub log_counter: u64,
 }
 
+/// How long the parts of an exchange took, in milliseconds; 0 for what did not happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// In the queue.
+    pub queue_ms: u64,
+    /// Until there was a connection to the server.
+    pub connect_ms: u64,
+    /// Until the head of the answer was there.
+    pub response_ms: u64,
+    /// All of it.
+    pub total_ms: u64,
+}
+
 /// Live connections at the moment of logging (%ac %fc %bc %sc).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Concurrent {
@@ -218,6 +231,20 @@ impl Phase {
             Phase::Data => b'D',
             Phase::Last => b'L',
             Phase::Tarpit => b'T',
+        }
+    }
+}
+
+impl Facts {
+    /// How long the parts took, for the sliding averages.
+    pub fn times(&self) -> Times {
+        let span = |from: Option<Now>, to: Option<Now>| from.zip(to).map_or(0, |(from, to)| to.ms_since(from));
+        let start = self.request_received.or(Some(self.accepted));
+        Times {
+            queue_ms: span(start, self.queue_left),
+            connect_ms: span(self.queue_left, self.connected),
+            response_ms: span(self.connected, self.response_received),
+            total_ms: span(start, self.ended),
         }
     }
 }

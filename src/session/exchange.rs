@@ -1,5 +1,6 @@
 //! The state of one exchange.
 
+use std::mem::take;
 use std::net::SocketAddr;
 
 use crate::facts::Facts;
@@ -204,14 +205,13 @@ impl Default for Exchange {
 impl Exchange {
     /// Makes a used exchange a new one and keeps the memory of its heads.
     pub fn renew(&mut self) {
-        let mut fresh = Exchange::default();
-        std::mem::swap(&mut fresh.request, &mut self.request);
-        std::mem::swap(&mut fresh.response, &mut self.response);
-        std::mem::swap(&mut fresh.facts.request_line, &mut self.facts.request_line);
-        fresh.request.clear();
-        fresh.response.clear();
-        fresh.facts.request_line.clear();
-        *self = fresh;
+        let (mut request, mut response) = (take(&mut self.request), take(&mut self.response));
+        let mut request_line = take(&mut self.facts.request_line);
+        request.clear();
+        response.clear();
+        request_line.clear();
+        let facts = Facts { request_line, ..Facts::default() };
+        *self = Exchange { request, response, facts, ..Exchange::default() };
     }
 
     /// The earliest of its deadlines.

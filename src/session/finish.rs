@@ -91,8 +91,9 @@ fn count(turn: &mut Turn<'_>) {
             row.add(status_class(facts.status), 1);
         }
     }
+    let times = facts.times();
     for row in [backend, server].into_iter().flatten() {
-        row.times(facts);
+        row.times(&times);
     }
 }
 

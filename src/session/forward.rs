@@ -58,7 +58,7 @@ impl Forward<'_> {
     /// A body that ends early or is malformed; what was valid before has been passed on.
     pub fn run(&mut self) -> Result<Moved, Trouble> {
         let mut moved = Moved::default();
-        loop {
+        while !self.is_done() {
             let before = moved;
             self.fetch(&mut moved);
             let outcome = self.pass(&mut moved);
@@ -67,9 +67,15 @@ impl Forward<'_> {
             self.conclude()?;
             let progress = moved.received + moved.sent + moved.taken + moved.passed;
             if progress == before.received + before.sent + before.taken + before.passed {
-                return Ok(moved);
+                break;
             }
         }
+        Ok(moved)
+    }
+
+    /// Whether all of the message has left.
+    fn is_done(&self) -> bool {
+        self.flow.complete && self.to.output.is_none()
     }
 
     /// Receives more when everything received was passed on.

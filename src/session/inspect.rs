@@ -1,7 +1,8 @@
 //! Phase inspect: the rules of the frontend, then of the backend, look at the request; on the way back
 //! those of the backend, then of the frontend, look at the response.
 
-use std::net::IpAddr;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::{After, Phase, Step, Turn, body, capture, finish, persistence, reply, statistics};
@@ -295,9 +296,38 @@ const ADDRESS_BYTES_MAX: usize = 46;
 
 /// Writes an address into `room` and gives the text.
 fn address_text(room: &mut [u8; ADDRESS_BYTES_MAX], address: IpAddr) -> &[u8] {
-    use std::io::Write;
     let mut rest = &mut room[..];
-    let _always_fits = write!(rest, "{address}");
+    let _always_fits = match address {
+        IpAddr::V4(address) => write_v4(&mut rest, address),
+        IpAddr::V6(address) => write!(rest, "{address}"),
+    };
     let left = rest.len();
     &room[..ADDRESS_BYTES_MAX - left]
+}
+
+/// The same text as that of the standard library, which takes ten times as long: nearly every request has one.
+fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> std::io::Result<()> {
+    let mut number = itoa::Buffer::new();
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.write_all(b".")?;
+        }
+        out.write_all(number.format(octet).as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        let texts =
+            ["0.0.0.0", "127.0.0.1", "9.10.99.100", "255.255.255.255", "::", "2001:db8::1", "::ffff:192.0.2.128"];
+        for address in texts.map(|text| text.parse::<IpAddr>().expect("an address")) {
+            let mut room = [0; ADDRESS_BYTES_MAX];
+            assert_eq!(address_text(&mut room, address), address.to_string().as_bytes());
+        }
+    }
 }

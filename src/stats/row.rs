@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Count, Counters};
-use crate::facts::Facts;
+use crate::facts::Times;
 use crate::shm::{Cells, Object, Slot};
 use crate::time::Now;
 
@@ -128,7 +128,9 @@ impl<'a> Row<'a> {
     pub fn raise_rate(self, rate: Count, max: Count, now: Now) {
         let events = self.own(rate as usize + 1).load(Relaxed);
         if !self.has_others() {
-            self.raise(max, self.rate_of(self.counters.slot, rate, now));
+            // The second is this one, for it was just counted in.
+            let previous = self.own(rate as usize + 2).load(Relaxed);
+            self.raise(max, faded((events, previous), now));
         } else if events <= RATE_EXACT || events.is_multiple_of(RATE_STRIDE) {
             self.raise(max, self.rate(rate, now));
         }
@@ -149,17 +151,11 @@ impl<'a> Row<'a> {
     }
 
     /// Enters an exchange's times into the sliding averages of a backend or server.
-    pub fn times(self, facts: &Facts) {
-        let span = |from: Option<Now>, to: Option<Now>| Some(to?.ms_since(from?));
-        let start = facts.request_received.or(Some(facts.accepted));
-        let queue = span(start, facts.queue_left);
-        let connect = span(facts.queue_left, facts.connected);
-        let response = span(facts.connected, facts.response_received);
-        let total = span(start, facts.ended);
-        self.sample(Count::QueueTimeSum, Count::QueueTimeMax, queue.unwrap_or(0));
-        self.sample(Count::ConnectTimeSum, Count::ConnectTimeMax, connect.unwrap_or(0));
-        self.sample(Count::ResponseTimeSum, Count::ResponseTimeMax, response.unwrap_or(0));
-        self.sample(Count::TotalTimeSum, Count::TotalTimeMax, total.unwrap_or(0));
+    pub fn times(self, times: &Times) {
+        self.sample(Count::QueueTimeSum, Count::QueueTimeMax, times.queue_ms);
+        self.sample(Count::ConnectTimeSum, Count::ConnectTimeMax, times.connect_ms);
+        self.sample(Count::ResponseTimeSum, Count::ResponseTimeMax, times.response_ms);
+        self.sample(Count::TotalTimeSum, Count::TotalTimeMax, times.total_ms);
     }
 
     /// A sliding average in milliseconds over the last 1,024 samples, mean over the workers that have any.
@@ -167,10 +163,6 @@ impl<'a> Row<'a> {
         let sums = self.slots().map(|slot| self.cell(slot, sum as usize)).filter(|&s| s > 0);
         let (total, count) = sums.fold((0, 0), |(total, count), s| (total + s, count + 1));
         total.checked_div(count).map_or(0, |average| average.div_ceil(AVERAGE_SAMPLES))
-    }
-
-    fn rate_of(self, slot: Slot, rate: Count, now: Now) -> u64 {
-        faded(self.events_of(slot, rate, now), now)
     }
 
     /// Events of the current second and of the one before, all workers.
