@@ -5,6 +5,7 @@
 
 pub mod app_session;
 mod cacheable;
+pub mod captured;
 mod crumbs;
 mod date;
 pub mod dynamic;

@@ -1,6 +1,8 @@
 //! Pages of the configuration that stand for built-in ones (manual 4.2, `errorfile` and its kin; 3.8,
 //! `http-errors`).
 
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 use super::reply::{Payload, Reply, ReplySpec};
@@ -73,7 +75,7 @@ pub fn location(code: u16, url: &[u8]) -> ReplySpec {
 /// # Errors
 /// HAProxy's words for what is wrong with the file.
 pub fn from_file(path: &str, bytes_max: usize, warnings: &mut Vec<String>) -> Result<Payload, String> {
-    let mut text = std::fs::read(path).map_err(|_| format!("error opening file '{path}'."))?;
+    let mut text = read(path).map_err(|text| text + ".")?;
     let cut = text.len() > bytes_max;
     if cut {
         warnings.push(format!("custom error message file '{path}' larger than {bytes_max} bytes. Truncating."));
@@ -106,12 +108,22 @@ pub fn from_file(path: &str, bytes_max: usize, warnings: &mut Vec<String>) -> Re
         _ if cut => return Err(format!("'{path}': unable to add payload into the HTX message")),
         _ => {}
     }
-    let asked = persistence::take(&mut head);
-    if asked.close {
-        head.add(b"connection", b"close");
-    }
-    let closes = matches!(framing.body, Body::UntilClose) || !asked.keeps(head.version());
+    let keeps = persistence::take(&mut head.clone()).keeps(head.version());
+    let closes = matches!(framing.body, Body::UntilClose) || !keeps;
     Ok(Payload::Message(Arc::new(head), body.into(), closes))
+}
+
+/// The octets of a file that a page is made of.
+///
+/// # Errors
+/// HAProxy's words: there is no such file, or (a folder) it cannot be read.
+pub fn read(path: &str) -> Result<Vec<u8>, String> {
+    let mut file = File::open(path).map_err(|_| format!("error opening file '{path}'"))?;
+    let mut text = Vec::new();
+    match file.read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(format!("error reading file '{path}'")),
+    }
 }
 
 /// A page that is a whole message.

@@ -2,7 +2,8 @@
 
 use super::Turn;
 use crate::http::Head;
-use crate::proxy::{CookieCapture, HeaderCapture};
+use crate::persist::captured;
+use crate::proxy::HeaderCapture;
 
 /// Keeps what the frontend wants of the request.
 pub fn request(turn: &mut Turn<'_>) {
@@ -23,14 +24,14 @@ pub fn response(turn: &mut Turn<'_>) {
 /// Keeps the request's cookie.
 pub fn request_cookie(turn: &mut Turn<'_>) {
     if let Some(wanted) = &turn.frontend().captures.cookie {
-        turn.exchange.facts.request_cookie = cookie(&turn.exchange.request, b"cookie", wanted);
+        turn.exchange.facts.request_cookie = captured::of_request(&mut turn.exchange.request, wanted);
     }
 }
 
 /// Keeps the response's cookie.
 pub fn response_cookie(turn: &mut Turn<'_>) {
     if let Some(wanted) = &turn.frontend().captures.cookie {
-        turn.exchange.facts.response_cookie = cookie(&turn.exchange.response, b"set-cookie", wanted);
+        turn.exchange.facts.response_cookie = captured::of_response(&mut turn.exchange.response, wanted);
     }
 }
 
@@ -54,30 +55,16 @@ fn headers(head: &Head, wanted: &[HeaderCapture]) -> Vec<Vec<u8>> {
     wanted.iter().map(one).collect()
 }
 
-/// The first cookie whose name begins as wanted, as `name=value`, cut to the length.
-fn cookie(head: &Head, header: &[u8], wanted: &CookieCapture) -> Vec<u8> {
-    let pieces = head.fields_named(header).flat_map(|field| field.value.split(|c| *c == b';'));
-    let mut pairs = pieces.map(<[u8]>::trim_ascii).filter(|piece| piece.contains(&b'='));
-    let found = pairs.find(|pair| pair.starts_with(wanted.prefix.as_bytes())).unwrap_or_default();
-    found[..found.len().min(wanted.bytes_max)].to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample::fixture;
 
     #[test]
-    fn the_last_header_and_the_first_cookie_are_kept() {
-        let head = fixture::head("GET / HTTP/1.1\nX: one\nX: two, three\nCookie: a=1; SES=2; SESSION=3\nCookie: SES=4");
+    fn the_last_header_is_kept() {
+        let head = fixture::head("GET / HTTP/1.1\nX: one\nX: two, three");
         let wanted = |name: &str, bytes_max| HeaderCapture { name: name.into(), bytes_max };
         let kept = headers(&head, &[wanted("x", 5), wanted("y", 5)]);
         assert_eq!(kept, [b"two, ".to_vec(), Vec::new()]);
-        let kept =
-            |prefix: &str, bytes_max| cookie(&head, b"cookie", &CookieCapture { prefix: prefix.into(), bytes_max });
-        assert_eq!(kept("SES", 63), b"SES=2");
-        assert_eq!(kept("SESS", 63), b"SESSION=3");
-        assert_eq!(kept("SESS", 4), b"SESS");
-        assert_eq!(kept("none", 9), b"");
     }
 }

@@ -88,8 +88,7 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
     match verdict {
         Verdict::Continue => None,
         Verdict::Deny(answer) => {
-            persistence::refused(turn);
-            count_denied(turn);
+            refused(turn);
             if stats {
                 return Some(statistics::refused(turn, &answer, Cause::Proxy));
             }
@@ -105,8 +104,7 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
             Some(reply::rendered(turn, &answer, Cause::Local, Doing::Request))
         }
         Verdict::Tarpit(answer) => {
-            persistence::refused(turn);
-            count_denied(turn);
+            refused(turn);
             Some(tarpit(turn, Some(answer)))
         }
         Verdict::Reject => {
@@ -148,11 +146,11 @@ fn request_filters(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
             None
         }
         Outcome::Deny => {
-            count_denied(turn);
+            refused(turn);
             Some(reply::error(turn, 403, Cause::Proxy, Doing::Request))
         }
         Outcome::Tarpit => {
-            count_denied(turn);
+            refused(turn);
             Some(tarpit(turn, None))
         }
         Outcome::Invalid => {
@@ -239,6 +237,13 @@ fn tarpit(turn: &mut Turn<'_>, answer: Option<Box<Reply>>) -> Step {
     turn.exchange.phase_deadline = until;
     debug_assert!(until != Tick::NEVER);
     Step::Go(Phase::Tarpit { until })
+}
+
+/// Notes that a rule refused the request. The log shows the cookies of such a request all the same.
+fn refused(turn: &mut Turn<'_>) {
+    capture::request_cookie(turn);
+    persistence::refused(turn);
+    count_denied(turn);
 }
 
 fn count_denied(turn: &mut Turn<'_>) {

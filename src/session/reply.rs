@@ -57,9 +57,11 @@ pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     exchange.client_keeps &= exchange.upload.complete && !stops;
     let body = if exchange.request.method() == Method::Head { b"" } else { body };
     exchange.facts.bytes_out += exchange.response.counted_bytes() + body.len() as u64;
-    if !exchange.response.has(Known::Connection) {
-        persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
+    // What a page says of the connection counts, as in HAProxy; what is sent is what happens.
+    if exchange.response.has(Known::Connection) {
+        persistence::take(&mut exchange.response);
     }
+    persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
     exchange.reply.clear();
     exchange.response.write_response_to(&mut exchange.reply);
     exchange.reply.extend_from_slice(body);

@@ -232,9 +232,9 @@ impl Draft {
                 pages::from_file(&path, input.page_bytes_max, &mut input.scope.general_warnings)?
             }
             Source::Section(name) => self.of_section(&name, input),
-            Source::File(path) => Payload::Raw(read(&path)?.into()),
+            Source::File(path) => Payload::Raw(read(&path, input.page_bytes_max)?.into()),
             Source::LfFile(path) => {
-                let text = read(&path)?;
+                let text = read(&path, input.page_bytes_max)?;
                 Payload::Format(input.format(&String::from_utf8_lossy(&text))?)
             }
             Source::Text(bytes) => Payload::Raw(bytes.into()),
@@ -252,6 +252,11 @@ fn argument(input: &mut Input<'_, '_>, what: &str) -> Result<String, String> {
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|_| format!("error opening file '{path}'"))
+/// A file that is an answer's body: as one it has to fit into a buffer.
+fn read(path: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let text = pages::read(path)?;
+    match text.len() {
+        bytes if bytes > bytes_max => Err(format!("file '{path}' exceeds the buffer size ({bytes} > {bytes_max})")),
+        _ => Ok(text),
+    }
 }
