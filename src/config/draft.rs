@@ -217,8 +217,8 @@ pub struct Settings {
     pub health: bool,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
-    /// `monitor-net`: an address and the bits that count.
-    pub monitor_net: Option<(Ipv4Addr, u8)>,
+    /// `monitor-net`: addresses and the bits that count.
+    pub monitor_nets: Vec<(Ipv4Addr, u8)>,
     /// `grace`: how long a soft stop leaves the proxy alone.
     pub grace: Option<Millis>,
     /// `disabled`.
@@ -289,7 +289,7 @@ impl Default for Settings {
             mode: Mode::Tcp,
             health: false,
             monitor_uri: None,
-            monitor_net: None,
+            monitor_nets: Vec::new(),
             grace: None,
             disabled: false,
             processes: NumberSet::default(),

@@ -283,8 +283,8 @@ fn monitor_net(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err("'monitor-net' expects address[/mask].".into());
     };
     note(scope, words, "monitor-net");
-    // As with every setting, the last one counts.
-    scope.settings().monitor_net = Some((address, bits));
+    // 1.5 took the last one, without a word about the others: who names several means all of them.
+    scope.settings().monitor_nets.push((address, bits));
     Ok(())
 }
 

@@ -189,7 +189,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         mode: settings.mode,
         is_listen: proxy.kind.is_backend(),
         greeting: settings.health.then(|| greeting(settings.check.http)),
-        monitor_net: settings.monitor_net,
+        monitor_nets: settings.monitor_nets.clone(),
         monitor_uri: settings.monitor_uri.clone().filter(|_| settings.mode == Mode::Http),
         forward_proxy: flags.http_proxy,
         grace: settings.grace,

@@ -75,11 +75,12 @@ pub fn apply(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<()
     Ok(())
 }
 
-/// Raises the limit of descriptors, never lowers it.
+/// Raises the limit of descriptors, never lowers it: to what `ulimit-n` says, else to all that can be had.
 fn raise_descriptors(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), Stop> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
-    let target = limits.descriptors.max(soft).max(hard);
-    if soft < target && setrlimit(Resource::RLIMIT_NOFILE, target, target).is_err() {
+    let unasked = if wanted.ulimit_n.is_some() { soft } else { hard };
+    let target = limits.descriptors.max(soft).max(unasked);
+    if soft < target && setrlimit(Resource::RLIMIT_NOFILE, target, target.max(hard)).is_err() {
         // What the hard limit allows is better than nothing where that is tolerated.
         let granted = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
         let needed = limits.descriptors;
@@ -139,6 +140,21 @@ mod tests {
         assert_eq!((limits.maxconn, limits.maxsock, limits.descriptors), (1000, 2014, 2014));
         let wanted = LimitsWanted { ulimit_n: Some(64), ..wanted };
         assert_eq!(compute(&wanted, 64).descriptors, 64);
+    }
+
+    #[test]
+    fn ulimit_n_is_the_limit() {
+        let code = in_child(|| {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, 64, 128);
+            let wanted = LimitsWanted { maxconn: Some(10), ulimit_n: Some(100), ..one_listener() };
+            let raised = apply("epoxy", &wanted, &compute(&wanted, 128)).is_ok();
+            let asked = getrlimit(Resource::RLIMIT_NOFILE);
+            let free = LimitsWanted { ulimit_n: None, ..wanted };
+            let raised_more = apply("epoxy", &free, &compute(&free, 128)).is_ok();
+            let all = getrlimit(Resource::RLIMIT_NOFILE);
+            u8::from(!raised || asked != Ok((100, 128)) || !raised_more || all != Ok((128, 128)))
+        });
+        assert_eq!(code, 0);
     }
 
     #[test]

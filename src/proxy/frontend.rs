@@ -60,8 +60,8 @@ pub struct Frontend {
     pub abort_on_close: bool,
     /// `mode health`: what each connection is answered at once, before it is closed.
     pub greeting: Option<&'static [u8]>,
-    /// `monitor-net`: clients that are answered at once and closed; an address and the bits that count.
-    pub monitor_net: Option<(Ipv4Addr, u8)>,
+    /// `monitor-net`: clients that are answered at once and closed; addresses and the bits that count.
+    pub monitor_nets: Vec<(Ipv4Addr, u8)>,
     /// `monitor-uri`: requests for it are answered here, and not logged.
     pub monitor_uri: Option<Box<[u8]>>,
     /// `option http_proxy`: absolute targets say where requests go.
@@ -101,10 +101,12 @@ impl Frontend {
         if self.greeting.is_some() {
             return self.greeting;
         }
-        let (net, bits) = self.monitor_net?;
+        if self.monitor_nets.is_empty() {
+            return None;
+        }
         let IpAddr::V4(address) = source?.ip() else { return None };
-        let differ = address.to_bits() ^ net.to_bits();
-        let monitors = differ.leading_zeros() >= u32::from(bits);
+        let within = |net: &Ipv4Addr, bits: u8| (address.to_bits() ^ net.to_bits()).leading_zeros() >= u32::from(bits);
+        let monitors = self.monitor_nets.iter().any(|(net, bits)| within(net, *bits));
         monitors.then_some(if self.mode == Mode::Http { HEALTHY_HTTP } else { b"" })
     }
 }

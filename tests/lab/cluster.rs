@@ -169,7 +169,8 @@ pub fn binary() -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path.into())
 }
 
-fn lines(path: &Path) -> Vec<String> {
+/// The lines of a file that something writes; none while it does not exist.
+pub fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_string).collect()
 }
 

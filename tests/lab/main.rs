@@ -6,15 +6,23 @@
 //! root, namespaces and a few Debian packages; where these are missing they are reported as ignored,
 //! with the reason. `EPOXY_BIN` names another program to test, such as Debian's haproxy.
 
+mod affinity;
+mod annotated;
 mod cluster;
+mod conditions;
 mod director;
+mod distribution;
 mod document;
 mod ecmp;
 mod failure;
+mod forward;
 mod host;
 mod ipvs;
 mod kubernetes;
 mod load;
+mod machine;
+mod mysql;
+mod nginx;
 mod pair;
 #[path = "../support/mod.rs"]
 mod support;
@@ -49,6 +57,36 @@ const FAMILIES: &[Family] = &[
             ("requests_in_flight_get_502_when_their_node_dies", || on_lab(failure::in_flight)),
             ("a_dead_node_fails_no_request_once_it_is_down_and_returns", || on_lab(failure::death_and_return)),
         ],
+    },
+    Family {
+        programs: &["curl", "socat", "nginx", "rsyslogd", "killall"],
+        scenarios: &[
+            ("the_distributions_example_serves", distribution::serves),
+            ("the_distributions_example_is_a_daemon_with_checks", distribution::process),
+            ("the_distributions_example_is_restarted_smoothly_and_killed", distribution::is_operated),
+            ("the_example_of_conditions_chooses_backends", conditions::choose),
+            ("the_annotated_example_is_a_daemon_with_two_logs", annotated::process),
+            ("the_annotated_example_routes_blocks_and_redirects", annotated::routes),
+            ("the_annotated_example_keeps_clients_by_the_nodes_cookie", annotated::keeps),
+            ("the_annotated_example_watches_its_sites", annotated::watches),
+            ("the_annotated_example_is_administrated", annotated::administrates),
+            ("the_annotated_example_has_its_error_pages_and_captures", annotated::pages),
+            ("a_client_is_kept_by_a_cookie", affinity::by_cookie),
+            ("a_client_is_kept_by_its_address", affinity::by_source),
+            ("a_client_is_kept_by_its_session", affinity::by_session),
+            ("the_example_of_affinity_has_its_statistics", affinity::statistics),
+            ("the_forward_proxy_fetches_and_refuses", forward::fetches),
+            ("the_forward_proxy_has_four_workers", forward::process),
+            ("the_directors_statistics_have_a_password", mysql::statistics),
+        ],
+    },
+    Family {
+        programs: &["curl", "socat", "nginx", "rsyslogd", "ab", "wrk"],
+        scenarios: &[("the_documents_load_test_succeeds", affinity::under_load)],
+    },
+    Family {
+        programs: &["curl", "rsyslogd", "mariadbd", "mariadb", "mariadb-install-db"],
+        scenarios: &[("real_databases_are_balanced_at_layer_four", mysql::serves)],
     },
     Family {
         programs: &["socat", "haproxy", "keepalived"],
