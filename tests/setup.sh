@@ -6,8 +6,8 @@ set -uo pipefail
 # What a test runs, and the package that has it; `dpkg` where no program tells.
 needs=(
     haproxy:haproxy dpkg:haproxy-doc
-    nginx:nginx-light apache2:apache2 wrk:wrk socat:socat rsyslogd:rsyslog ip:iproute2 keepalived:keepalived bird:bird2
-    curl:curl ps:procps strace:strace chromium:chromium chromedriver:chromium-driver
+    nginx:nginx-light apache2:apache2 ab:apache2-utils wrk:wrk mariadbd:mariadb-server-core mariadb:mariadb-client-core socat:socat rsyslogd:rsyslog ip:iproute2 keepalived:keepalived bird:bird2
+    curl:curl ps:procps killall:psmisc strace:strace chromium:chromium chromedriver:chromium-driver
     gcc:gcc make:make taskset:util-linux
 )
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::orders::Outcome;
 use super::services::Services;
-use super::{Phase, Step, Turn, inspect, reply};
+use super::{Phase, Step, Turn, capture, inspect, reply};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::http::status::reason;
 use crate::http::{Known, Method, Version, status};
@@ -62,6 +62,7 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     if let Some(refresh) = page.refresh.filter(|_| !wish.no_refresh) {
         response.add(b"refresh", (refresh.0 / 1000).to_string().as_bytes());
     }
+    capture::response(turn);
     Some(reply::chunked(turn, &body))
 }
 
@@ -146,6 +147,7 @@ pub fn way_back(turn: &mut Turn<'_>, backend: Option<BackendId>, outcome: Outcom
     response.add(b"content-type", b"text/plain");
     response.add(b"content-length", b"0");
     response.add(b"location", &location);
+    capture::response(turn);
     reply::message(turn, b"")
 }
 

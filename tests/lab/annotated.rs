@@ -78,7 +78,9 @@ fn start(proxy: &Machine) -> Result<(), String> {
 }
 
 fn error_page(status: u16) -> String {
-    format!("HTTP/1.0 {status} Own page\r\nX-Page: {status}\r\nContent-Length: 9\r\nConnection: close\r\n\r\npage {status}\n")
+    format!(
+        "HTTP/1.0 {status} Own page\r\nX-Page: {status}\r\nContent-Length: 9\r\nConnection: close\r\n\r\npage {status}\n"
+    )
 }
 
 /// Ids by number, chroot, pidfile, limit of descriptors, two logs of which one takes what matters only.
@@ -171,9 +173,8 @@ pub fn keeps() -> Result<(), String> {
 pub fn watches() -> Result<(), String> {
     let site = Site::start()?;
     let status = || site.get(":1081/site_status").unwrap_or_else(|error| error);
-    expect_in("both nodes are well", &status(), "HTTP/1.0 200 OK\r\n").or_else(|_| {
-        expect_in("both nodes are well", &status(), "HTTP/1.1 200 OK\r\n")
-    })?;
+    expect_in("both nodes are well", &status(), "HTTP/1.0 200 OK\r\n")
+        .or_else(|_| expect_in("both nodes are well", &status(), "HTTP/1.1 200 OK\r\n"))?;
     site.nodes[1].1.kill(&site.nodes[1].0)?;
     site.proxy.wait_for("the site to be reported dead", || status().contains(" 503 Service Unavailable\r\n"))?;
     for server in ["web2", "blog2", "bbs2"] {

@@ -42,7 +42,17 @@ impl Site {
 /// Paths choose the backend, the four applications take turns, fields and log are as the file says.
 pub fn serves() -> Result<(), String> {
     let site = Site::start()?;
-    let to_static = ["/static/x", "/IMAGES/1", "/javascript", "/stylesheets/a/b", "/a.jpg", "/b.GIF", "/c.png?d=e", "/f.css", "/g.js"];
+    let to_static = [
+        "/static/x",
+        "/IMAGES/1",
+        "/javascript",
+        "/stylesheets/a/b",
+        "/a.jpg",
+        "/b.GIF",
+        "/c.png?d=e",
+        "/f.css",
+        "/g.js",
+    ];
     for path in to_static {
         expect_in(path, &site.get(path)?, "\r\n\r\nstatic\n")?;
         site.machine.wait_for_log(&["local2.info", " main static/static ", " 200 ", &format!("\"GET {path} ")])?;

@@ -1,6 +1,7 @@
-//! Labs in network namespaces. That of the two-node document: its addresses and host names, two real Apache
-//! nodes, rsyslog, socat, and the document's configuration, unmodified. And what contrib has for more than one
-//! director: the keepalived pair, anycast by BGP, directors behind IPVS, a node of Kubernetes.
+//! Labs in network namespaces. The configurations of the documents as they stand, with their addresses: that of
+//! the two-node document with two real Apache nodes, rsyslog and socat; the others in front of nginx and MariaDB.
+//! And what contrib has for more than one director: the keepalived pair, anycast by BGP, directors behind IPVS, a
+//! node of Kubernetes.
 //!
 //! Each test builds a lab of its own, so they run side by side and leave nothing behind. They need
 //! root, namespaces and a few Debian packages; where these are missing they are reported as ignored,
@@ -26,6 +27,7 @@ mod nginx;
 mod pair;
 #[path = "../support/mod.rs"]
 mod support;
+mod syslog;
 mod verdict;
 mod web;
 
@@ -78,6 +80,7 @@ const FAMILIES: &[Family] = &[
             ("the_forward_proxy_fetches_and_refuses", forward::fetches),
             ("the_forward_proxy_has_four_workers", forward::process),
             ("the_directors_statistics_have_a_password", mysql::statistics),
+            ("rsyslog_gets_the_lines_that_the_document_shows", syslog::lines),
         ],
     },
     Family {
@@ -89,11 +92,14 @@ const FAMILIES: &[Family] = &[
         scenarios: &[("real_databases_are_balanced_at_layer_four", mysql::serves)],
     },
     Family {
-        programs: &["socat", "haproxy", "keepalived"],
+        programs: &["curl", "socat", "keepalived"],
         scenarios: &[
             ("the_pairs_address_moves_when_epoxy_dies_and_back_when_the_other_does", pair::dies),
             ("the_pairs_address_moves_when_epoxy_hangs_and_is_taken_back", pair::hangs_and_takes_back),
             ("the_pairs_address_moves_when_a_director_vanishes", pair::vanishes),
+            ("the_pairs_address_moves_when_the_master_is_killed_with_its_keepalived", pair::killed),
+            ("the_pairs_address_moves_when_the_cable_is_pulled_and_comes_back", pair::unplugged),
+            ("the_pairs_address_moves_as_the_document_says", pair::as_the_document_says),
         ],
     },
     Family {

@@ -100,7 +100,11 @@ pub fn serves() -> Result<(), String> {
 
     site.databases[1].shell("kill -KILL -1")?;
     site.machine.wait_for("mysql2 to be found dead", || site.state("mysql2").is_ok_and(|state| state == "DOWN"))?;
-    site.machine.wait_for_log(&["local2.alert", "Server mysql/mysql2 is DOWN", "2 active and 0 backup servers left"])?;
+    site.machine.wait_for_log(&[
+        "local2.alert",
+        "Server mysql/mysql2 is DOWN",
+        "2 active and 0 backup servers left",
+    ])?;
     let turns = site.turns()?;
     expect(&format!("without the dead one: {turns:?}"), turns.iter().any(|name| name == "mysql2"), false)
 }

@@ -22,18 +22,25 @@ pub struct Span {
     until: Instant,
     /// How many requests may fail; they may be cut, and nothing else, if the move was on purpose.
     failures_max: Option<usize>,
+    /// Longest time in which requests may fail.
+    outage_max: Duration,
 }
 
 impl Span {
     /// The time that `work` takes; it gives the moment of the move.
     pub fn of(work: impl FnOnce() -> Result<Instant, String>) -> Result<Span, String> {
         let from = Instant::now();
-        Ok(Span { from, until: work()?, failures_max: None })
+        Ok(Span { from, until: work()?, failures_max: None, outage_max: OUTAGE_MAX })
     }
 
     /// A move on purpose: nobody is refused, at most so many connections are cut.
     pub fn that_cuts_at_most(self, failures_max: usize) -> Span {
         Span { failures_max: Some(failures_max), ..self }
+    }
+
+    /// Requests may fail for longer than usual.
+    pub fn that_lasts_at_most(self, outage_max: Duration) -> Span {
+        Span { outage_max, ..self }
     }
 
     fn covers(&self, record: &Record) -> bool {
@@ -73,7 +80,7 @@ pub fn judge(records: &[Record], spans: &[Span]) -> Result<(), String> {
         }
         let refused = failed.iter().any(|record| record.end != End::Closed);
         let too_many = span.failures_max.is_some_and(|most| refused || failed.len() > most);
-        if span.outage(&failed) > OUTAGE_MAX || too_many {
+        if span.outage(&failed) > span.outage_max || too_many {
             return Err(span.figures(&failed));
         }
     }
