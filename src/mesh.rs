@@ -221,6 +221,38 @@ mod tests {
     }
 
     #[test]
+    fn a_bell_is_silenced_in_bounded_parts() {
+        let (segment, [own, other]) = segment();
+        let there = Post::open(segment.id(), other).expect("post");
+        let mesh = Mesh::new(segment, own);
+        (0..2000).for_each(|_| mesh.ring(other));
+        let queued = rings(&there);
+        (0..2000).for_each(|_| mesh.ring(other));
+        let parts = 1 + std::iter::from_fn(|| (!there.silence()).then_some(())).count();
+        assert_eq!(parts, queued / TAKEN_MAX + 1, "{queued} rings");
+        assert_eq!(rings(&there), 0);
+    }
+
+    #[test]
+    fn strangers_are_turned_away_in_bounded_parts() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let (segment, [_, other]) = segment();
+        let post = Post::open(segment.id(), other).expect("post");
+        let code = in_child(|| {
+            nix::unistd::setuid(65534.into()).expect("setuid");
+            u8::from((0..=TAKEN_MAX).any(|_| call(segment.id(), other).is_err()))
+        });
+        assert_eq!(code, 0);
+        assert_eq!(post.answer(segment).expect_err("strangers").kind(), io::ErrorKind::QuotaExceeded);
+        let asked = call(segment.id(), other).expect("connect");
+        assert!(post.answer(segment).is_ok(), "one of the house is heard behind the last stranger");
+        assert_eq!(post.answer(segment).expect_err("nobody else").kind(), io::ErrorKind::WouldBlock);
+        drop(asked);
+    }
+
+    #[test]
     fn questions_wait_for_whoever_takes_the_post_over() {
         let (segment, [own, other]) = segment();
         let mesh = Mesh::new(segment, own);

@@ -284,10 +284,15 @@ impl Cli {
     /// Goes on where all workers have followed or answered, and closes what has been silent for too long.
     pub fn expire(&mut self, core: &mut Core, listeners: &mut Listeners) {
         let now = core.services.now.tick();
-        let waits = |one: &Conversation| one.inquiry.as_ref().is_some_and(|inquiry| now >= inquiry.deadline);
-        let unheard = |(slot, one): (usize, &Conversation)| waits(one).then_some(slot);
-        let slots: Vec<usize> = self.connections.iter().filter_map(unheard).collect();
-        for slot in slots {
+        let mut over = Vec::new();
+        for (slot, one) in &mut self.connections {
+            let Some(inquiry) = &mut one.inquiry else { continue };
+            inquiry.knock(&mut self.lines, core);
+            if inquiry.is_over() || now >= inquiry.deadline {
+                over.push(slot);
+            }
+        }
+        for slot in over {
             self.conclude(slot, core, listeners);
         }
         let waiting = |(slot, one): (usize, &Conversation)| one.awaited.map(|_| slot);
@@ -373,7 +378,7 @@ impl Conversation {
     /// When it goes on without those that say nothing, or is closed.
     fn next_deadline(&self, now: Tick) -> Tick {
         let own = if self.awaited.is_some() { now + FOLLOWED_EVERY } else { self.deadline };
-        self.inquiry.as_ref().map_or(own, |inquiry| own.min(inquiry.deadline))
+        self.inquiry.as_ref().map_or(own, |inquiry| own.min(inquiry.next_deadline(now)))
     }
 
     /// Gives listening sockets away where that was asked for. True when nothing of it is left to do.

@@ -6,6 +6,9 @@
 //! nothing of the service), and the command. The answer ends with an octet that says whether the command was
 //! carried out; without it, the worker has gone and so has its answer.
 
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+
 use slab::Slab;
 
 use super::line;
@@ -20,6 +23,9 @@ use crate::transport::{Connection, Stream};
 /// Silence after which workers that have not answered are left out: they hang, or are being replaced.
 /// Longer than an answer may wait for workers that have to follow a change.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
+
+/// How often a full door is knocked at.
+const KNOCK_EVERY: Millis = Millis(5);
 
 /// The last octet of an answer: what was asked is done, or was refused with the text before.
 const DONE: u8 = 0x06;
@@ -48,6 +54,11 @@ pub struct Question {
 
 /// A question on its way.
 pub struct Inquiry {
+    conversation: usize,
+    generation: u32,
+    text: Vec<u8>,
+    /// Workers at whose doors too many wait already.
+    outside: Vec<Slot>,
     asked: Vec<usize>,
     answers: Vec<(Slot, Answer)>,
     merge: Merge,
@@ -118,33 +129,46 @@ impl Inquiry {
         lines: &mut Slab<Line>,
         core: &mut Core,
     ) -> Inquiry {
-        let mut asked = Vec::new();
-        for slot in question.to {
-            // Who cannot be reached has gone.
-            let Ok(socket) = core.services.mesh.connect(slot) else { continue };
-            let entry = lines.vacant_entry();
-            let token = Token::new(Kind::Asked, entry.key(), generation);
-            let stream = Stream::Socket(socket);
-            if core.services.net.register(&stream, token).is_err() {
-                continue;
-            }
-            let mut connection = Connection::new(stream);
-            connection.ready(false, true, false);
-            asked.push(entry.key());
-            let text = question.text.clone();
-            entry.insert(Line { conversation, token, slot, connection, question: text, sent: 0, answer: Vec::new() });
-        }
         let mut inquiry = Inquiry {
-            asked,
+            conversation,
+            generation,
+            text: question.text,
+            outside: question.to,
+            asked: Vec::new(),
             answers: question.own.into_iter().collect(),
             merge: question.merge,
             nobody: question.nobody,
             deadline: core.services.now.tick() + ANSWER_WAIT,
         };
-        for at in inquiry.asked.clone() {
-            inquiry.go_on(at, lines, core);
-        }
+        inquiry.knock(lines, core);
         inquiry
+    }
+
+    /// Asks those that could not be asked so far.
+    pub fn knock(&mut self, lines: &mut Slab<Line>, core: &mut Core) {
+        for slot in std::mem::take(&mut self.outside) {
+            match core.services.mesh.connect(slot) {
+                Ok(socket) => self.ask(slot, socket, lines, core),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.outside.push(slot),
+                // Who cannot be reached has gone.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, slot: Slot, socket: OwnedFd, lines: &mut Slab<Line>, core: &mut Core) {
+        let entry = lines.vacant_entry();
+        let (at, stream) = (entry.key(), Stream::Socket(socket));
+        let token = Token::new(Kind::Asked, at, self.generation);
+        if core.services.net.register(&stream, token).is_err() {
+            return;
+        }
+        let mut connection = Connection::new(stream);
+        connection.ready(false, true, false);
+        let (conversation, question) = (self.conversation, self.text.clone());
+        entry.insert(Line { conversation, token, slot, connection, question, sent: 0, answer: Vec::new() });
+        self.asked.push(at);
+        self.go_on(at, lines, core);
     }
 
     /// Moves what can be moved on one of its lines.
@@ -163,7 +187,12 @@ impl Inquiry {
 
     /// Whether nobody is waited for.
     pub fn is_over(&self) -> bool {
-        self.asked.is_empty()
+        self.asked.is_empty() && self.outside.is_empty()
+    }
+
+    /// When it is to be looked after without an event, to knock again or to end it.
+    pub fn next_deadline(&self, now: Tick) -> Tick {
+        if self.outside.is_empty() { self.deadline } else { self.deadline.min(now + KNOCK_EVERY) }
     }
 
     /// Hangs up where no answer came; gives what the client is told.
@@ -210,6 +239,14 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::Post;
+    use crate::proxy::Config;
+    use crate::session::Services;
+    use crate::shm::Segment;
+    use crate::stats::Counters;
+    use crate::sys::socket::send;
+    use crate::time::Now;
+    use crate::transport::Net;
 
     #[test]
     fn a_question_arrives_as_it_was_meant() {
@@ -238,5 +275,58 @@ mod tests {
         assert_eq!(together(vec![refused("no\n"), done("a\n"), done("b\n")]), b"a\nb\n");
         assert_eq!(together(vec![refused("no\n"), refused("no\n")]), b"no\n");
         assert_eq!(together(vec![refused("no\n"), done("")]), b"");
+    }
+
+    /// A worker of a service of two, and the post of the other one.
+    fn worker_and_post() -> (Core, Slot, Post, mio::Poll) {
+        let config: &Config = Box::leak(Box::default());
+        let segment = Segment::private(Counters::objects_needed(config), 2).expect("memory");
+        let generation = segment.begin_generation();
+        let slots = [1, 2].map(|number| segment.slots().take(generation, number).expect("a slot"));
+        let counters = Counters::new(config, segment, slots[0], slots.to_vec()).expect("room");
+        let poll = mio::Poll::new().expect("poll");
+        let net = Net::Real(poll.registry().try_clone().expect("registry"));
+        let core = Core::new(Services::new(config, counters, Now::default(), net, "epoxy"));
+        (core, slots[1], Post::open(segment.id(), slots[1]).expect("post"), poll)
+    }
+
+    #[test]
+    fn a_full_door_is_knocked_at_until_there_is_room() {
+        let (mut core, other, post, _poll) = worker_and_post();
+        let (mut lines, segment) = (Slab::new(), core.services.counters.segment());
+        let visitors: Vec<OwnedFd> = std::iter::from_fn(|| core.services.mesh.connect(other).ok()).take(1000).collect();
+        assert!((100..1000).contains(&visitors.len()), "{} wait at a door", visitors.len());
+        let text = question(CliLevel::Admin, false, &["clear".to_owned(), "counters".to_owned()]);
+        let question = Question { to: vec![other], text, own: None, merge: together, nobody: "nobody".to_owned() };
+        let mut inquiry = Inquiry::begin(question, 0, 1, &mut lines, &mut core);
+        inquiry.knock(&mut lines, &mut core);
+        assert!(!inquiry.is_over() && lines.is_empty());
+        assert_eq!(inquiry.next_deadline(Tick(0)), Tick(0) + KNOCK_EVERY);
+        drop(post.answer(segment).expect("a visitor"));
+        inquiry.knock(&mut lines, &mut core);
+        assert_eq!((lines.len(), inquiry.next_deadline(Tick(0))), (1, inquiry.deadline));
+        // The others in front of it left without a word.
+        drop(visitors);
+        let asked = std::iter::from_fn(|| post.answer(segment).ok()).last().expect("a question");
+        send(&asked, &close(Ok(b"done\n".to_vec())), false).expect("an answer");
+        drop(asked);
+        lines[0].ready(Readiness { readable: true, writable: false, hangup: true });
+        inquiry.go_on(0, &mut lines, &mut core);
+        assert!(inquiry.is_over());
+        assert_eq!(inquiry.end(&mut lines, &mut core), b"done\n");
+    }
+
+    #[test]
+    fn who_never_opens_is_left_out() {
+        let (mut core, other, _post, _poll) = worker_and_post();
+        let mut lines = Slab::new();
+        let _visitors: Vec<OwnedFd> =
+            std::iter::from_fn(|| core.services.mesh.connect(other).ok()).take(1000).collect();
+        let own = Some((core.services.mesh.own(), Ok(b"own\n".to_vec())));
+        let question = Question { to: vec![other], text: Vec::new(), own, merge: together, nobody: String::new() };
+        let inquiry = Inquiry::begin(question, 0, 1, &mut lines, &mut core);
+        assert!(!inquiry.is_over());
+        assert_eq!(inquiry.deadline, Tick(0) + ANSWER_WAIT);
+        assert_eq!(inquiry.end(&mut lines, &mut core), b"own\n");
     }
 }

@@ -22,20 +22,48 @@ pub enum Lock {
 /// Holds a lock until it is dropped.
 #[derive(Debug)]
 pub struct Guard {
-    file: Option<BorrowedFd<'static>>,
+    segment: Segment,
     lock: Lock,
+}
+
+/// The locks that a thread holds: the kernel lets a process take a lock that it has, and gives it back with the
+/// first of its guards.
+#[cfg(debug_assertions)]
+mod held {
+    use std::cell::RefCell;
+
+    use super::{Lock, Segment};
+
+    thread_local! {
+        static HELD: RefCell<Vec<(u64, Lock)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn enter(segment: Segment, lock: Lock) {
+        HELD.with_borrow_mut(|held| {
+            for taken in [lock, Lock::Directory] {
+                assert!(!held.contains(&(segment.id(), taken)), "{lock:?} is taken while {taken:?} is held");
+            }
+            held.push((segment.id(), lock));
+        });
+    }
+
+    pub fn leave(segment: Segment, lock: Lock) {
+        HELD.with_borrow_mut(|held| held.retain(|one| *one != (segment.id(), lock)));
+    }
 }
 
 impl Segment {
     /// Waits for a lock. No process may take one that it holds, nor close a copy of the segment's file
     /// while it holds one: both would give it back early (fcntl(2), record locking).
     pub fn lock(self, lock: Lock) -> Guard {
+        #[cfg(debug_assertions)]
+        held::enter(self, lock);
         if let Some(file) = self.fd() {
             let taken = set(file, lock, libc::F_WRLCK);
             // ENOLCK: the kernel has no memory for it. To go on is better than to stop serving.
             debug_assert!(taken.is_ok(), "{lock:?}: {taken:?}");
         }
-        Guard { file: self.fd(), lock }
+        Guard { segment: self, lock }
     }
 
     /// The other process that has a lock for which the rest may be waiting; of both locks, the one that is taken last.
@@ -51,7 +79,9 @@ impl Segment {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(file) = self.file {
+        #[cfg(debug_assertions)]
+        held::leave(self.segment, self.lock);
+        if let Some(file) = self.segment.fd() {
             let _ = set(file, self.lock, libc::F_UNLCK);
         }
     }
@@ -96,5 +126,20 @@ mod tests {
         assert_eq!(segment.lock_holder(), None, "one's own keeps oneself from nothing");
         drop(guard);
         seen(None);
+    }
+
+    #[test]
+    fn no_lock_is_taken_twice_or_in_another_order() {
+        let refuses = |first: Lock, second: Lock| {
+            let segment = Segment::private(1, 1).expect("segment");
+            let _guard = segment.lock(first);
+            std::panic::catch_unwind(|| drop(segment.lock(second))).is_err()
+        };
+        assert!(!refuses(Lock::State, Lock::Directory));
+        if cfg!(debug_assertions) {
+            assert!(refuses(Lock::State, Lock::State));
+            assert!(refuses(Lock::Directory, Lock::Directory));
+            assert!(refuses(Lock::Directory, Lock::State));
+        }
     }
 }
