@@ -84,6 +84,23 @@ fn who_is_told_to_finish_reloads_no_more() {
 }
 
 #[test]
+fn a_former_worker_that_hangs_is_killed() {
+    let service = Service::start("tune.worker.hang-timeout 400ms", "    timeout client 1m");
+    let old = service.workers()[0];
+    // It has a client, and so outlives the reload.
+    let mut client = TcpStream::connect(service.address).expect("connect");
+    client.write_all(b"GET / HTTP/1.1\r\n").expect("half a request");
+    service.reload();
+    assert_eq!(service.processes("old workers").iter().map(|row| row.0).collect::<Vec<_>>(), [old]);
+    kill(Pid::from_raw(old), Signal::SIGSTOP).expect("stop");
+    service.await_times("killing it", 1);
+    assert!(service.said(&format!("Former worker ({old}) is stopped for ")), "{}", service.master.stderr());
+    assert!(wait_until(PATIENCE, || service.processes("old workers").is_empty()));
+    assert!(get(service.address).contains(" 200 "));
+    drop(client);
+}
+
+#[test]
 fn a_daemon_writes_the_masters_pid_and_reloads() {
     let dir = TempDir::new("master").expect("directory");
     let address = loopback_address();

@@ -9,6 +9,7 @@ mod deaths;
 mod limits;
 #[path = "../reload/load.rs"]
 mod load;
+mod locks;
 mod places;
 mod reloads;
 #[path = "../reload/service.rs"]

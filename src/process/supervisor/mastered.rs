@@ -1,14 +1,13 @@
 //! What a master asks of its supervisor.
 
-use super::watch::{Busy, Watch};
+use super::watch::Watch;
 use super::{Life, Supervisor};
-use crate::log::Level;
 use crate::notice;
 use crate::shm::{Segment, Slot, SlotState};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl Supervisor<'_> {
     /// Whether this process is the supervisor, and not a fork of it.
@@ -63,24 +62,6 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Kills old workers that hang: others may wait for them in a server's queue.
-    pub(super) fn look_after_old(&mut self, now: Instant, timeout: Duration, holder: Option<i32>) {
-        let segment = self.ties.segment;
-        let mut hung = Vec::new();
-        for (slot, pid, watch) in &mut self.old {
-            // Another service's memory tells nothing of it.
-            let is_here = usize::from(slot.0) < segment.slots_max() && segment.pid(*slot) == pid.as_raw();
-            let busy = if is_here { Busy::of(segment, *slot) } else { Busy::default() };
-            let text = watch.look(*pid, busy, now, timeout);
-            hung.extend(text.filter(|_| holder.is_none_or(|holder| holder == pid.as_raw())).map(|text| (*pid, text)));
-        }
-        for (pid, text) in hung {
-            self.say(Level::Alert, &format!("Former worker ({pid}) {text}: killing it"));
-            // It is our child and not reaped yet.
-            let _gone = kill(pid, Signal::SIGKILL);
-        }
-    }
-
     /// Frees the place of a worker of an earlier configuration, which has ended, or never came to be (pid 0).
     /// Another service's memory has other workers there.
     pub(in crate::process) fn bury_old(&mut self, slot: Slot, pid: i32) {
@@ -98,10 +79,9 @@ impl Supervisor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Phase, Ties};
+    use super::super::Ties;
     use super::*;
-    use crate::process::limits;
-    use crate::process::plan::{LimitsWanted, StartPlan};
+    use crate::process::plan::StartPlan;
 
     #[test]
     fn places_of_old_workers_are_freed_whether_they_came_or_not() {
@@ -112,21 +92,7 @@ mod tests {
         let own = slots.take(segment.begin_generation(), 1).expect("slot");
         let (plan, mut log) = (StartPlan::default(), |_: crate::log::Level, _: &str| ());
         let ties = Ties { segment, slots: vec![own], bury: &|_| (), log: &mut log };
-        let mut supervisor = Supervisor {
-            plan: &plan,
-            limits: limits::compute(&LimitsWanted::default(), 1000),
-            listeners: Vec::new(),
-            ties,
-            signals: None,
-            pid: Pid::this(),
-            members: Vec::new(),
-            posts: Vec::new(),
-            phase: Phase::Serving,
-            paused: false,
-            pending: Vec::new(),
-            look: None,
-            old: Vec::new(),
-        };
+        let mut supervisor = Supervisor::idle(&plan, ties);
         supervisor.bury_old(came, 2);
         assert_eq!(segment.state(came), SlotState::Starting, "another process has it");
         supervisor.bury_old(came, 1);

@@ -11,13 +11,13 @@
 //! in the child, which must leave the loop, drop the caller's descriptors and become that worker.
 
 mod child;
+mod hung;
 mod mastered;
 mod roster;
 mod watch;
 
 pub use child::pin;
 pub use roster::{Life, Member};
-use watch::Busy;
 
 use super::limits::Limits;
 use super::listen::Listener;
@@ -357,35 +357,6 @@ impl<'a> Supervisor<'a> {
         any
     }
 
-    /// Kills workers that hang. Those that may only wait for another process's lock get another round: a kill gives
-    /// the lock back.
-    fn look_after_workers(&mut self) {
-        let now = Instant::now();
-        let Some(timeout) = self.plan.hang_timeout.filter(|_| self.look.is_some_and(|look| now >= look)) else {
-            return;
-        };
-        self.look = Some(now + watch::interval(timeout));
-        // Asked once: after the first kill nobody has it any more, and the others would look hung on their own.
-        let holder = self.ties.segment.lock_holder();
-        for index in 0..self.members.len() {
-            let member = &mut self.members[index];
-            let number = member.number;
-            let Some(pid) = member.pid() else { continue };
-            let turn = Busy::of(self.ties.segment, self.ties.slots[index]);
-            let Some(text) = member.watch.look(pid, turn, now, timeout) else { continue };
-            if let Some(holder) = holder.filter(|holder| *holder != pid.as_raw()) {
-                let text =
-                    format!("Worker #{number} ({pid}) {text}: it may wait for process {holder}, which has a lock");
-                self.say(Level::Warning, &text);
-                continue;
-            }
-            // The log first: reading it in its last state is what the operator has.
-            self.say(Level::Alert, &format!("Worker #{number} ({pid}) {text}: killing it"));
-            self.members[index].tell(Signal::SIGKILL);
-        }
-        self.look_after_old(now, timeout, holder);
-    }
-
     /// Starts workers whose time has come.
     fn start_due(&mut self) -> Option<Turn> {
         for index in 0..self.members.len() {
@@ -535,5 +506,27 @@ fn describe(signal: Signal) -> &'static str {
         Signal::SIGINT => "Interrupt",
         Signal::SIGSYS => "Bad system call",
         other => other.as_str(),
+    }
+}
+
+#[cfg(test)]
+impl<'a> Supervisor<'a> {
+    /// One without workers, which reads no signals.
+    fn idle(plan: &'a StartPlan, ties: Ties<'a>) -> Supervisor<'a> {
+        Supervisor {
+            plan,
+            limits: super::limits::compute(&super::plan::LimitsWanted::default(), 1000),
+            listeners: Vec::new(),
+            ties,
+            signals: None,
+            pid: Pid::this(),
+            members: Vec::new(),
+            posts: Vec::new(),
+            phase: Phase::Serving,
+            paused: false,
+            pending: Vec::new(),
+            look: None,
+            old: Vec::new(),
+        }
     }
 }
