@@ -265,6 +265,8 @@ pub struct Settings {
     pub log_tag: Option<String>,
     /// `stats …`.
     pub stats: Option<StatsPage>,
+    /// The page is that of the `defaults` section.
+    pub stats_inherited: bool,
     /// `errorfile` and its kin.
     pub pages: Vec<super::pages::PageLine>,
     /// `default_backend`.
@@ -313,6 +315,7 @@ impl Default for Settings {
             error_format: None,
             log_tag: None,
             stats: None,
+            stats_inherited: false,
             pages: Vec::new(),
             default_backend: None,
             default_server: ServerDraft::default(),
@@ -326,6 +329,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What a section begins with that inherits these.
+    pub fn heritage(&self) -> Settings {
+        Settings { stats_inherited: self.stats.is_some(), ..self.clone() }
+    }
+
     /// Drops what a backend does not take from `defaults`: remarks about it would make no sense there.
     pub fn forget_client_side(&mut self) {
         self.format = Format::Default;

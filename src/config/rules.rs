@@ -38,7 +38,7 @@ fn keep_condition(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) 
 
 /// A guard of the page switches it on, as all of its settings do.
 fn stats_rule(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    scope.settings().stats.get_or_insert_default();
+    super::stats::edit(scope, |_| ())?;
     keep(scope, words, "stats http-request")
 }
 

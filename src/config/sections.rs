@@ -145,7 +145,7 @@ fn inherited(scope: &mut Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Setti
     let defaults = &scope.draft.defaults;
     let Some(from) = line.from else {
         return Ok(match scope.draft.last_defaults {
-            Some(index) if kind != Kind::Defaults => defaults[index].settings.clone(),
+            Some(index) if kind != Kind::Defaults => defaults[index].settings.heritage(),
             _ => Settings::default(),
         });
     };
@@ -155,7 +155,7 @@ fn inherited(scope: &mut Scope<'_>, kind: Kind, line: &Line<'_>) -> Result<Setti
         return Err(format!("defaults section '{from}' not found for {} '{}'.", kind.keyword(), line.name));
     };
     match named.next() {
-        None => Ok(first.settings.clone()),
+        None => Ok(first.settings.heritage()),
         Some(second) => Err(format!(
             "ambiguous defaults section name '{from}' referenced by {} '{}' exists at least at {} and {}.",
             kind.keyword(),

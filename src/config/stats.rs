@@ -19,6 +19,7 @@ pub static ROWS: &[Keyword] = &[
     page("stats scope", scope_, "which proxies are shown"),
     page("stats hide-version", |s, _| edit(s, |p| p.hide_version = true), "do not show the version"),
     page("stats show-legends", |s, _| edit(s, |p| p.show_legends = true), "show explanations"),
+    page("stats show-modules", |s, _| edit(s, |p| p.show_modules = true), "show what protocols count"),
     page("stats show-node", show_node, "show the node's name"),
     page("stats show-desc", show_desc, "show the description"),
     Keyword {
@@ -47,9 +48,14 @@ const fn global(name: &'static str, parse: fn(&mut Scope<'_>, &[Word]) -> Result
     Keyword { name, sections: Sections::GLOBAL, args_max: None, parse, help: "settings of the runtime socket" }
 }
 
-/// Every setting of the page switches it on, too.
-fn edit(scope: &mut Scope<'_>, change: impl FnOnce(&mut StatsPage)) -> Result<(), String> {
-    change(scope.settings().stats.get_or_insert_default());
+/// Every setting of the page switches it on, too. A section that says anything about its page has nothing of that
+/// of its defaults.
+pub(super) fn edit(scope: &mut Scope<'_>, change: impl FnOnce(&mut StatsPage)) -> Result<(), String> {
+    let settings = scope.settings();
+    if std::mem::take(&mut settings.stats_inherited) {
+        settings.stats = None;
+    }
+    change(settings.stats.get_or_insert_default());
     Ok(())
 }
 

@@ -230,7 +230,7 @@ impl Core {
     pub fn run_promoted(&mut self) {
         loop {
             self.serve_freed();
-            while let Some(server) = self.services.ended.pop() {
+            for server in std::mem::take(&mut self.services.ended) {
                 self.kill_those(|_, exchange| exchange.server == Some(server));
             }
             if self.services.promoted.is_empty() {

@@ -143,6 +143,8 @@ pub struct StatsPage {
     pub scope: Vec<String>,
     /// `stats show-legends`.
     pub show_legends: bool,
+    /// `stats show-modules`: what protocols count.
+    pub show_modules: bool,
     /// `stats show-node`: `Some(None)` shows the global node name.
     pub show_node: Option<Option<String>>,
     /// `stats show-desc`: `Some(None)` shows the global description.
@@ -159,6 +161,7 @@ impl Default for StatsPage {
             hide_version: false,
             scope: Vec::new(),
             show_legends: false,
+            show_modules: false,
             show_node: None,
             show_desc: None,
         }

@@ -13,9 +13,10 @@ use crate::proxy::{BackendId, Config, StatsPage};
 use crate::rules::request::challenge;
 use crate::rules::{Reply, Rules};
 use crate::stats::Count;
-use crate::stats::page::{Form, Page, Section, Wish};
+use crate::stats::page::{Page, Section};
 use crate::stats::record;
 use crate::stats::snapshot::{self, Filter, ProxyParts, Snapshot};
+use crate::stats::wish::{Form, Wish};
 
 /// Answers a request for the page of the frontend, or of the `backend` that it was sent to.
 pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
@@ -60,7 +61,7 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     response.add(b"cache-control", b"no-cache");
     response.add(b"content-type", kind);
     if let Some(refresh) = page.refresh.filter(|_| !wish.no_refresh) {
-        response.add(b"refresh", (refresh.0 / 1000).to_string().as_bytes());
+        response.add(b"refresh", refresh.0.div_ceil(1000).to_string().as_bytes());
     }
     capture::response(turn);
     Some(reply::chunked(turn, &body))
@@ -108,7 +109,8 @@ pub fn refused(turn: &mut Turn<'_>, answer: &Reply, cause: Cause) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
     let refused = status::answer(400, response).unwrap_or_default();
-    let refused_bytes = response.counted_bytes() + refused.len() as u64;
+    let has_body = turn.exchange.request.method() != Method::Head;
+    let refused_bytes = response.counted_bytes() + if has_body { refused.len() as u64 } else { 0 };
     let step = reply::rendered(turn, answer, cause, Doing::Request);
     turn.exchange.facts.bytes_out += refused_bytes;
     turn.exchange.facts.status = Some(400);

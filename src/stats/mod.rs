@@ -16,6 +16,7 @@ pub mod segment;
 pub mod snapshot;
 mod tips;
 pub mod view;
+pub mod wish;
 
 pub use count::Count;
 pub use counters::Counters;

@@ -9,57 +9,9 @@ use super::column::Column as C;
 use super::info::Process;
 use super::record::{Kind, Record, Value};
 use super::tips;
+use super::wish::{SCOPE_BYTES_MAX, Wish};
 use crate::proxy::StatsPage;
 use crate::version::{RELEASE_DATE, VERSION};
-
-/// What the visitor asked for beside the page: the words behind the prefix of its URI.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// The form.
-    pub form: Form,
-    /// `;up`: no servers that are down.
-    pub only_up: bool,
-    /// `;norefresh`: stay as it is.
-    pub no_refresh: bool,
-    /// `;worker=`: what one worker has, by its number.
-    pub worker: Option<usize>,
-    /// `scope=`: proxies with this in their names.
-    pub scope: String,
-    /// `;st=`: what became of an action.
-    pub status: String,
-}
-
-impl Wish {
-    /// What leads back to the page that was wished for, with a word about an action.
-    pub fn way_back(&self, code: &str, refreshes: bool) -> String {
-        let mut words = format!(";st={code}");
-        if let Some(number) = self.worker {
-            let _ = write!(words, ";worker={number}");
-        }
-        if self.only_up {
-            words.push_str(";up");
-        }
-        if self.no_refresh && refreshes {
-            words.push_str(";norefresh");
-        }
-        if !self.scope.is_empty() {
-            let _ = write!(words, "?scope={}", self.scope);
-        }
-        words
-    }
-}
-
-/// Forms of the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// For people.
-    #[default]
-    Html,
-    /// `;csv`
-    Csv,
-    /// `;json`
-    Json,
-}
 
 /// One proxy on the page.
 pub struct Section<'a> {
@@ -85,39 +37,6 @@ pub struct Page<'a> {
     pub process: &'a Process,
     /// The proxies.
     pub sections: &'a [Section<'a>],
-}
-
-/// Bytes of `scope=` that are looked at.
-const SCOPE_BYTES_MAX: usize = 20;
-
-impl Wish {
-    /// Reads what follows the prefix.
-    pub fn parse(rest: &[u8]) -> Wish {
-        let rest = String::from_utf8_lossy(rest);
-        let has = |word: &str| rest.contains(word);
-        let after = |word: &str, ends: &[char]| {
-            let value = rest.split_once(word).map_or("", |(_, value)| value);
-            value.split(ends).next().unwrap_or_default().to_owned()
-        };
-        let form = if has(";csv") {
-            Form::Csv
-        } else if has(";json") {
-            Form::Json
-        } else {
-            Form::Html
-        };
-        let mut scope = after("scope=", &['&', ';']);
-        scope.retain(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
-        scope.truncate(SCOPE_BYTES_MAX);
-        Wish {
-            form,
-            only_up: has(";up"),
-            no_refresh: has(";norefresh"),
-            worker: after(";worker=", &[';', '&', '?']).parse().ok(),
-            scope,
-            status: after(";st=", &[';', '&', '?']),
-        }
-    }
 }
 
 impl Page<'_> {
@@ -274,17 +193,25 @@ impl Page<'_> {
             true => format!(" <small>{}</small>", escape(&section.legend)),
             false => String::new(),
         };
+        let (columns, heading) = match self.settings.show_modules {
+            true => (COLUMNS + 1, "<th rowspan=\"2\">Extra modules</th>"),
+            false => (COLUMNS, ""),
+        };
         if section.form.is_some() {
             out.push_str("<form method=\"post\">");
         }
         let _ = write!(
             out,
-            "<div class=\"px\"><div class=\"wide\"><table><thead><tr class=\"titre\"><th colspan=\"{COLUMNS}\">\
+            "<div class=\"px\"><div class=\"wide\"><table><thead><tr class=\"titre\"><th colspan=\"{columns}\">\
              <span class=\"in\"><a name=\"{name}\" href=\"#{name}\">{name}</a>{legend}{description}</span></th></tr>\n\
-             {HEADINGS}</thead><tbody>\n"
+             {GROUPS}{heading}{HEADINGS}</thead><tbody>\n"
         );
         for record in &section.records {
             row(record, section.form.is_some(), out);
+            if self.settings.show_modules {
+                modules(record, out);
+            }
+            out.push_str("</tr>\n");
         }
         out.push_str("</tbody></table></div></div>\n");
         if let Some(number) = section.form {
@@ -296,9 +223,11 @@ impl Page<'_> {
 /// Columns of a table.
 const COLUMNS: usize = 31;
 
-const HEADINGS: &str = "<tr><th rowspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"3\">Session rate</th>\
+const GROUPS: &str = "<tr><th rowspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"3\">Session rate</th>\
     <th colspan=\"6\">Sessions</th><th colspan=\"2\">Bytes</th><th colspan=\"2\">Denied</th><th colspan=\"3\">Errors</th>\
-    <th colspan=\"2\">Warnings</th><th colspan=\"9\">Server</th></tr>\n\
+    <th colspan=\"2\">Warnings</th><th colspan=\"9\">Server</th>";
+
+const HEADINGS: &str = "</tr>\n\
     <tr><th>Cur</th><th>Max</th><th>Limit</th><th>Cur</th><th>Max</th><th>Limit</th><th>Cur</th><th>Max</th>\
     <th>Limit</th><th>Total</th><th>LbTot</th><th>Last</th><th>In</th><th>Out</th><th>Req</th><th>Resp</th>\
     <th>Req</th><th>Conn</th><th>Resp</th><th>Retr</th><th>Redis</th><th>Status</th><th>LastChk</th><th>Wght</th>\
@@ -424,7 +353,15 @@ fn row(record: &Record, form: bool, out: &mut String) {
     tipped(out, plain(C::Eresp), &tips::resets(record));
     cells(out, &[plain(C::Wretr), plain(C::Wredis)]);
     server_side(record, out);
-    out.push_str("</tr>\n");
+}
+
+/// The cell of the protocols, each of which tells its numbers when it is pointed at.
+fn modules(record: &Record, out: &mut String) {
+    out.push_str("<td>");
+    for (name, tip) in tips::modules(record) {
+        let _ = write!(out, " <u tabindex=\"0\">{name}<span class=\"tip\">{}</span></u>", escape(&tip));
+    }
+    out.push_str("</td>");
 }
 
 /// The columns from the status on.
@@ -498,17 +435,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wishes_are_read_wherever_they_stand() {
-        let wish = Wish::parse(b";up;csv;norefresh?scope=ab<c&x");
-        assert_eq!((wish.form, wish.only_up, wish.no_refresh), (Form::Csv, true, true));
-        assert_eq!(wish.scope, "abc");
-        assert_eq!(Wish::parse(b";worker=2;csv").worker, Some(2));
-        assert_eq!(Wish::parse(b"/x;st=DENY").status, "DENY");
-        assert_eq!(Wish::parse(b""), Wish::default());
-        assert_eq!(Wish::parse(b"?scope=12345678901234567890123").scope.len(), SCOPE_BYTES_MAX);
-    }
 
     #[test]
     fn rows_have_haproxys_classes() {

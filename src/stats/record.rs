@@ -95,6 +95,11 @@ impl Record {
         &self.values[column as usize]
     }
 
+    /// What stands in the column of this number.
+    pub fn at(&self, column: usize) -> &Value {
+        &self.values[column]
+    }
+
     /// A number, zero where there is none.
     pub fn get_number(&self, column: Column) -> i64 {
         match self.get(column) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::column::Column as C;
+use super::column::{COLUMNS, Column as C, FIRST_OF_MODULES};
 use super::record::{Kind, Record, Value};
 
 /// `2d3h`, `5m12s`, `7s`: the two largest units.
@@ -141,6 +141,21 @@ pub fn last_check(record: &Record) -> String {
 pub fn check(record: &Record) -> String {
     let (description, info) = (record.get_text(C::CheckDesc), record.get_text(C::LastChk));
     if info.is_empty() { description.to_owned() } else { format!("{description}: {info}") }
+}
+
+/// The numbers of each protocol, under its name, where a record has any.
+pub fn modules(record: &Record) -> Vec<(&'static str, String)> {
+    let mut modules: Vec<(&'static str, String)> = Vec::new();
+    for (index, &(name, ..)) in COLUMNS.iter().enumerate().skip(FIRST_OF_MODULES) {
+        let (Some((module, what)), Value::Number(number)) = (name.split_once('_'), record.at(index)) else { continue };
+        if modules.last().is_none_or(|(last, _)| *last != module) {
+            modules.push((module, String::new()));
+        }
+        if let Some((_, text)) = modules.last_mut() {
+            let _ = writeln!(text, "{}: {number}", what.replace('_', " "));
+        }
+    }
+    modules
 }
 
 #[cfg(test)]
