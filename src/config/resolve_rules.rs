@@ -76,7 +76,12 @@ pub(super) fn rules(
     let (mut rules, mut references) =
         parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));
     references.extend(pages::references(proxy));
-    parse::resolve(&references, names, &proxy.name, resolver.findings);
+    if parse::resolve(&references, names, &proxy.name, resolver.findings) {
+        for (acl, group) in rules.acls.unknown_groups(&resolver.config.userlists) {
+            let name = &proxy.name;
+            resolver.findings.alert(format!("proxy {name}: acl {acl} http_auth_group(): invalid group '{group}'."));
+        }
+    }
     if proxy.settings.mode == Mode::Tcp {
         let Rules { acls, switching, persistence, use_server, .. } = rules;
         rules = Rules { acls, switching, persistence, use_server, ..Rules::default() };

@@ -5,7 +5,7 @@ use super::finding::{Findings, Place};
 use super::scope::{Scope, Section, arg, no_more_than};
 use super::unit::invalid_char;
 use super::word::Word;
-use crate::proxy::userlist::{Password, User, Userlist};
+use crate::proxy::userlist::{Crypted, Password, User, Userlist};
 use crate::registry::{Keyword, Sections, row};
 
 /// The rows of this module.
@@ -101,7 +101,7 @@ fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     while !arg(words, at).is_empty() {
         let value = arg(words, at + 1);
         match arg(words, at) {
-            "password" => user.password = Password::Crypted(value.to_owned()),
+            "password" => user.password = Password::Crypted(Crypted::new(value.to_owned())),
             "insecure-password" => user.password = Password::Clear(value.to_owned()),
             "groups" => user.groups = names(value),
             _ => return Err("'user' only supports 'password', 'insecure-password' and 'groups' options.".into()),
@@ -142,5 +142,6 @@ fn join(draft: &UserlistDraft, findings: &mut Findings) -> Userlist {
             }
         }
     }
-    Userlist { name: list.clone(), users }
+    let groups = draft.groups.iter().map(|(name, _)| name.clone()).collect();
+    Userlist { name: list.clone(), users, groups }
 }

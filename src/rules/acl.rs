@@ -1,7 +1,10 @@
 //! Access lists: named tests on samples, and the words that define them (manual 7.1).
 
+use std::sync::OnceLock;
+
 use super::predefined;
 use crate::pattern::{self, Method, Operator, Patterns, Reading};
+use crate::proxy::userlist::Userlist;
 use crate::sample::fetch::{self, Fetch};
 use crate::sample::{Ctx, Expr, Places, Scope};
 use crate::text::Word;
@@ -31,6 +34,8 @@ struct Test {
     patterns: Patterns,
     /// The criterion's keyword as written, for warnings.
     keyword: String,
+    /// The groups of a userlist that it asks for.
+    groups: Vec<String>,
 }
 
 impl Acls {
@@ -99,6 +104,18 @@ impl Acls {
         self.list.get(id.0 as usize).is_some_and(|acl| acl.tests.iter().any(|test| test.matches(ctx)))
     }
 
+    /// The groups that lists ask for and that the userlist of their number does not have, each with the list's name.
+    pub fn unknown_groups<'a>(&'a self, lists: &'a [Userlist]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let unknown = |test: &'a Test| {
+            let list = test.expr.userlist().and_then(OnceLock::get).and_then(|index| lists.get(*index as usize));
+            let groups = test.groups.iter().map(String::as_str);
+            groups.filter(move |group| list.is_some_and(|list| !list.groups.iter().any(|known| known == group)))
+        };
+        self.list
+            .iter()
+            .flat_map(move |acl| acl.tests.iter().flat_map(unknown).map(move |group| (acl.name.as_str(), group)))
+    }
+
     /// What HAProxy warns of when a list can never match at any of `places`.
     pub(super) fn never(&self, id: AclId, places: Places) -> Option<String> {
         let acl = &self.list[id.0 as usize];
@@ -126,6 +143,9 @@ impl Acls {
         Some(format!("acl '{name}' involves keywords '{keyword}' which is incompatible with '{place}'"))
     }
 }
+
+/// The keyword whose patterns are groups of a userlist.
+const GROUPS_KEYWORD: &str = "http_auth_group";
 
 /// Keywords that choose a fetch and a matching method together; the manual calls them ACL derivatives.
 const FAMILIES: [(&str, &str); 8] = [
@@ -220,12 +240,18 @@ impl Test {
         };
         let method = own_method.or_else(|| Method::usual(expr.output()));
         let flags = Flags::read(&mut reader, method, &expr, keyword)?;
+        let groups = match expr.userlist() {
+            Some(_) if keyword == GROUPS_KEYWORD => {
+                words[reader.at.min(words.len())..].iter().map(|word| word.text.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
         let patterns = flags.patterns(&mut reader, &expr)?;
         let bare = words.get(1).is_none_or(|word| word.text.is_empty());
         if bare && !matches!(patterns.method(), Method::Found | Method::Bool) {
             scope.general_warnings.push(no_patterns(criterion));
         }
-        Ok(Test { expr, patterns, keyword: keyword.to_owned() })
+        Ok(Test { expr, patterns, keyword: keyword.to_owned(), groups })
     }
 
     fn matches<'a>(&'a self, ctx: &Ctx<'a>) -> bool {

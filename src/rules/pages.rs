@@ -108,8 +108,8 @@ pub fn from_file(path: &str, bytes_max: usize, warnings: &mut Vec<String>) -> Re
         _ if cut => return Err(format!("'{path}': unable to add payload into the HTX message")),
         _ => {}
     }
-    let keeps = persistence::take(&mut head.clone()).keeps(head.version());
-    let closes = matches!(framing.body, Body::UntilClose) || !keeps;
+    // The version says nothing here: of HTTP/1.0, too, the connection is kept where the page's length is known.
+    let closes = matches!(framing.body, Body::UntilClose) || persistence::take(&mut head.clone()).close;
     Ok(Payload::Message(Arc::new(head), body.into(), closes))
 }
 

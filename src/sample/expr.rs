@@ -1,6 +1,7 @@
 //! Sample expressions: a fetch, its arguments and the converters after it, parsed once (manual 7.3).
 
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use super::arg::{self, Arg, Kind, Reference};
 use super::convert::{self, Converter};
@@ -116,6 +117,14 @@ impl Expr {
     /// What its fetch looks at.
     pub fn needs(&self) -> Needs {
         self.fetch.needs
+    }
+
+    /// Where the number of the userlist stands that the fetch looks into, if it does.
+    pub fn userlist(&self) -> Option<&OnceLock<u32>> {
+        match (self.fetch.args, self.args.first()) {
+            ([Kind::Userlist, ..], Some(Arg::Named(slot))) => Some(slot),
+            _ => None,
+        }
     }
 
     /// The name of its fetch.

@@ -552,7 +552,8 @@ fn unknown_action<A>(keyword: &str, rows: &[action::Row<A>], name: &str) -> Wron
 }
 
 /// Reports the references of one proxy that name nothing, as HAProxy does: one in its place, several together.
-pub fn resolve(references: &[Reference], names: &Names, own: &str, findings: &mut Findings) {
+/// Whether there are none of these.
+pub fn resolve(references: &[Reference], names: &Names, own: &str, findings: &mut Findings) -> bool {
     let wrong: Vec<(&Reference, String)> = references
         .iter()
         .filter_map(|reference| reference.resolve(names, own).err().map(|text| (reference, text)))
@@ -571,4 +572,5 @@ pub fn resolve(references: &[Reference], names: &Names, own: &str, findings: &mu
             findings.alert(format!("multiple argument resolution errors:{}", lines.collect::<String>()));
         }
     }
+    wrong.is_empty()
 }
