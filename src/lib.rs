@@ -36,7 +36,6 @@ pub mod version;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use config::{LoadOptions, Severity};
 use process::master::Inherited;
@@ -101,7 +100,10 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
     }
     // The configuration lives as long as the process: everything refers to it.
     let config: &'static proxy::Config = Box::leak(Box::new(config));
-    let (counters, slots) = match shared_counters(config, &plan) {
+    let old = config.global.carry_over.then(|| process::old_segments(&plan)).into_iter().flatten();
+    let memory_max_mb = plan.limits.memory_max_mb as usize;
+    let cap_bytes = Some(memory_max_mb << 20).filter(|cap| *cap > 0);
+    let (counters, slots) = match stats::segment::enter(config, plan.workers as usize, old, cap_bytes) {
         Ok(shared) => shared,
         Err(reason) => {
             notice::alert(format!("[{}.main()] Cannot map shared memory: {reason}.", invocation.program));
@@ -185,69 +187,4 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
     for frontend in &mut config.frontends {
         frontend.maxconn = frontend.maxconn.or(positive(args.proxy_maxconn));
     }
-}
-
-/// Maps what all workers share before any of them is forked, and gives each its slot.
-fn shared_counters(config: &proxy::Config, plan: &StartPlan) -> Result<(stats::Counters, Vec<shm::Slot>), String> {
-    let workers = plan.workers as usize;
-    if config.global.carry_over {
-        let mut refused = None;
-        for file in process::old_segments(plan) {
-            let segment = stats::segment::attach(file, config).map_err(|mismatch| mismatch.to_string());
-            let full = |_| "it is full of what older processes have".to_owned();
-            match segment.and_then(|segment| enter(config, segment, workers).map_err(full)) {
-                Ok(shared) => return Ok(shared),
-                Err(reason) => refused = Some(reason),
-            }
-        }
-        if let Some(reason) = refused {
-            notice::warning(format!(
-                "The memory of the old process cannot be shared ({reason}): counters, states of servers and limits \
-                 start afresh."
-            ));
-        }
-    }
-    let memory_max_mb = plan.limits.memory_max_mb;
-    let cap_bytes = (memory_max_mb > 0).then_some((memory_max_mb as usize) << 20);
-    let segment = stats::segment::create(config, workers, cap_bytes)?;
-    enter(config, segment, workers).map_err(|shm::Full| "no shared memory left".to_owned())
-}
-
-/// Begins a generation in a segment: a slot for each worker, and the objects of `config`.
-fn enter(
-    config: &proxy::Config,
-    segment: shm::Segment,
-    workers: usize,
-) -> Result<(stats::Counters, Vec<shm::Slot>), shm::Full> {
-    let generation = segment.begin_generation();
-    let mut slots = Vec::with_capacity(workers);
-    for number in 1..=workers {
-        let Some(slot) = take_slot(segment, generation, number) else { break };
-        slots.push(slot);
-    }
-    let first = slots.first().filter(|_| slots.len() == workers).copied();
-    let counters = first.ok_or(shm::Full).and_then(|first| stats::Counters::new(config, segment, first, slots.clone()));
-    match counters {
-        Ok(counters) => Ok((counters, slots)),
-        Err(full) => {
-            slots.into_iter().for_each(|slot| segment.slots().free(slot));
-            Err(full)
-        }
-    }
-}
-
-/// How long a supervisor may take to notice that a worker has died, before its slot is given to another.
-const FUNERAL_WAIT: Duration = Duration::from_millis(100);
-
-/// A free slot; if there is none, one whose worker has gone.
-fn take_slot(segment: shm::Segment, generation: shm::Generation, number: usize) -> Option<shm::Slot> {
-    segment.slots().take(generation, number).or_else(|| {
-        let gone: Vec<shm::Slot> = segment.slots().departed().collect();
-        if gone.is_empty() {
-            return None;
-        }
-        std::thread::sleep(FUNERAL_WAIT);
-        stats::segment::bury_departed(segment, |slot| gone.contains(slot));
-        segment.slots().take(generation, number)
-    })
 }

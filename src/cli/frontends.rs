@@ -135,12 +135,17 @@ fn shutdown(call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
+/// The number that a word gives; `missing` is said where there is no word.
+fn number(word: &str, missing: &'static str) -> Result<u32, Cow<'static, str>> {
+    if word.is_empty() {
+        return Err(missing.into());
+    }
+    u32::try_from(atoi(word)).map_err(|_| "Value out of range.\n".into())
+}
+
 fn set_maxconn(call: &mut Call<'_>) -> Outcome {
     let id = frontend(call, call.word(3))?;
-    if call.word(4).is_empty() {
-        return Err("Integer value expected.\n".into());
-    }
-    let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
+    let value = number(call.word(4), "Integer value expected.\n")?;
     call.core.services.change_frontend(id, |state| {
         state.maxconn = Some(value);
         Ok(())
@@ -149,15 +154,12 @@ fn set_maxconn(call: &mut Call<'_>) -> Outcome {
 
 /// Zero goes back to what the start computed.
 fn set_maxconn_global(call: &mut Call<'_>) -> Outcome {
-    if call.word(3).is_empty() {
-        return Err("Expects an integer value.\n".into());
-    }
-    let wanted = u32::try_from(atoi(call.word(3)));
+    let wanted = number(call.word(3), "Expects an integer value.\n")?;
     let services = &mut call.core.services;
     let most = services.limits_at_start.as_ref().map_or(services.maxconn, |limits| limits.maxconn);
     match wanted {
-        Ok(0) => services.set_maxconn(None),
-        Ok(value) if value <= most => services.set_maxconn(Some(value)),
+        0 => services.set_maxconn(None),
+        value if value <= most => services.set_maxconn(Some(value)),
         _ => return Err("Value out of range.\n".into()),
     }
     Ok(())
@@ -173,10 +175,7 @@ fn set_rate_limit(call: &mut Call<'_>) -> Outcome {
         }
         _ => return Err(RATE_LIMITS.into()),
     };
-    if call.word(4).is_empty() {
-        return Err("Expects an integer value.\n".into());
-    }
-    let Ok(value) = u32::try_from(atoi(call.word(4))) else { return Err("Value out of range.\n".into()) };
+    let value = number(call.word(4), "Expects an integer value.\n")?;
     call.core.services.change_rates(|rates| *choose(rates) = (value > 0).then_some(value));
     Ok(())
 }

@@ -14,9 +14,9 @@ use crate::time::Millis;
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
     row("daemon", Some(0), |s, _| put(&mut s.global().daemon, true), "run in the background"),
-    row("maxconn", Some(1), maxconn, "connections of the whole service"),
-    row("maxconnrate", Some(1), maxconnrate, "new connections a second"),
-    row("maxsessrate", Some(1), maxsessrate, "new sessions a second"),
+    row("maxconn", Some(1), |s, w| limit(s, w, |g| &mut g.maxconn), "connections of the whole service"),
+    row("maxconnrate", Some(1), |s, w| limit(s, w, |g| &mut g.maxconnrate), "new connections a second"),
+    row("maxsessrate", Some(1), |s, w| limit(s, w, |g| &mut g.maxsessrate), "new sessions a second"),
     row("ulimit-n", Some(1), ulimit_n, "descriptors of the process"),
     row("user", Some(1), user, "user to become after binding"),
     row("uid", Some(1), uid, "user id to become after binding"),
@@ -95,32 +95,13 @@ pub(super) fn count(words: &[Word]) -> Result<i32, String> {
     }
 }
 
-fn maxconn(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if scope.global().maxconn.is_some() {
-        return already(scope, "'maxconn' already specified. Continuing.");
+/// A limit of the whole service, which counts once; zero leaves it to the limit of descriptors, or takes it away.
+fn limit(scope: &mut Scope<'_>, words: &[Word], field: fn(&mut Global) -> &mut Option<u32>) -> Result<(), String> {
+    if field(scope.global()).is_some() {
+        return already(scope, &format!("'{}' already specified. Continuing.", arg(words, 0)));
     }
     let n = count(words)?;
-    // Zero leaves it to the descriptor limit.
-    scope.global().maxconn = u32::try_from(n).ok().filter(|n| *n > 0);
-    Ok(())
-}
-
-fn maxconnrate(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if scope.global().maxconnrate.is_some() {
-        return already(scope, "'maxconnrate' already specified. Continuing.");
-    }
-    let n = count(words)?;
-    scope.global().maxconnrate = u32::try_from(n).ok().filter(|n| *n > 0);
-    Ok(())
-}
-
-fn maxsessrate(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    if scope.global().maxsessrate.is_some() {
-        return already(scope, "'maxsessrate' already specified. Continuing.");
-    }
-    let n = count(words)?;
-    scope.global().maxsessrate = u32::try_from(n).ok().filter(|n| *n > 0);
-    Ok(())
+    put(field(scope.global()), u32::try_from(n).ok().filter(|n| *n > 0))
 }
 
 fn ulimit_n(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
@@ -290,6 +271,11 @@ fn close_spread_time(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String
 
 /// The time that is a keyword's argument; zero stands for none.
 fn delay(scope: &mut Scope<'_>, words: &[Word]) -> Result<Option<Millis>, String> {
+    time(scope, words).map(|time| Some(time).filter(|time| *time > Millis(0)))
+}
+
+/// The time that is a keyword's argument.
+pub(super) fn time(scope: &mut Scope<'_>, words: &[Word]) -> Result<Millis, String> {
     let (keyword, text) = (arg(words, 0), arg(words, 1));
     if text.is_empty() {
         return Err(format!("'{keyword}' expects <time> as argument.\n"));
@@ -298,7 +284,7 @@ fn delay(scope: &mut Scope<'_>, words: &[Word]) -> Result<Option<Millis>, String
         UnitError::Unexpected(_) => error.argument(text, &format!("<{keyword}>"), "") + "\n",
         _ => error.timer(text, &format!("'{keyword}'")),
     })?;
-    Ok((ms > 0).then_some(Millis(u64::from(ms))))
+    Ok(Millis(u64::from(ms)))
 }
 
 fn maxpipes(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

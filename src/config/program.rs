@@ -10,7 +10,7 @@ use super::unit::atoi;
 use super::word::Word;
 use super::{bind, resolve};
 use crate::proxy::{ListenAddress, Program};
-use crate::registry::{Keyword, Sections};
+use crate::registry::{Keyword, Sections, sized_row as row};
 
 const IN_GLOBAL: Sections = Sections::GLOBAL;
 const HERE: Sections = Sections::PROGRAM;
@@ -25,16 +25,6 @@ pub static ROWS: &[Keyword] = &[
     row("option", HERE, None, unknown_option, "settings of a program"),
     row("option start-on-reload", HERE, Some(0), start_on_reload, "start a new one when reloading"),
 ];
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    args_max: Option<usize>,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max, parse, help }
-}
 
 /// Workers that die are replaced in any case, so that `no-exit-on-failure` is what happens anyway.
 fn master_worker(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

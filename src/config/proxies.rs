@@ -7,7 +7,7 @@ use super::word::Word;
 use super::{address, legacy};
 use crate::proxy::Mode;
 use crate::proxy::backend::Reuse;
-use crate::registry::{Keyword, Sections};
+use crate::registry::{Keyword, Sections, sized_row as row};
 
 /// `retries` when it is not written.
 pub const RETRIES_DEFAULT: u32 = 3;
@@ -29,16 +29,6 @@ pub static ROWS: &[Keyword] = &[
     row("disabled", Sections::ANY_PROXY, Some(0), |s, _| enable(s, true), "do not start this proxy"),
     row("enabled", Sections::ANY_PROXY, Some(0), |s, _| enable(s, false), "start this proxy"),
 ];
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    args_max: Option<usize>,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max, parse, help }
-}
 
 fn mode(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     scope.settings().health = false;

@@ -6,15 +6,13 @@
 
 use super::draft::{BindDraft, ProxyDraft};
 use super::finding::{Place, Severity};
-use super::global::count;
+use super::global::{count, time};
 use super::resolve::Resolver;
 use super::scope::{Scope, arg};
-use super::unit::{TimeUnit, UnitError};
 use super::word::Word;
 use crate::proxy::workers::{CPUS_MAX, WORKERS_MAX};
 use crate::proxy::{CpuMap, CpuSet, NumberSet};
-use crate::registry::{Keyword, Sections};
-use crate::time::Millis;
+use crate::registry::{Keyword, Sections, sized_row as row};
 
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
@@ -26,16 +24,6 @@ pub static ROWS: &[Keyword] = &[
     row("bind-process", Sections::ANY_PROXY, None, bind_process, "workers that a proxy listens in"),
     row("tune.worker.hang-timeout", Sections::GLOBAL, Some(1), hang_timeout, "when a stuck worker is replaced"),
 ];
-
-const fn row(
-    name: &'static str,
-    sections: Sections,
-    args_max: Option<usize>,
-    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
-    help: &'static str,
-) -> Keyword {
-    Keyword { name, sections, args_max, parse, help }
-}
 
 /// A set of numbers as written: `all`, `odd`, `even`, a number or a range. Numbers above `max` are refused,
 /// those that a word implies are left out.
@@ -186,15 +174,8 @@ fn bind_process(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 }
 
 fn hang_timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
-    let (keyword, text) = (arg(words, 0), arg(words, 1));
-    if text.is_empty() {
-        return Err(format!("'{keyword}' expects <time> as argument.\n"));
-    }
-    let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
-        UnitError::Unexpected(_) => error.argument(text, &format!("<{keyword}>"), "") + "\n",
-        _ => error.timer(text, &format!("'{keyword}'")),
-    })?;
-    scope.global().hang_timeout = Some(Millis(u64::from(ms)));
+    let time = time(scope, words)?;
+    scope.global().hang_timeout = Some(time);
     Ok(())
 }
 

@@ -64,7 +64,18 @@ pub const fn row(
     parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
     help: &'static str,
 ) -> Keyword {
-    Keyword { name, sections, args_max: None, parse, help }
+    sized_row(name, sections, None, parse, help)
+}
+
+/// A keyword that is followed by so many words at most.
+pub const fn sized_row(
+    name: &'static str,
+    sections: Sections,
+    args_max: Option<usize>,
+    parse: fn(&mut Scope<'_>, &[Word]) -> Result<(), String>,
+    help: &'static str,
+) -> Keyword {
+    Keyword { name, sections, args_max, parse, help }
 }
 
 /// A parameter of a `bind` line.

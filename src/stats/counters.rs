@@ -6,6 +6,7 @@
 //! its totals, so that nothing that was counted is ever lost.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +15,7 @@ use super::{Count, Row};
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
 use crate::shm::{self, Cells, Full, Object, Segment, Slot, Table};
 
-/// All rows of the service, as one of its workers sees them.
+/// All rows of the service, as one of its workers sees them. A copy refers to the same tables.
 #[derive(Clone)]
 pub struct Counters {
     pub(super) segment: Segment,
@@ -22,16 +23,16 @@ pub struct Counters {
     /// The rows of `slot`.
     pub(super) own: &'static [Cells],
     /// The slots of this worker's generation.
-    pub(super) among: Vec<Slot>,
+    pub(super) among: Arc<[Slot]>,
     /// Reads this slot alone.
     pub(super) only: Option<Slot>,
     /// Process, frontends, backends, servers, listening addresses, bulletin.
-    objects: Vec<Object>,
+    objects: Arc<[Object]>,
     frontends: usize,
     backends: usize,
     servers: usize,
-    first_listener: Vec<usize>,
-    app_sessions: Vec<Option<Table>>,
+    first_listener: Arc<[usize]>,
+    app_sessions: Arc<[Option<Table>]>,
 }
 
 impl Counters {
@@ -75,14 +76,14 @@ impl Counters {
             segment,
             slot,
             own: segment.rows(slot),
-            among,
+            among: among.into(),
             only: None,
-            objects,
+            objects: objects.into(),
             first_listener: first_listener.collect(),
             frontends: config.frontends.len(),
             backends: config.backends.len(),
             servers: config.servers.len(),
-            app_sessions,
+            app_sessions: app_sessions.into(),
         })
     }
 

@@ -74,12 +74,12 @@ impl<'a> Row<'a> {
 
     /// Sum over all workers, those that have gone included.
     pub fn get(self, column: Count) -> u64 {
-        self.slots().map(|slot| self.cell(slot, column as usize)).sum()
+        self.cells(column).map(|(_, cell)| cell.load(Relaxed)).sum()
     }
 
     /// Largest over all workers.
     pub fn max(self, column: Count) -> u64 {
-        self.slots().map(|slot| self.cell(slot, column as usize)).max().unwrap_or(0)
+        self.cells(column).map(|(_, cell)| cell.load(Relaxed)).max().unwrap_or(0)
     }
 
     /// The column's cell in each slot that was ever used.
@@ -160,7 +160,7 @@ impl<'a> Row<'a> {
 
     /// A sliding average in milliseconds over the last 1,024 samples, mean over the workers that have any.
     pub fn average(self, sum: Count) -> u64 {
-        let sums = self.slots().map(|slot| self.cell(slot, sum as usize)).filter(|&s| s > 0);
+        let sums = self.cells(sum).map(|(_, cell)| cell.load(Relaxed)).filter(|&s| s > 0);
         let (total, count) = sums.fold((0, 0), |(total, count), s| (total + s, count + 1));
         total.checked_div(count).map_or(0, |average| average.div_ceil(AVERAGE_SAMPLES))
     }

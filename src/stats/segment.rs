@@ -1,11 +1,14 @@
-//! The segment of a configuration: how large it is made, and whether a found one will do.
+//! The segment of a configuration: how large it is made, whether a found one will do, and how a generation of
+//! workers enters it.
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use super::Counters;
+use crate::notice;
 use crate::proxy::Config;
-use crate::shm::{Directory, Full, Lock, Mismatch, Segment, Slot, Table, region_words};
+use crate::shm::{Directory, Full, Generation, Lock, Mismatch, Segment, Slot, Table, region_words};
 
 /// Objects and slots that there are at least, so that later configurations find room.
 const OBJECTS_MIN: usize = 4096;
@@ -21,13 +24,77 @@ const ROOM_MIN: usize = 4 * TABLE_WORDS;
 const ROOM_SPARE: usize = 2;
 /// Share of a limit on the address space (`-m`) that the segment may take.
 const CAP_SHARE: usize = 4;
+/// How long a supervisor may take to notice that a worker has died, before its slot is given to another.
+const FUNERAL_WAIT: Duration = Duration::from_millis(100);
+
+/// Maps what all workers share before any of them is forked, and gives each its slot: in one of the `old` segments
+/// of earlier processes, or else in a new one, which respects `cap_bytes` as [`create`] does. Says on standard error
+/// why an old one would not do.
+///
+/// # Errors
+/// The text says why there is no memory for it.
+pub fn enter(
+    config: &Config,
+    workers: usize,
+    old: impl IntoIterator<Item = OwnedFd>,
+    cap_bytes: Option<usize>,
+) -> Result<(Counters, Vec<Slot>), String> {
+    let mut refused = None;
+    for file in old {
+        let segment = attach(file, config).map_err(|mismatch| mismatch.to_string());
+        let full = |_| "it is full of what older processes have".to_owned();
+        match segment.and_then(|segment| begin(config, segment, workers).map_err(full)) {
+            Ok(shared) => return Ok(shared),
+            Err(reason) => refused = Some(reason),
+        }
+    }
+    if let Some(reason) = refused {
+        notice::warning(format!(
+            "The memory of the old process cannot be shared ({reason}): counters, states of servers and limits start \
+             afresh."
+        ));
+    }
+    begin(config, create(config, workers, cap_bytes)?, workers).map_err(|Full| nothing_left())
+}
+
+/// Begins a generation in a segment: a slot for each worker, and the objects of `config`.
+fn begin(config: &Config, segment: Segment, workers: usize) -> Result<(Counters, Vec<Slot>), Full> {
+    let generation = segment.begin_generation();
+    let mut slots = Vec::with_capacity(workers);
+    for number in 1..=workers {
+        let Some(slot) = take_slot(segment, generation, number) else { break };
+        slots.push(slot);
+    }
+    let first = slots.first().filter(|_| slots.len() == workers).copied();
+    let counters = first.ok_or(Full).and_then(|first| Counters::new(config, segment, first, slots.clone()));
+    match counters {
+        Ok(counters) => Ok((counters, slots)),
+        Err(full) => {
+            slots.into_iter().for_each(|slot| segment.slots().free(slot));
+            Err(full)
+        }
+    }
+}
+
+/// A free slot; if there is none, one whose worker has gone.
+fn take_slot(segment: Segment, generation: Generation, number: usize) -> Option<Slot> {
+    segment.slots().take(generation, number).or_else(|| {
+        let gone: Vec<Slot> = segment.slots().departed().collect();
+        if gone.is_empty() {
+            return None;
+        }
+        std::thread::sleep(FUNERAL_WAIT);
+        bury_departed(segment, |slot| gone.contains(slot));
+        segment.slots().take(generation, number)
+    })
+}
 
 /// Makes the segment for `config` with so many workers: a generous one, or a smaller one where the address
 /// space is limited (to `cap_bytes` from later on, if there is one).
 ///
 /// # Errors
 /// The text says that there is not even room for what is needed; nothing is left behind.
-pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Result<Segment, String> {
+fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Result<Segment, String> {
     let mut refused = None;
     let generous = (room_needed(config, TABLE_WORDS) * ROOM_SPARE).max(ROOM_MIN);
     let needed = Counters::objects_needed(config);
@@ -58,7 +125,7 @@ pub fn create(config: &Config, workers: usize, cap_bytes: Option<usize>) -> Resu
 ///
 /// # Errors
 /// Why not; then [`create`] a new one.
-pub fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
+fn attach(file: OwnedFd, config: &Config) -> Result<Segment, Mismatch> {
     Segment::attach(
         file,
         Counters::layout(),
@@ -133,7 +200,7 @@ fn sizes(objects: usize, workers: usize) -> impl Iterator<Item = (usize, usize, 
 fn reason(error: io::Error) -> String {
     match error.kind() {
         io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge => nothing_left(),
-        _ => crate::notice::reason(&error),
+        _ => notice::reason(&error),
     }
 }
 
