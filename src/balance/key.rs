@@ -1,5 +1,7 @@
 //! What of a request is hashed (manual 4, `balance`): parts of URIs, parameters, host names, RDP cookies.
 
+use std::task::Poll;
+
 use crate::proxy::UriKey;
 
 /// The part of a request's URI that counts.
@@ -55,18 +57,33 @@ pub fn domain(host: &[u8]) -> &[u8] {
 }
 
 /// The value of a cookie in what an RDP client sends first: a header of 11 octets, then `Cookie: name=value`
-/// and the end of the line (MS-RDPBCGR 2.2.1.1).
-pub fn rdp_cookie<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = bytes.get(11..)?;
-    let (label, rest) = rest.split_at_checked(7)?;
+/// and the end of the line (MS-RDPBCGR 2.2.1.1). Any cookie will do without a name. Pending while more octets may
+/// complete it.
+pub fn rdp_cookie<'a>(bytes: &'a [u8], name: &[u8]) -> Poll<Option<&'a [u8]>> {
+    let Some((label, rest)) = bytes.get(11..).and_then(|rest| rest.split_at_checked(7)) else { return Poll::Pending };
     if !label.eq_ignore_ascii_case(b"Cookie:") {
-        return None;
+        return Poll::Ready(None);
     }
-    let blanks = rest.iter().take_while(|&&byte| byte == b' ').count();
-    let (found, rest) = rest[blanks..].split_at_checked(name.len())?;
-    let rest = rest.strip_prefix(b"=").filter(|_| found.eq_ignore_ascii_case(name))?;
-    let end = memchr::memchr(b'\r', rest)?;
-    (rest.get(end + 1) == Some(&b'\n')).then(|| &rest[..end])
+    let rest = &rest[rest.iter().take_while(|&&byte| byte == b' ').count()..];
+    let name_end = match name.len() {
+        0 => memchr::memchr3(b'=', b'\r', b'\n', rest),
+        length => Some(length).filter(|length| *length < rest.len()),
+    };
+    let Some(name_end) = name_end else { return Poll::Pending };
+    if rest[name_end] != b'=' || !(name.is_empty() || rest[..name_end].eq_ignore_ascii_case(name)) {
+        return Poll::Ready(None);
+    }
+    let rest = &rest[name_end + 1..];
+    let Some(end) = memchr::memchr(b'\r', rest).filter(|end| end + 1 < rest.len()) else { return Poll::Pending };
+    Poll::Ready((rest[end + 1] == b'\n').then(|| &rest[..end]))
+}
+
+/// The same of all the octets that there are.
+pub fn whole_rdp_cookie<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    match rdp_cookie(bytes, name) {
+        Poll::Ready(cookie) => cookie,
+        Poll::Pending => None,
+    }
 }
 
 fn is_token(byte: u8) -> bool {
@@ -112,9 +129,13 @@ mod tests {
     #[test]
     fn an_rdp_cookie_stands_in_the_first_line() {
         let hello = b"\x03\0\0\x2b\x26\xe0\0\0\0\0\0Cookie: MSTSHASH=user\r\n\x01\0";
-        assert_eq!(rdp_cookie(hello, b"mstshash"), Some(&b"user"[..]));
-        assert_eq!(rdp_cookie(&hello[..30], b"mstshash"), None);
-        assert_eq!(rdp_cookie(hello, b"msts"), None);
-        assert_eq!(rdp_cookie(b"", b"msts"), None);
+        assert_eq!(rdp_cookie(hello, b"mstshash"), Poll::Ready(Some(&b"user"[..])));
+        assert_eq!(rdp_cookie(hello, b""), Poll::Ready(Some(&b"user"[..])));
+        for end in 0..34 {
+            assert_eq!(rdp_cookie(&hello[..end], b"mstshash"), Poll::Pending, "{end}");
+        }
+        assert_eq!(rdp_cookie(hello, b"msts"), Poll::Ready(None));
+        assert_eq!(rdp_cookie(b"GET / HTTP/1.1\r\nHost: x\r\n", b""), Poll::Ready(None));
+        assert_eq!(whole_rdp_cookie(b"", b"msts"), None);
     }
 }

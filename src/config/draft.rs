@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::env::Env;
 use super::word::Word;
-use crate::proxy::backend::{Redispatch, Reuse};
+use crate::proxy::backend::{InspectDelays, Redispatch, Reuse};
 use crate::proxy::{
     AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, ListenAddress,
     Mode, NumberSet, ServerTimeouts, StatsPage,
@@ -281,6 +281,8 @@ pub struct Settings {
     pub app_session: Option<AppSession>,
     /// `persist rdp-cookie`: the cookie's name.
     pub rdp_cookie: Option<String>,
+    /// `tcp-request inspect-delay`, `tcp-response inspect-delay`.
+    pub inspect_delays: InspectDelays,
     /// Plain options.
     pub flags: Flags,
 }
@@ -323,6 +325,7 @@ impl Default for Settings {
             dynamic_cookie_key: None,
             app_session: None,
             rdp_cookie: None,
+            inspect_delays: InspectDelays::default(),
             flags: Flags::default(),
         }
     }

@@ -32,8 +32,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("stick", P),
     ("stick-table", P),
     ("tcp-check", P),
-    ("tcp-request", P),
-    ("tcp-response", P),
     ("transparent", P),
     ("unique-id-format", P),
     ("unique-id-header", P),

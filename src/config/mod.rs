@@ -31,6 +31,7 @@ pub mod scope;
 pub mod sections;
 pub mod server;
 pub mod stats;
+pub mod tcp;
 pub mod timeouts;
 pub mod tune;
 pub mod userlist;

@@ -83,8 +83,8 @@ pub(super) fn rules(
         }
     }
     if proxy.settings.mode == Mode::Tcp {
-        let Rules { acls, switching, persistence, use_server, .. } = rules;
-        rules = Rules { acls, switching, persistence, use_server, ..Rules::default() };
+        let Rules { acls, tcp, switching, persistence, use_server, .. } = rules;
+        rules = Rules { acls, tcp, switching, persistence, use_server, ..Rules::default() };
     }
     Arc::new(rules)
 }

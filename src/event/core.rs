@@ -6,7 +6,7 @@ use super::checks::Checks;
 use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
 use crate::session::places::Promotion;
-use crate::session::{After, Exchange, Phase, Services, Session, Turn, deadline, idle};
+use crate::session::{self, After, Exchange, Guard, Phase, Services, Session, Turn, deadline, idle};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
@@ -70,22 +70,41 @@ impl Core {
     pub fn open(&mut self, stream: Stream, frontend: FrontendId, bind: usize, peer: Peer) {
         self.generation = self.generation.wrapping_add(1);
         let now = self.services.now;
-        let entry = self.sessions.vacant_entry();
-        let slot = entry.key();
+        let rules = &self.services.config[frontend].rules;
+        let slot = self.sessions.vacant_key();
         let token = Token::new(Kind::Session, slot, self.generation);
-        if self.services.net.register(&stream, token).is_err() {
-            return self.services.withdraw(frontend, bind);
-        }
         let mut session = Session::new(Connection::new(stream), token, frontend, bind, now);
         (session.source, session.destination) = (peer.source, peer.destination);
+        session.outside = [peer.source, peer.destination];
+        if rules.tcp.guard() && !self.admits(&mut session) {
+            return;
+        }
+        if self.services.net.register(&session.client.stream, token).is_err() {
+            return self.services.withdraw(frontend, bind);
+        }
         // A connection that is accepted often has its first bytes waiting: it is worth a look at once.
         session.client.ready(true, true, false);
-        entry.insert(session);
+        let inserted = self.sessions.insert(session);
+        debug_assert_eq!(inserted, slot);
         self.services.count_opened(frontend, bind);
         if self.services.config[frontend].mode == Mode::Tcp {
-            self.begin_exchange(slot, Phase::Route);
+            let inspects = !rules.tcp.content.is_empty();
+            self.begin_exchange(slot, if inspects { Phase::Content { backend: false } } else { Phase::Route });
         }
         self.run(slot);
+    }
+
+    /// Asks the rules that guard the frontend; counts and closes what they refuse.
+    fn admits(&mut self, session: &mut Session) -> bool {
+        let exchange = self.spare.pop().unwrap_or_default();
+        let outcome = session::admit(session, &exchange, &self.services);
+        self.spare.push(exchange);
+        let Err(guard) = outcome else { return true };
+        if guard == Guard::Connection {
+            session.client.stream.reset_on_close();
+        }
+        self.services.count_refused(session.frontend, session.bind, guard);
+        false
     }
 
     /// An event of a client's socket.
@@ -381,6 +400,9 @@ impl Core {
         let mut exchange = self.exchanges.remove(at);
         let session = &mut self.sessions[slot];
         session.exchange = None;
+        if let Some(before) = exchange.addresses_before {
+            [session.source, session.destination] = before;
+        }
         session.idle_since = self.services.now;
         if self.spare.len() < SPARE_EXCHANGES_MAX {
             exchange.renew();

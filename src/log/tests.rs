@@ -39,6 +39,7 @@ impl World {
         let config = crate::config::load_text("c.cfg", &text).config.expect("valid");
         let counters = Counters::private(&config);
         let client = Client {
+            outside: [None; 2],
             frontend: FrontendId(0),
             bind: 0,
             source: Some("127.0.0.1:37120".parse().expect("address")),
@@ -101,6 +102,9 @@ impl World {
             client: self.client,
             request: None,
             response: None,
+            request_bytes: b"",
+            response_bytes: b"",
+            inspection: None,
             backend: self.backend,
             server: self.server,
             servers: &[],

@@ -57,14 +57,35 @@ pub(super) fn parse(pattern: &[u8], operator: Operator) -> Result<Option<Range>,
         return Ok(Some(range));
     }
     let Some(value) = integer(&text) else { return Err(format!("'{text}' is not a number")) };
+    Ok(compared(value, operator))
+}
+
+/// The values that compare so with `value`.
+fn compared(value: i64, operator: Operator) -> Option<Range> {
     let between = |min, max| Some(Range { min, max });
-    Ok(match operator {
+    match operator {
         Operator::Eq => between(value, value),
         Operator::Ge => between(value, i64::MAX),
         Operator::Le => between(i64::MIN, value),
         Operator::Gt => value.checked_add(1).and_then(|min| between(min, i64::MAX)),
         Operator::Lt => value.checked_sub(1).and_then(|max| between(i64::MIN, max)),
-    })
+    }
+}
+
+/// As [`parse`], of versions such as `3.1`, which stand for their first number times 65536 and the second.
+pub(super) fn parse_dotted(pattern: &[u8], operator: Operator) -> Result<Option<Range>, String> {
+    let text = String::from_utf8_lossy(pattern);
+    let wrong = || format!("'{text}' is not a dotted number");
+    let (min, max) = text.split_once(':').unwrap_or((&text, &text));
+    let bound = |text: &str, open: i64| if text.is_empty() { Some(open) } else { dotted(text) };
+    let (min, max) = (bound(min, i64::MIN).ok_or_else(wrong)?, bound(max, i64::MAX).ok_or_else(wrong)?);
+    if text.contains(':') { Ok(Some(Range { min, max })) } else { Ok(compared(min, operator)) }
+}
+
+fn dotted(text: &str) -> Option<i64> {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|_| !text.starts_with('+'));
+    Some(i64::from(number(major)?) << 16 | i64::from(number(minor)?))
 }
 
 fn integer(text: &str) -> Option<i64> {

@@ -49,6 +49,8 @@ pub enum Method {
     Reg,
     /// An HTTP method; not written with `-m`.
     Verb,
+    /// A version of TLS, written with a dot, in a range; not written with `-m`.
+    Version,
 }
 
 impl Method {
@@ -89,7 +91,7 @@ impl Method {
         match self {
             Method::Found => Type::Any,
             Method::Bool => Type::Bool,
-            Method::Int => Type::Int,
+            Method::Int | Method::Version => Type::Int,
             Method::Ip => Type::Addr,
             Method::Bin => Type::Bin,
             Method::Verb => Type::Method,
@@ -99,7 +101,7 @@ impl Method {
 
     /// Whether operators such as `lt` may stand before its patterns.
     pub fn takes_operators(self) -> bool {
-        matches!(self, Method::Int | Method::Len)
+        matches!(self, Method::Int | Method::Len | Method::Version)
     }
 }
 
@@ -137,7 +139,7 @@ impl Patterns {
     pub fn new(method: Method) -> Patterns {
         let set = match method {
             Method::Found | Method::Bool => Set::Nothing,
-            Method::Int | Method::Len => Set::Ranges(Vec::new()),
+            Method::Int | Method::Len | Method::Version => Set::Ranges(Vec::new()),
             Method::Ip => Set::Networks(Networks::default()),
             Method::Bin => Set::Bytes(HashSet::new()),
             Method::Reg => Set::Regexes(Vec::new()),
@@ -161,6 +163,9 @@ impl Patterns {
     pub fn add(&mut self, pattern: &[u8], reading: Reading) -> Result<(), String> {
         match &mut self.set {
             Set::Nothing => {}
+            Set::Ranges(ranges) if self.method == Method::Version => {
+                ranges.extend(int::parse_dotted(pattern, reading.operator)?);
+            }
             Set::Ranges(ranges) => ranges.extend(int::parse(pattern, reading.operator)?),
             Set::Networks(networks) => networks.add(pattern, reading.resolve)?,
             Set::Bytes(bytes) => drop(bytes.insert(hex_bytes(pattern)?.into())),

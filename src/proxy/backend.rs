@@ -41,6 +41,8 @@ pub struct Backend {
     pub all_backups: bool,
     /// Timeouts towards servers.
     pub timeouts: ServerTimeouts,
+    /// How long contents are waited for.
+    pub inspect_delays: InspectDelays,
     /// Keep-alive or close.
     pub connection_mode: ConnectionMode,
     /// `http-reuse`.
@@ -110,6 +112,15 @@ pub struct ServerTimeouts {
     pub tunnel: Option<Millis>,
     /// How long a tarpitted request is held; `connect` when absent.
     pub tarpit: Option<Millis>,
+}
+
+/// How long rules wait for contents that they look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InspectDelays {
+    /// `tcp-request inspect-delay`
+    pub request: Option<Millis>,
+    /// `tcp-response inspect-delay`
+    pub response: Option<Millis>,
 }
 
 /// Where a backend sends requests without choosing a server.

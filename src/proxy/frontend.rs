@@ -36,6 +36,8 @@ pub struct Frontend {
     pub backlog: Option<u32>,
     /// Timeouts towards clients.
     pub timeouts: ClientTimeouts,
+    /// `tcp-request inspect-delay`: how long contents are waited for.
+    pub inspect_delay: Option<Millis>,
     /// Keep-alive or close.
     pub connection_mode: ConnectionMode,
     /// Where requests go when no rule chose.

@@ -23,7 +23,7 @@ use std::ops::{Index, Range};
 
 use crate::log::LogTarget;
 
-pub use backend::{Backend, ServerTimeouts};
+pub use backend::{Backend, InspectDelays, ServerTimeouts};
 pub use balance::{Algorithm, HashFunction, HashType, HeaderKey, Key, ParamKey, UriKey};
 pub use bind::{Bind, BindOptions, ListenAddress};
 pub use capture::{Captures, CookieCapture, HeaderCapture};

@@ -60,7 +60,14 @@ fn configuration(out: &mut String) {
         let http = if row.http { "HTTP " } else { "" };
         let _ = writeln!(out, "\toption {} [ {front}{back}{http}]", row.name);
     }
-    for keyword in ["http-request", "http-response"] {
+    for keyword in [
+        "http-request",
+        "http-response",
+        "tcp-request connection",
+        "tcp-request content",
+        "tcp-request session",
+        "tcp-response content",
+    ] {
         for action in crate::rules::parse::actions(keyword) {
             let _ = writeln!(out, "\t{keyword} {action}");
         }

@@ -137,6 +137,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::server::ROWS,
     crate::config::check::ROWS,
     crate::config::rules::ROWS,
+    crate::config::tcp::ROWS,
     crate::config::program::ROWS,
     crate::config::pages::ROWS,
     crate::config::userlist::ROWS,

@@ -6,7 +6,7 @@ use super::predefined;
 use crate::pattern::{self, Method, Operator, Patterns, Reading};
 use crate::proxy::userlist::Userlist;
 use crate::sample::fetch::{self, Fetch};
-use crate::sample::{Ctx, Expr, Places, Scope};
+use crate::sample::{Ctx, Expr, Inspection, Places, Scope};
 use crate::text::Word;
 
 /// Index of an access list among those of its proxy.
@@ -116,6 +116,25 @@ impl Acls {
             .flat_map(move |acl| acl.tests.iter().flat_map(unknown).map(move |group| (acl.name.as_str(), group)))
     }
 
+    /// Whether the list matches; `None` while that depends on what is still to come.
+    pub(super) fn verdict<'a>(&'a self, id: AclId, ctx: &Ctx<'a>, inspection: &Inspection) -> Option<bool> {
+        let Some(acl) = self.list.get(id.0 as usize) else { return Some(false) };
+        let mut open = false;
+        for test in &acl.tests {
+            inspection.take_open();
+            if test.matches(ctx) {
+                return Some(true);
+            }
+            open |= inspection.take_open();
+        }
+        (!open).then_some(false)
+    }
+
+    /// Whether the list looks at raw octets.
+    pub(super) fn is_raw(&self, id: AclId) -> bool {
+        self.list[id.0 as usize].tests.iter().any(|test| test.expr.needs().is_raw())
+    }
+
     /// What HAProxy warns of when a list can never match at any of `places`.
     pub(super) fn never(&self, id: AclId, places: Places) -> Option<String> {
         let acl = &self.list[id.0 as usize];
@@ -164,6 +183,12 @@ fn acl_keyword(name: &str) -> Option<(&'static Fetch, Method)> {
     let (fetch, method) = match name {
         "method" => ("method", Method::Verb),
         "http_auth_group" => ("http_auth_group", Method::Str),
+        "payload" => ("req.payload", Method::Bin),
+        "payload_lv" => ("req.payload_lv", Method::Bin),
+        "req.ssl_ver" | "req_ssl_ver" => ("req.ssl_ver", Method::Version),
+        "req_rdp_cookie" => ("req.rdp_cookie", Method::Str),
+        "req_rdp_cookie_cnt" => ("req.rdp_cookie_cnt", Method::Int),
+        "req_ssl_sni" => ("req.ssl_sni", Method::Str),
         "req_ver" => ("req.ver", Method::Str),
         "resp_ver" => ("res.ver", Method::Str),
         _ => {
@@ -185,6 +210,13 @@ pub fn keywords() -> Vec<(String, &'static str, &'static str)> {
     let mut list = vec![
         ("http_auth_group".to_owned(), "http_auth_group", "str"),
         ("method".to_owned(), "method", "str"),
+        ("payload".to_owned(), "req.payload", "bin"),
+        ("payload_lv".to_owned(), "req.payload_lv", "bin"),
+        ("req.ssl_ver".to_owned(), "req.ssl_ver", "int"),
+        ("req_rdp_cookie".to_owned(), "req.rdp_cookie", "str"),
+        ("req_rdp_cookie_cnt".to_owned(), "req.rdp_cookie_cnt", "int"),
+        ("req_ssl_sni".to_owned(), "req.ssl_sni", "str"),
+        ("req_ssl_ver".to_owned(), "req.ssl_ver", "int"),
         ("req_ver".to_owned(), "req.ver", "str"),
         ("resp_ver".to_owned(), "res.ver", "str"),
     ];

@@ -69,10 +69,43 @@ impl Condition {
         scope.warnings.extend(warning);
     }
 
+    /// Whether it looks at raw octets.
+    pub(super) fn is_raw(&self, acls: &Acls) -> bool {
+        self.any.iter().flatten().any(|term| acls.is_raw(term.acl))
+    }
+
     /// Whether the rule applies. Terms are looked at from left to right, no more of them than needed.
     pub fn holds<'a>(&'a self, acls: &'a Acls, ctx: &Ctx<'a>) -> bool {
         let true_here = |term: &Term| acls.matches(term.acl, ctx) != term.negated;
         let found = self.any.iter().any(|group| group.iter().all(true_here));
         found != self.unless
     }
+
+    /// As [`Condition::holds`], or `None` while that depends on what is still to come.
+    pub fn verdict<'a>(&'a self, acls: &'a Acls, ctx: &Ctx<'a>) -> Option<bool> {
+        let Some(inspection) = ctx.inspection else { return Some(self.holds(acls, ctx)) };
+        let term = |term: &Term| acls.verdict(term.acl, ctx, inspection).map(|matches| matches != term.negated);
+        let mut open = false;
+        for group in &self.any {
+            match all(group.iter().map(term)) {
+                Some(true) => return Some(!self.unless),
+                Some(false) => {}
+                None => open = true,
+            }
+        }
+        (!open).then_some(self.unless)
+    }
+}
+
+/// Whether all hold: one that does not decides, even if others are open.
+fn all(terms: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut outcome = Some(true);
+    for term in terms {
+        match term {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => outcome = None,
+        }
+    }
+    outcome
 }

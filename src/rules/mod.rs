@@ -16,6 +16,7 @@ pub mod reply;
 pub mod request;
 pub mod response;
 pub mod switching;
+pub mod tcp;
 pub mod variable;
 
 use std::sync::Arc;
@@ -53,6 +54,8 @@ impl<A> Rule<A> {
 pub struct Rules {
     /// The access lists that the conditions name.
     pub acls: Acls,
+    /// `tcp-request` and `tcp-response`
+    pub tcp: tcp::TcpRules,
     /// `http-request`
     pub request: Vec<Rule<request::Action>>,
     /// `stats http-request`

@@ -1,12 +1,13 @@
 //! What a fetch, a condition or a log variable may look at: one exchange, seen read-only.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use super::live::LiveServer;
 use super::vars::Vars;
 use crate::facts::Facts;
 use crate::http::Head;
-use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
 use crate::stats::Counters;
 use crate::time::Now;
 
@@ -25,6 +26,12 @@ pub struct Ctx<'a> {
     pub request: Option<&'a Head>,
     /// The response's head once it has been received.
     pub response: Option<&'a Head>,
+    /// Octets received from the client and not forwarded yet, without a head that was taken.
+    pub request_bytes: &'a [u8],
+    /// As [`Ctx::request_bytes`], from the server; empty unless content rules look at the response.
+    pub response_bytes: &'a [u8],
+    /// What content rules are told while more may come; `None` once what is here is all.
+    pub inspection: Option<&'a Inspection>,
     /// The backend, once one was chosen.
     pub backend: Option<BackendId>,
     /// The server, once one was chosen.
@@ -41,6 +48,41 @@ pub struct Ctx<'a> {
     pub facts: &'a Facts,
 }
 
+/// An inspection of contents that are not complete (manual 4.2, `tcp-request inspect-delay`).
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// A head may yet come where there is none.
+    pub awaits_head: bool,
+    /// Something was looked at that may turn out otherwise once more has come.
+    open: Cell<bool>,
+}
+
+impl Inspection {
+    /// One that has looked at nothing yet.
+    pub fn new(awaits_head: bool) -> Inspection {
+        Inspection { awaits_head, open: Cell::new(false) }
+    }
+
+    /// Whether anything looked at since the last call may turn out otherwise.
+    pub fn take_open(&self) -> bool {
+        self.open.take()
+    }
+}
+
+impl Ctx<'_> {
+    /// Notes that what was just looked at may turn out otherwise, unless what is here is all.
+    pub fn may_change(&self) {
+        if let Some(inspection) = self.inspection {
+            inspection.open.set(true);
+        }
+    }
+
+    /// Whether the session's bytes are passed without being understood.
+    pub fn is_raw(&self) -> bool {
+        self.config[self.client.frontend].mode == Mode::Tcp
+    }
+}
+
 /// What is known of a client's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
@@ -48,10 +90,12 @@ pub struct Client {
     pub frontend: FrontendId,
     /// Index of the bind address in the frontend's list.
     pub bind: usize,
-    /// The peer's address; `None` on UNIX sockets.
+    /// The peer's address, or the one that a rule put in its place; `None` on UNIX sockets.
     pub source: Option<SocketAddr>,
-    /// The local address that it connected to; `None` on UNIX sockets.
+    /// The local address that it connected to, or that of a rule; `None` on UNIX sockets.
     pub destination: Option<SocketAddr>,
+    /// Both as they were before rules of the session or of an exchange (`fc_src`, `fc_dst`).
+    pub outside: [Option<SocketAddr>; 2],
     /// Number of requests received on the connection, this one included.
     pub requests: u32,
 }

@@ -134,12 +134,24 @@ impl Expr {
 
     /// Its single value: the last occurrence where there are several and none was chosen.
     pub fn eval<'a>(&'a self, ctx: &Ctx<'a>) -> Option<Value<'a>> {
-        let value = (self.fetch.get)(ctx, &self.args)?;
-        self.convert(value, ctx)
+        let value = (self.fetch.get)(ctx, &self.args);
+        self.note_open(ctx);
+        self.convert(value?, ctx)
+    }
+
+    /// Notes that a head which is missing may yet come.
+    fn note_open(&self, ctx: &Ctx<'_>) {
+        if let Some(inspection) = ctx.inspection
+            && inspection.awaits_head
+            && self.fetch.needs.is_head()
+        {
+            ctx.may_change();
+        }
     }
 
     /// Whether `test` holds for one of its values; ACLs look at all occurrences in turn.
     pub fn any<'a>(&'a self, ctx: &Ctx<'a>, mut test: impl FnMut(Value<'a>) -> bool) -> bool {
+        self.note_open(ctx);
         let mut one = |value: Value<'a>| self.convert(value, ctx).is_some_and(&mut test);
         match self.fetch.each {
             Some(each) => each(ctx, &self.args, &mut one),

@@ -39,6 +39,7 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         bind: 0,
         source: Some("192.0.2.7:4000".parse().unwrap()),
         destination: Some("127.0.0.1:80".parse().unwrap()),
+        outside: [None; 2],
         requests: 1,
     };
     let now = Now { mono_us: 5_000_000, wall_us: 1_577_836_800_123_456 };
@@ -50,6 +51,9 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         client,
         request,
         response,
+        request_bytes: b"",
+        response_bytes: b"",
+        inspection: None,
         backend,
         server,
         servers: &[],

@@ -8,12 +8,9 @@ const FETCHES: &str = "base32+src bc_err bc_err_str \
     cpu_calls cpu_ns_avg cpu_ns_tot cur_server_timeout cur_tunnel_timeout \
     distcc_body distcc_param dst_conn dst_is_local fc_dst_is_local fc_err fc_err_str fc_fackets fc_lost \
     fc_pp_authority fc_pp_unique_id fc_rcvd_proxy fc_reordering fc_retrans fc_rtt fc_rttvar fc_sacked \
-    fc_src_is_local fc_unacked fcgi.docroot fcgi.index last_rule_file last_rule_line lat_ns_avg lat_ns_tot payload \
-    payload_lv prio_class prio_offset rdp_cookie rdp_cookie_cnt rep_ssl_hello_type req.body req.body_len \
-    req.body_param req.body_size req.hdrs_bin req.len req.payload req.payload_lv req.rdp_cookie req.rdp_cookie_cnt \
-    req.ssl_alpn req.ssl_ec_ext req.ssl_hello_type req.ssl_sni req.ssl_st_ext req.ssl_ver req_len \
-    req_ssl_hello_type req_ssl_sni req_ssl_ver res.body res.body_len res.body_size res.cache_hit res.cache_name \
-    res.comp res.comp_algo res.hdrs_bin res.len res.payload res.payload_lv res.ssl_hello_type \
+    fc_src_is_local fc_unacked fcgi.docroot fcgi.index last_rule_file last_rule_line lat_ns_avg lat_ns_tot \
+    prio_class prio_offset req.body req.body_len req.body_param req.body_size req.hdrs_bin \
+    res.body res.body_len res.body_size res.cache_hit res.cache_name res.comp res.comp_algo res.hdrs_bin \
     unique-id url32+src uuid";
 
 /// Beginnings of families of converters.

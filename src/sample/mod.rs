@@ -10,6 +10,7 @@ pub mod expr;
 pub mod fetch;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod hello;
 mod later;
 mod live;
 pub mod place;
@@ -18,7 +19,7 @@ mod tests;
 pub mod value;
 pub mod vars;
 
-pub use ctx::{Client, Ctx};
+pub use ctx::{Client, Ctx, Inspection};
 pub use expr::{Expr, Scope};
 pub use live::LiveServer;
 pub use place::{Needs, Place, Places};

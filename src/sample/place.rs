@@ -167,6 +167,8 @@ pub enum Needs {
     Request,
     /// What is kept of the request until the end.
     RequestKept,
+    /// The request's octets, as they came.
+    RequestBuffer,
     /// The request's body.
     RequestBody,
     /// The backend.
@@ -177,6 +179,10 @@ pub enum Needs {
     ServerConnection,
     /// The response's head, until it is forwarded.
     Response,
+    /// The response's octets, as they came.
+    ResponseBuffer,
+    /// The octets of the request or of the response, whichever are looked at.
+    EitherBuffer,
     /// What is kept of the response until the end.
     ResponseKept,
     /// The request's or the response's head, whichever is at hand.
@@ -196,13 +202,15 @@ impl Needs {
             Needs::Internal => Places(all.0 & !Place::Config.only().0),
             Needs::Frontend => Places::range(FrontConnection, Log),
             Needs::Client => Places::range(FrontConnection, Check),
-            Needs::Request | Needs::RequestBody => Places::range(FrontContent, ServerSource),
+            Needs::Request | Needs::RequestBuffer | Needs::RequestBody => Places::range(FrontContent, ServerSource),
             Needs::RequestKept => Places::range(FrontContent, Log),
             Needs::Backend => Places::range(BackContent, Check),
             Needs::Server => Places::range(ServerSource, Check),
             Needs::ServerConnection | Needs::ResponseKept => Places::range(BackAnswerContent, Check),
-            Needs::Response => Places::range(BackAnswerContent, FrontAnswerBody).union(Check.only()),
-            Needs::EitherHead => Places::range(FrontContent, FrontAnswerBody).union(Check.only()),
+            Needs::Response | Needs::ResponseBuffer => {
+                Places::range(BackAnswerContent, FrontAnswerBody).union(Check.only())
+            }
+            Needs::EitherHead | Needs::EitherBuffer => Places::range(FrontContent, FrontAnswerBody).union(Check.only()),
         }
     }
 
@@ -214,13 +222,33 @@ impl Needs {
             Needs::Client => "client address",
             Needs::Request | Needs::EitherHead => "HTTP request headers",
             Needs::RequestKept => "HTTP request",
+            Needs::RequestBuffer | Needs::EitherBuffer => "request buffer",
             Needs::RequestBody => "HTTP request body",
             Needs::Backend => "backend",
             Needs::Server => "server",
             Needs::ServerConnection => "server-side connection",
             Needs::Response => "HTTP response headers",
+            Needs::ResponseBuffer => "response buffer",
             Needs::ResponseKept => "HTTP response",
         }
+    }
+
+    /// Whether raw octets are looked at, which HTTP proxies do not have.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Needs::RequestBuffer | Needs::ResponseBuffer | Needs::EitherBuffer)
+    }
+
+    /// Whether a head is looked at.
+    pub fn is_head(self) -> bool {
+        matches!(
+            self,
+            Needs::Request
+                | Needs::RequestKept
+                | Needs::RequestBody
+                | Needs::Response
+                | Needs::ResponseKept
+                | Needs::EitherHead
+        )
     }
 }
 

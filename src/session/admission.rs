@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::Services;
+use super::{Guard, Services};
 use crate::proxy::{Config, FrontendId};
 use crate::shm::{SlotWord, WAITS_ACCEPT};
 use crate::stats::{Among, Count, Row};
@@ -113,6 +113,32 @@ impl Services {
                 }
             }
         }
+    }
+
+    /// Counts a connection that rules refused before it became a session, and gives back what was reserved.
+    pub fn count_refused(&mut self, frontend: FrontendId, bind: usize, guard: Guard) {
+        let column = match guard {
+            Guard::Connection => Count::DeniedConnections,
+            Guard::Session => Count::DeniedSessions,
+        };
+        let limited = self.rate_limits(frontend);
+        for (row, _) in self.places(frontend, bind) {
+            row.raise(Count::SessionsMax, row.get(Count::SessionsCurrent));
+            row.add(Count::ConnectionsTotal, 1);
+            row.add(column, 1);
+        }
+        self.counters.listener(frontend, bind).add(Count::SessionsTotal, 1);
+        for row in [self.counters.process(), self.counters.frontend(frontend)] {
+            let is_this = |limit: &Limited<'_>| limit.0.object() == row.object() && limit.1 == Count::ConnectionRate;
+            if limited.iter().flatten().any(is_this) {
+                row.raise_rate(Count::ConnectionRate, Count::ConnectionRateMax, self.now);
+            } else {
+                row.tick_rate(Count::ConnectionRate, Count::ConnectionRateMax, self.now);
+            }
+        }
+        let of_sessions = |limit: &&Limited<'_>| limit.1 == Count::SessionRate;
+        limited.iter().flatten().filter(of_sessions).for_each(|(row, rate, _)| row.untick(*rate));
+        self.count_closed(frontend, bind);
     }
 
     /// Counts a connection closed, and tells those who may have one more now.

@@ -77,6 +77,16 @@ pub fn received<'a>(turn: &'a Turn<'_>) -> Cow<'a, [u8]> {
     whole(turn.exchange.request_body, turn.session.client.received()).map_or(Cow::Borrowed(&[]), |(body, _)| body)
 }
 
+/// Whether all of the request's body is here, or what is here can be none.
+pub fn is_here(turn: &Turn<'_>) -> bool {
+    turn.exchange.upload.complete || is_whole(turn.exchange.request_body, turn.session.client.received())
+}
+
+/// Whether `bytes` hold all of a body, or can be none.
+pub fn is_whole(framing: Body, bytes: &[u8]) -> bool {
+    framing == Body::None || whole(framing, bytes).map_or(true, |(_, is_whole)| is_whole)
+}
+
 /// The body's octets among those received, and whether it ends there.
 fn whole(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
     if let Body::Length(length) = framing {

@@ -117,6 +117,8 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
 fn established(turn: &mut Turn<'_>) -> Step {
     turn.exchange.phase_deadline = Tick::NEVER;
     turn.exchange.facts.connected = Some(turn.services.now);
+    let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
+    turn.exchange.holds_answer = backend.is_some_and(|backend| !backend.rules.tcp.response.is_empty());
     if turn.frontend().log.format.shows_upstream_source() {
         let connection = turn.exchange.upstream.map(|key| &turn.services.upstreams.get(key).connection);
         turn.exchange.facts.upstream_local = connection.and_then(|connection| connection.stream.local_address());

@@ -18,6 +18,11 @@ use crate::transport::splice::Lent;
 pub enum Phase {
     /// The request's head is arriving.
     Receive,
+    /// Rules of contents look at what has come.
+    Content {
+        /// Those of the backend.
+        backend: bool,
+    },
     /// The frontend's rules look at it.
     Inspect,
     /// A backend is chosen.
@@ -154,6 +159,10 @@ pub struct Exchange {
     pub held: Option<Box<Reply>>,
     /// Bytes of the request and of the response that counters have already (`option contstats`).
     pub counted_bytes: [u64; 2],
+    /// The client's addresses as they were before rules of this exchange changed them.
+    pub addresses_before: Option<[Option<SocketAddr>; 2]>,
+    /// Rules of contents have not let the response pass yet.
+    pub holds_answer: bool,
     /// The end was logged already (`option logasap`).
     pub logged: bool,
     /// Variables that rules have set.
@@ -196,6 +205,8 @@ impl Default for Exchange {
             client_late: false,
             held: None,
             counted_bytes: [0; 2],
+            addresses_before: None,
+            holds_answer: false,
             logged: false,
             vars: Vars::default(),
         }

@@ -20,6 +20,7 @@ pub mod boards;
 mod body;
 mod capture;
 mod connect;
+mod content;
 pub mod deadline;
 mod exchange;
 mod finish;
@@ -49,6 +50,7 @@ mod tunnel;
 use std::net::SocketAddr;
 
 pub use admission::{Admission, Rates};
+pub use content::{Guard, admit};
 pub use exchange::{Exchange, Phase};
 pub use services::Services;
 
@@ -71,10 +73,12 @@ pub struct Session {
     pub frontend: FrontendId,
     /// Index of the listening address in the frontend.
     pub bind: usize,
-    /// The client's address; `None` on a UNIX socket.
+    /// The client's address, or the one that a rule put in its place; `None` on a UNIX socket.
     pub source: Option<SocketAddr>,
-    /// The address that it connected to.
+    /// The address that it connected to, or that of a rule.
     pub destination: Option<SocketAddr>,
+    /// Both as they were before rules of the session or of an exchange.
+    pub outside: [Option<SocketAddr>; 2],
     /// When it was accepted.
     pub accepted: Now,
     /// Since when it has waited for the next request: the accept, or the end of the last response.
@@ -135,6 +139,7 @@ impl Session {
             bind,
             source: None,
             destination: None,
+            outside: [None; 2],
             accepted: now,
             idle_since: now,
             requests: 0,
@@ -153,6 +158,7 @@ impl Session {
             bind: self.bind,
             source: self.source,
             destination: self.destination,
+            outside: self.outside,
             requests: self.requests,
         }
     }
@@ -209,6 +215,16 @@ impl Turn<'_> {
         Step::Over(After::Close)
     }
 
+    /// Takes over what rules made of the client's addresses, until the end of the exchange.
+    pub fn readdress(&mut self, addresses: [Option<SocketAddr>; 2]) {
+        let session = &mut *self.session;
+        let before = [session.source, session.destination];
+        if addresses != before {
+            self.exchange.addresses_before.get_or_insert(before);
+            [session.source, session.destination] = addresses;
+        }
+    }
+
     /// Gives the place on the server back.
     pub fn release_server(&mut self) {
         if let Some(server) = self.exchange.counted_on.take() {
@@ -261,6 +277,7 @@ impl Turn<'_> {
     pub fn kill(&mut self) -> Option<After> {
         let step = match self.exchange.phase {
             Phase::Receive | Phase::Orders { .. } | Phase::Reply => return None,
+            Phase::Content { .. } => self.abandon(Cause::Killed, Doing::Request),
             Phase::Tunnel => self.abandon(Cause::Killed, Doing::Done),
             Phase::Relay if self.exchange.answered => self.abandon(Cause::Killed, Doing::Data),
             Phase::Relay => reply::error(self, 502, Cause::Killed, Doing::Headers),
@@ -285,6 +302,8 @@ impl Turn<'_> {
         loop {
             let step = match self.exchange.phase {
                 Phase::Receive => receive::run(self),
+                Phase::Content { backend: false } => content::frontend(self),
+                Phase::Content { backend: true } => content::backend(self),
                 Phase::Inspect => inspect::frontend(self),
                 Phase::Route => route::run(self),
                 Phase::InspectBackend => inspect::backend(self),

@@ -92,7 +92,7 @@ fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
             Some(hash_of(if key.domain_only { key::domain(value) } else { value }))
         }
         Key::RdpCookie(name) => {
-            let cookie = key::rdp_cookie(turn.session.client.received(), name.as_bytes());
+            let cookie = key::whole_rdp_cookie(turn.session.client.received(), name.as_bytes());
             cookie.filter(|cookie| !cookie.is_empty()).map(hash_of)
         }
         Key::Expr(expr) => {

@@ -93,7 +93,6 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
         Ok(framing) => framing,
         Err(error) => return refuse(turn, error),
     };
-    exchange.facts.request_received = Some(turn.services.now);
     turn.session.client.consume(head_bytes, &mut turn.services.buffers);
     let asked = persistence::take(&mut exchange.request);
     exchange.facts.bytes_in += exchange.request.counted_bytes();
@@ -105,6 +104,17 @@ fn complete(turn: &mut Turn<'_>, head_bytes: usize) -> Step {
     exchange.request_body = framing.body;
     exchange.upload.begin(framing.body);
     exchange.request_has_no_body = exchange.upload.complete;
+    if !turn.services.config[turn.session.frontend].rules.tcp.content.is_empty() {
+        return Step::Go(Phase::Content { backend: false });
+    }
+    accepted(turn)
+}
+
+/// The head is here, and rules of contents let it pass.
+pub fn accepted(turn: &mut Turn<'_>) -> Step {
+    let exchange = &mut *turn.exchange;
+    (exchange.phase_deadline, exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
+    exchange.facts.request_received = Some(turn.services.now);
     turn.services.count_request(turn.session.frontend);
     exchange.facts.request_counter = turn.services.requests;
     capture::request(turn);

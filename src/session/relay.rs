@@ -116,6 +116,12 @@ fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
         if turn.session.client.pending() > 0 || turn.services.budget == 0 {
             return Ok(Moved { sent, received, ..Moved::default() });
         }
+        if turn.exchange.holds_answer {
+            super::content::answer(turn)?;
+            if turn.exchange.holds_answer {
+                return Ok(Moved { sent, received, ..Moved::default() });
+            }
+        }
         match answer::receive(turn)? {
             answer::Progress::Interim => {}
             answer::Progress::Head => received += 1,

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::log::format::Moment;
-use crate::session::{finish, persistence, reply};
+use crate::session::{content, finish, persistence, reply};
 use crate::stats::Count;
 
 /// Evaluates `use_backend`, then `default_backend`.
@@ -31,12 +31,19 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     row.add(Count::SessionsTotal, 1);
     row.set(Count::LastSession, turn.services.now.wall_s());
     row.tick_rate(Count::SessionRate, Count::SessionRateMax, turn.services.now);
-    persistence::rules(turn);
     if turn.is_http() {
+        persistence::rules(turn);
         turn.services.counters.backend(backend_id).add(Count::RequestsTotal, 1);
-        Step::Go(Phase::InspectBackend)
-    } else {
-        persistence::rdp(turn);
-        Step::Go(Phase::Pick)
     }
+    if content::concerns_backend(turn) {
+        return Step::Go(Phase::Content { backend: true });
+    }
+    if turn.is_http() { Step::Go(Phase::InspectBackend) } else { to_server(turn) }
+}
+
+/// What a connection in TCP mode goes on with in its backend.
+pub fn to_server(turn: &mut Turn<'_>) -> Step {
+    persistence::rules(turn);
+    persistence::rdp(turn);
+    Step::Go(Phase::Pick)
 }

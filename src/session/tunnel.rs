@@ -3,7 +3,7 @@
 //! This is TCP mode, and what follows a 101 or the answer to a CONNECT.
 
 use super::exchange::Flow;
-use super::{After, Phase, Step, Turn};
+use super::{After, Phase, Step, Turn, content};
 use crate::buffer::Pool;
 use crate::facts::{Cause, Phase as Doing};
 use crate::time::{Millis, Tick};
@@ -27,6 +27,12 @@ pub fn begin(turn: &mut Turn<'_>) {
 /// Moves what can be moved.
 pub fn run(turn: &mut Turn<'_>) -> Step {
     let Some(key) = turn.exchange.upstream else { return Step::Over(After::Close) };
+    let bytes_before = turn.exchange.facts.bytes_out;
+    if turn.exchange.holds_answer
+        && let Err(step) = content::answer(turn)
+    {
+        return step;
+    }
     let splice = turn.splice_allowed();
     let services = &mut *turn.services;
     let exchange = &mut *turn.exchange;
@@ -35,11 +41,12 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
     let ends = (exchange.upload.complete, exchange.download.complete);
     let mut moved_up = Direction { from: client, to: server, flow: &mut exchange.upload, splice: splice.request };
-    let up = moved_up.run(buffers, pipes, budget);
+    let up = if ends.0 { Moved::default() } else { moved_up.run(buffers, pipes, budget) };
     let mut moved_down = Direction { from: server, to: client, flow: &mut exchange.download, splice: splice.response };
-    let down = moved_down.run(buffers, pipes, budget);
+    let mut down = if exchange.holds_answer { Moved::default() } else { moved_down.run(buffers, pipes, budget) };
     exchange.facts.bytes_in += up.received;
     exchange.facts.bytes_out += down.received;
+    down.received = exchange.facts.bytes_out - bytes_before;
     let fins = (exchange.upload.complete && !ends.0, exchange.download.complete && !ends.1);
     let client_fin = fins.1 && turn.frontend().timeouts.client_fin.is_some();
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
@@ -95,7 +102,8 @@ fn unsent(turn: &Turn<'_>, key: usize) -> (bool, bool) {
     let waits = |from: &Connection, to: &Connection, flow: &Flow| {
         to.pending() > 0 || flow.pipe.is_some() || !from.received().is_empty()
     };
-    (waits(client, server, &turn.exchange.upload), waits(server, client, &turn.exchange.download))
+    let down = !turn.exchange.holds_answer && waits(server, client, &turn.exchange.download);
+    (waits(client, server, &turn.exchange.upload), down)
 }
 
 /// Sets the deadlines of the sides that did something. A side has one while it may still send and what it

@@ -131,6 +131,9 @@ impl Parser<'_> {
             }
         }
         self.available(&expr, inside, scope)?;
+        if self.mode == Mode::Http && self.purpose == Purpose::Http && expr.needs().is_raw() {
+            scope.warnings.push(format!("L6 sample fetch <{inside}> ignored in HTTP log-format string."));
+        }
         self.at += used + 2;
         // An address in a log is shown as it is; in a message only text and bytes could do harm, and the
         // encoding of what is harmless changes nothing.

@@ -146,7 +146,7 @@ fn auth(input: &mut Input<'_, '_>) -> Result<request::Action, String> {
     }
 }
 
-fn log_order(input: &mut Input<'_, '_>) -> Result<LogOrder, String> {
+pub(super) fn log_order(input: &mut Input<'_, '_>) -> Result<LogOrder, String> {
     let order = match input.cursor.next() {
         "silent" => Some(LogOrder::Silent),
         name => Level::parse(name).map(|level| LogOrder::Level(level as u8)),

@@ -5,6 +5,7 @@ mod filter;
 mod page;
 mod redirection;
 mod reply;
+mod tcp;
 mod variable;
 
 use std::rc::Rc;
@@ -15,6 +16,7 @@ pub use page::{ErrorPage, ParsedPage, error_page};
 use super::filter::{Addition, Filter};
 use super::switching::ServerTarget;
 use super::switching::{Persistence, Target};
+use super::tcp::TcpRules;
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
 use crate::proxy::{BackendId, Mode, ServerId};
@@ -47,6 +49,7 @@ pub struct Proxy<'p> {
 pub struct Parser<'p> {
     proxy: Proxy<'p>,
     acls: Acls,
+    tcp: TcpRules,
     monitor_fail: Vec<Rule<()>>,
     blocks: Vec<Rule<request::Action>>,
     request: Vec<Rule<request::Action>>,
@@ -145,6 +148,7 @@ impl<'p> Parser<'p> {
         Parser {
             proxy,
             acls: Acls::default(),
+            tcp: TcpRules::default(),
             monitor_fail: Vec::new(),
             blocks: Vec::new(),
             request: Vec::new(),
@@ -191,6 +195,7 @@ impl<'p> Parser<'p> {
         if let Ok(Some(condition)) = &outcome {
             warnings.extend(misplaced);
             condition.warn(&self.acls, &mut scope);
+            self.warn_raw(condition, &mut scope);
             warnings.append(&mut scope.warnings);
         } else if outcome.is_ok() {
             warnings.extend(misplaced);
@@ -259,6 +264,7 @@ impl<'p> Parser<'p> {
             use_server,
             switching: switching.collect(),
             acls: self.acls,
+            tcp: self.tcp,
             monitor_fail: self.monitor_fail,
             // Those of `block` come first, wherever they are written.
             request: self.blocks.into_iter().chain(self.request).collect(),
@@ -282,6 +288,9 @@ impl<'p> Parser<'p> {
             let back = if self.proxy.is_backend { back.only() } else { Places::NONE };
             front.union(back)
         };
+        if let Some(kind) = tcp::kind(keyword) {
+            return (kind.places(self.proxy.is_frontend, self.proxy.is_backend), "");
+        }
         match keyword {
             "http-response" => (both(Place::FrontAnswer, Place::BackAnswer), "http-response response"),
             _ if keyword.starts_with("rsp") => (both(Place::FrontAnswer, Place::BackAnswer), "condition"),
@@ -309,6 +318,9 @@ impl<'p> Parser<'p> {
     fn misplaced(&self, keyword: &str) -> Option<String> {
         // The order in which the kinds are looked at.
         let written = [
+            ("tcp-request connection", !self.tcp.connection.is_empty()),
+            ("tcp-request session", !self.tcp.session.is_empty()),
+            ("tcp-request content", !self.tcp.content.is_empty()),
             ("monitor", !self.monitor_fail.is_empty()),
             ("block", !self.blocks.is_empty()),
             ("http-request", !self.request.is_empty()),
@@ -323,9 +335,23 @@ impl<'p> Parser<'p> {
         };
         let own = written.iter().position(|(name, _)| *name == kind)?;
         let (later, _) = written[own + 1..].iter().find(|(_, written)| *written)?;
-        let keyword = if keyword == "monitor" { "monitor fail" } else { keyword };
+        let spoken = |name| match name {
+            "monitor" => "monitor fail",
+            name => name,
+        };
+        let keyword = if keyword.starts_with("tcp-request") { "tcp-request" } else { spoken(keyword) };
+        let later = &spoken(later);
         let article = if *later == "http-request" { "an" } else { "a" };
         Some(format!("a '{keyword}' rule placed after {article} '{later}' rule will still be processed before."))
+    }
+
+    /// HTTP proxies have no raw octets that a condition could look at.
+    fn warn_raw(&self, condition: &Condition, scope: &mut Scope) {
+        if self.proxy.mode == Mode::Http && condition.is_raw(&self.acls) {
+            let text =
+                format!("L6 sample fetches ignored on HTTP proxies (declared at {}:{}).", scope.file, scope.line);
+            scope.late.push((Severity::Warning, text));
+        }
     }
 
     /// Parses and keeps the line; gives a copy of its condition, for the warnings about it.
@@ -354,6 +380,7 @@ impl<'p> Parser<'p> {
             "use-server" => self.use_server(words, scope),
             "block" => self.block(words, scope),
             "monitor" => self.monitor(words, scope),
+            name if let Some(kind) = tcp::kind(name) => self.tcp(kind, words, scope).map(|()| None),
             name if name.starts_with("req") || name.starts_with("rsp") => self.filter(name, words, scope),
             "force-persist" => self.persist(Persistence::Force, keyword, words, scope),
             "ignore-persist" => self.persist(Persistence::Ignore, keyword, words, scope),
@@ -518,12 +545,12 @@ impl<'p> Parser<'p> {
     }
 }
 
-/// The actions of `http-request` or `http-response` that are built, in alphabetical order.
+/// The actions of `http-request`, `tcp-request content` and their kin that are built, in alphabetical order.
 pub fn actions(keyword: &str) -> Vec<&'static str> {
     let mut names: Vec<&str> = match keyword {
         "http-request" => built(&action::REQUEST).collect(),
         "http-response" => built(&action::RESPONSE).collect(),
-        _ => Vec::new(),
+        keyword => tcp::actions(keyword),
     };
     names.sort_unstable();
     names

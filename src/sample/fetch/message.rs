@@ -24,8 +24,8 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("path", Type::Str, Request, |ctx, _| some(ctx.request?.path())),
     Fetch::new("pathq", Type::Str, Request, |ctx, _| some(uri::path_and_query(ctx.request?.uri()))),
     Fetch::new("query", Type::Str, Request, query),
-    Fetch::new("req.proto_http", Type::Bool, RequestKept, |ctx, _| Some(Value::Bool(ctx.request.is_some()))),
-    Fetch::new("req_proto_http", Type::Bool, RequestKept, |ctx, _| Some(Value::Bool(ctx.request.is_some()))),
+    Fetch::new("req.proto_http", Type::Bool, RequestKept, |ctx, _| is_http(ctx)),
+    Fetch::new("req_proto_http", Type::Bool, RequestKept, |ctx, _| is_http(ctx)),
     Fetch::new("req.ver", Type::Str, Request, |ctx, _| version(ctx.request?)),
     Fetch::new("req_ver", Type::Str, Request, |ctx, _| version(ctx.request?)),
     Fetch::new("res.ver", Type::Str, Response, |ctx, _| version(ctx.response?)),
@@ -39,6 +39,12 @@ pub(super) const FETCHES: &[Fetch] = &[
 
 fn some(text: &[u8]) -> Option<Value<'_>> {
     if text.is_empty() { None } else { Some(Value::str(text)) }
+}
+
+/// Whether there is a request; not known while its head may yet come.
+fn is_http<'a>(ctx: &Ctx<'a>) -> Option<Value<'a>> {
+    let awaited = ctx.inspection.is_some_and(|inspection| inspection.awaits_head);
+    (!awaited).then_some(Value::Bool(ctx.request.is_some()))
 }
 
 fn version(head: &Head) -> Option<Value<'_>> {

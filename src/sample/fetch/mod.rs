@@ -8,6 +8,7 @@ mod literal;
 pub(super) use literal::check_unit;
 mod message;
 mod param;
+mod payload;
 mod state;
 mod variable;
 
@@ -67,7 +68,7 @@ impl Fetch {
     }
 }
 
-const TABLES: [&[Fetch]; 9] = [
+const TABLES: [&[Fetch]; 10] = [
     auth::FETCHES,
     literal::FETCHES,
     state::FETCHES,
@@ -76,6 +77,7 @@ const TABLES: [&[Fetch]; 9] = [
     header::FETCHES,
     cookie::FETCHES,
     param::FETCHES,
+    payload::FETCHES,
     variable::FETCHES,
 ];
 

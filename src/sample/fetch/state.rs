@@ -60,7 +60,10 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("thread", Type::Int, Nothing, |ctx, _| {
         Some(Value::Int(if ctx.config.global.crew().are_processes { 0 } else { worker(ctx) - 1 }))
     }),
-    Fetch::new("wait_end", Type::Bool, Internal, |_, _| Some(Value::Bool(true))),
+    Fetch::new("wait_end", Type::Bool, Internal, |ctx, _| {
+        ctx.may_change();
+        ctx.inspection.is_none().then_some(Value::Bool(true))
+    }),
 ];
 
 /// The number of the worker, from 1.

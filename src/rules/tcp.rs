@@ -1,0 +1,164 @@
+//! `tcp-request` and `tcp-response` rules at work (manual 4.2): they look at connections, at sessions, and at contents
+//! while these arrive.
+
+use std::net::SocketAddr;
+
+use super::{Acls, Rule};
+use crate::facts::LogOrder;
+use crate::sample::{Ctx, Expr, Type, Value};
+
+/// All of one proxy's.
+#[derive(Clone, Debug, Default)]
+pub struct TcpRules {
+    /// `tcp-request connection`
+    pub connection: Vec<Rule<Action>>,
+    /// `tcp-request session`
+    pub session: Vec<Rule<Action>>,
+    /// `tcp-request content`
+    pub content: Vec<Rule<Action>>,
+    /// `tcp-response content`
+    pub response: Vec<Rule<Action>>,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `accept`: no further rules of its kind.
+    Accept,
+    /// `reject`
+    Reject,
+    /// `close`: the server's connection.
+    Close,
+    /// `set-log-level`
+    SetLog(LogOrder),
+    /// `set-src` and others
+    SetAddress(Part, Box<Expr>),
+}
+
+/// A part of the addresses of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `set-src`
+    Source,
+    /// `set-src-port`
+    SourcePort,
+    /// `set-dst`
+    Destination,
+    /// `set-dst-port`
+    DestinationPort,
+}
+
+/// What rules decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// More must come before it can be decided.
+    Wait,
+    /// The connection is closed.
+    Reject,
+    /// The server's connection is closed.
+    Close,
+}
+
+impl TcpRules {
+    /// Whether connections are looked at before they become sessions.
+    pub fn guard(&self) -> bool {
+        !self.connection.is_empty() || !self.session.is_empty()
+    }
+}
+
+/// Goes through `rules`. Addresses are changed in the context, for the caller to take over.
+pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>) -> Verdict {
+    for rule in rules {
+        match rule.condition.as_ref().map_or(Some(true), |condition| condition.verdict(acls, ctx)) {
+            Some(true) => {}
+            Some(false) => continue,
+            None => return Verdict::Wait,
+        }
+        match &rule.action {
+            Action::Accept => return Verdict::Accept,
+            Action::Reject => return Verdict::Reject,
+            Action::Close => return Verdict::Close,
+            Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
+            Action::SetAddress(part, expr) => set_address(ctx, *part, expr),
+        }
+    }
+    Verdict::Accept
+}
+
+/// Puts the expression's value in the place of a part of an address; without a value the address stays.
+fn set_address<'a>(ctx: &mut Ctx<'a>, part: Part, expr: &'a Expr) {
+    let Some(value) = expr.eval(ctx) else { return };
+    let of_client = matches!(part, Part::Source | Part::SourcePort);
+    let address = if of_client { &mut ctx.client.source } else { &mut ctx.client.destination };
+    match part {
+        Part::Source | Part::Destination => {
+            if let Some(ip) = value.address() {
+                *address = Some(SocketAddr::new(ip, address.map_or(0, |address| address.port())));
+            }
+        }
+        Part::SourcePort | Part::DestinationPort => {
+            if let (Some(Value::Int(port)), Some(address)) = (value.cast(Type::Int), address) {
+                // Higher digits are cut off, as HAProxy cuts them.
+                address.set_port(port as u16);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::fixture::with;
+    use crate::sample::{Inspection, Place, Scope};
+
+    fn rules(lines: &[(Action, &str)], acls: &mut Acls) -> Vec<Rule<Action>> {
+        let mut scope = Scope::new(Place::FrontContent.only(), "f".into(), 1);
+        let one = |(action, condition): &(Action, &str)| {
+            let words: Vec<_> = condition.split(' ').map(crate::text::Word::from).collect();
+            let condition = super::super::Condition::parse(&words, acls, &mut scope).unwrap();
+            Rule { action: action.clone(), condition: Some(condition), file: "f".into(), line: 1 }
+        };
+        lines.iter().map(one).collect()
+    }
+
+    /// What the rules say of `bytes`, once while more may come and once when that is all.
+    fn verdicts(lines: &[(Action, &str)], bytes: &[u8]) -> [Verdict; 2] {
+        let mut acls = Acls::default();
+        let rules = rules(lines, &mut acls);
+        with(None, None, |base| {
+            let inspection = Inspection::default();
+            [Some(&inspection), None].map(|inspection| {
+                let mut config = crate::proxy::Config::default();
+                config.frontends.push(crate::proxy::Frontend::default());
+                let mut ctx = Ctx { request_bytes: bytes, inspection, config: &config, ..*base };
+                run(&rules, &acls, &mut ctx)
+            })
+        })
+    }
+
+    #[test]
+    fn an_open_condition_waits_and_decides_in_the_end() {
+        let reject = [(Action::Reject, "if { req.payload(0,4) -m str evil }")];
+        assert_eq!(verdicts(&reject, b"ev"), [Verdict::Wait, Verdict::Accept]);
+        assert_eq!(verdicts(&reject, b"evil"), [Verdict::Reject; 2]);
+        assert_eq!(verdicts(&reject, b"good"), [Verdict::Accept; 2]);
+        let unless = [(Action::Reject, "unless { req.payload(0,4) -m str ping }")];
+        assert_eq!(verdicts(&unless, b"pi"), [Verdict::Wait, Verdict::Reject]);
+    }
+
+    #[test]
+    fn what_holds_already_is_not_waited_for() {
+        let lines = [(Action::Reject, "if { req.payload(9,1) -m str x } or { req.len ge 2 }")];
+        assert_eq!(verdicts(&lines, b"ab"), [Verdict::Reject; 2]);
+        let lines = [(Action::Reject, "if { req.payload(9,1) -m str x } { always_false }")];
+        assert_eq!(verdicts(&lines, b"ab"), [Verdict::Accept; 2]);
+    }
+
+    #[test]
+    fn the_end_is_waited_for() {
+        let lines = [(Action::Reject, "if WAIT_END")];
+        assert_eq!(verdicts(&lines, b""), [Verdict::Wait, Verdict::Reject]);
+    }
+}
