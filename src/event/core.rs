@@ -97,7 +97,7 @@ impl Core {
     /// Asks the rules that guard the frontend; counts and closes what they refuse.
     fn admits(&mut self, session: &mut Session) -> bool {
         let exchange = self.spare.pop().unwrap_or_default();
-        let outcome = session::admit(session, &exchange, &self.services);
+        let outcome = session::admit(session, &exchange, &mut self.services);
         self.spare.push(exchange);
         let Err(guard) = outcome else { return true };
         if guard == Guard::Connection {

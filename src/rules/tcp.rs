@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::variable::Assignment;
 use super::{Acls, Rule};
 use crate::facts::LogOrder;
 use crate::sample::{Ctx, Expr, Type, Value};
@@ -31,6 +32,8 @@ pub enum Action {
     Close,
     /// `set-log-level`
     SetLog(LogOrder),
+    /// `set-var` and others
+    Assign(Assignment),
     /// `set-src` and others
     SetAddress(Part, Box<Expr>),
 }
@@ -68,8 +71,9 @@ impl TcpRules {
     }
 }
 
-/// Goes through `rules`. Addresses are changed in the context, for the caller to take over.
-pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>) -> Verdict {
+/// Goes through `rules`. Addresses are changed in the context, for the caller to take over; `scratch` is space for
+/// texts.
+pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>, scratch: &mut Vec<u8>) -> Verdict {
     for rule in rules {
         match rule.condition.as_ref().map_or(Some(true), |condition| condition.verdict(acls, ctx)) {
             Some(true) => {}
@@ -81,6 +85,7 @@ pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>) -> 
             Action::Reject => return Verdict::Reject,
             Action::Close => return Verdict::Close,
             Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
+            Action::Assign(assignment) => assignment.apply(ctx, scratch),
             Action::SetAddress(part, expr) => set_address(ctx, *part, expr),
         }
     }
@@ -133,7 +138,7 @@ mod tests {
                 let mut config = crate::proxy::Config::default();
                 config.frontends.push(crate::proxy::Frontend::default());
                 let mut ctx = Ctx { request_bytes: bytes, inspection, config: &config, ..*base };
-                run(&rules, &acls, &mut ctx)
+                run(&rules, &acls, &mut ctx, &mut Vec::new())
             })
         })
     }

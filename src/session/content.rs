@@ -29,11 +29,18 @@ pub enum Guard {
 ///
 /// # Errors
 /// The kind of rules that refused it.
-pub fn admit(session: &mut Session, exchange: &Exchange, services: &Services) -> Result<(), Guard> {
+pub fn admit(session: &mut Session, exchange: &Exchange, services: &mut Services) -> Result<(), Guard> {
+    let mut scratch = std::mem::take(&mut services.scratch);
+    let outcome = guard(session, exchange, services, &mut scratch);
+    services.scratch = scratch;
+    outcome
+}
+
+fn guard(session: &mut Session, exchange: &Exchange, services: &Services, scratch: &mut Vec<u8>) -> Result<(), Guard> {
     let rules = &services.config[session.frontend].rules;
     for (guard, list) in [(Guard::Connection, &rules.tcp.connection), (Guard::Session, &rules.tcp.session)] {
         let mut ctx = services.context(session, exchange);
-        let verdict = tcp::run(list, &rules.acls, &mut ctx);
+        let verdict = tcp::run(list, &rules.acls, &mut ctx, scratch);
         let client = ctx.client;
         (session.source, session.destination) = (client.source, client.destination);
         if guard == Guard::Connection {
@@ -143,10 +150,12 @@ fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {
         awaits_head = is_partial(parsed, &mut turn.exchange.request);
     }
     let inspection = Inspection::new(awaits_head);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
     let base = turn.services.context(turn.session, turn.exchange);
     let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), ..base };
-    let verdict = tcp::run(&rules.tcp.content, &rules.acls, &mut ctx);
+    let verdict = tcp::run(&rules.tcp.content, &rules.acls, &mut ctx, &mut scratch);
     let addresses = [ctx.client.source, ctx.client.destination];
+    turn.services.scratch = scratch;
     turn.readdress(addresses);
     verdict
 }
@@ -196,10 +205,12 @@ pub fn answer(turn: &mut Turn<'_>) -> Result<(), Step> {
     let ends = server.is_over() || now >= turn.exchange.phase_deadline || backend.inspect_delays.response.is_none();
     let is_final = ends || is_full(turn, server.received()) || turn.is_http() && answer_is_here(turn, key);
     let inspection = Inspection::new(awaits_head);
+    let mut scratch = std::mem::take(&mut turn.services.scratch);
     let base = turn.services.context(turn.session, turn.exchange);
     let response_bytes = turn.services.upstreams.get(key).connection.received();
     let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), response_bytes, ..base };
-    let verdict = tcp::run(&backend.rules.tcp.response, &backend.rules.acls, &mut ctx);
+    let verdict = tcp::run(&backend.rules.tcp.response, &backend.rules.acls, &mut ctx, &mut scratch);
+    turn.services.scratch = scratch;
     decide(turn, key, verdict)
 }
 

@@ -1,7 +1,7 @@
 //! `tcp-request` and `tcp-response` lines (manual 4.2), but for `inspect-delay`, which is no rule.
 
 use super::action::{Row, log_order};
-use super::{Condition, Cursor, Input, Parser, Wrong, ends_arguments, rule};
+use super::{Condition, Cursor, Input, Parser, Wrong, ends_arguments, rule, variable};
 use crate::rules::tcp::{Action, Part, TcpRules};
 use crate::sample::{Expr, Place, Places, Scope};
 use crate::text::{Word, suggest};
@@ -70,9 +70,9 @@ static EARLY: [Row<Action>; 21] = [
     later("sc-inc-gpc1(*)"),
     later("sc-set-gpt(*)"),
     later("sc-set-gpt0(*)"),
-    later("set-var-fmt(*)"),
-    later("set-var(*)"),
-    later("unset-var(*)"),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-dst", |i| address(i, Part::Destination)),
     row("set-dst-port", |i| address(i, Part::DestinationPort)),
     later("set-mark"),
@@ -101,9 +101,9 @@ static CONTENT: [Row<Action>; 30] = [
     later("sc-set-gpt0(*)"),
     later("send-spoe-group"),
     later("do-resolve(*)"),
-    later("set-var-fmt(*)"),
-    later("set-var(*)"),
-    later("unset-var(*)"),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-src", |i| address(i, Part::Source)),
     row("set-src-port", |i| address(i, Part::SourcePort)),
     row("set-dst", |i| address(i, Part::Destination)),
@@ -128,9 +128,9 @@ static RESPONSE: [Row<Action>; 18] = [
     later("sc-set-gpt(*)"),
     later("sc-set-gpt0(*)"),
     later("send-spoe-group"),
-    later("set-var-fmt(*)"),
-    later("set-var(*)"),
-    later("unset-var(*)"),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     later("set-mark"),
     later("set-tos"),
     later("silent-drop"),
