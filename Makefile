@@ -63,8 +63,9 @@ install:
 	for f in README.md ARCHITECTURE.md CHANGELOG.md; do \
 		if [ -f $$f ]; then install -m 644 $$f '$(DESTDIR)$(DOCDIR)/'; fi; done
 	install -m 644 contrib/demo/demo.cfg '$(DESTDIR)$(DOCDIR)/examples/'
-	cp -R --no-preserve=ownership contrib/keepalived contrib/ecmp contrib/ipvs contrib/kubernetes \
-		'$(DESTDIR)$(DOCDIR)/examples/'
+	cp -R --no-preserve=ownership contrib/keepalived contrib/ecmp contrib/ipvs contrib/kubernetes contrib/rsyslog \
+		contrib/logrotate contrib/sysctl contrib/init '$(DESTDIR)$(DOCDIR)/examples/'
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/init/epoxy > '$(DESTDIR)$(DOCDIR)/examples/init/epoxy'
 
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/sbin/epoxy' '$(DESTDIR)$(PREFIX)/sbin/haproxy' '$(DESTDIR)$(UNITDIR)/epoxy.service'

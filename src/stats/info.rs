@@ -234,9 +234,9 @@ impl Process {
             Entry(49, "Idle_pct", "MaP", U32, number(self.idle_pct), "Percent of the time spent waiting"),
             Entry(50, "node", "COS", Str, text(&self.node), "Name of this node"),
         ];
-        if let Some(description) = &self.description {
-            all.push(Entry(51, "description", "COS", Str, text(description), "Description of this node"));
-        }
+        // HAProxy 2.6 leaves the line out where there is none; 1.6 does not, and some look for it by its name.
+        let description = self.description.as_deref().unwrap_or_default();
+        all.push(Entry(51, "description", "COS", Str, text(description), "Description of this node"));
         all.extend([
             Entry(52, "Stopping", "MGP", U32, number(u64::from(self.stopping)), "1 while it stops"),
             Entry(53, "Jobs", "MGP", U32, number(jobs), "Connections and listening sockets"),

@@ -5,7 +5,7 @@ use regex::Regex;
 use crate::cluster::{CLIENT, Lab};
 use crate::{expect, expect_in};
 
-/// Fields of `show info` that the document shows and HAProxy 2.6 still has.
+/// The fields of `show info` that the document shows.
 const INFO_FIELDS: &[&str] = &[
     "Name",
     "Version",
@@ -39,6 +39,7 @@ const INFO_FIELDS: &[&str] = &[
     "Run_queue",
     "Idle_pct",
     "node",
+    "description",
 ];
 
 const NO_SERVER: &str = "backend proxy_xuliangwei_com_backend has no server available!";

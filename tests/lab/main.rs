@@ -16,8 +16,10 @@ mod distribution;
 mod document;
 mod ecmp;
 mod failure;
+mod files;
 mod forward;
 mod host;
+mod init;
 mod ipvs;
 mod kubernetes;
 mod load;
@@ -25,6 +27,7 @@ mod machine;
 mod mysql;
 mod nginx;
 mod pair;
+mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 mod syslog;
@@ -102,6 +105,27 @@ const FAMILIES: &[Family] = &[
             ("the_pairs_address_moves_as_the_document_says", pair::as_the_document_says),
         ],
     },
+    Family {
+        programs: &["haproxy", "keepalived", "socat", "python3"],
+        scenarios: &[("the_directors_changes_are_mailed", pair::mails)],
+    },
+    Family {
+        programs: &["haproxy", "rsyslogd", "curl", "killall", "pidof", "ps"],
+        scenarios: &[
+            ("the_init_script_does_what_it_says", init::lifecycle),
+            ("the_init_script_reloads_without_a_loss", init::reloads_under_load),
+            ("supervisor_and_workers_are_found_by_name", init::workers_have_the_name),
+            ("a_master_is_found_by_name_after_reloads", init::the_master_keeps_the_name),
+        ],
+    },
+    Family {
+        programs: &["haproxy", "rsyslogd", "curl", "socat", "logrotate"],
+        scenarios: &[
+            ("the_snippet_for_rsyslog_sorts_lines", files::rsyslog),
+            ("the_snippet_for_logrotate_loses_no_line", files::logrotate),
+        ],
+    },
+    Family { programs: &["sysctl"], scenarios: &[("the_settings_for_the_kernel_are_known_to_it", files::sysctl)] },
     Family {
         programs: &["socat", "bird", "birdc"],
         scenarios: &[

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{PATIENCE, binary};
 use crate::host::{Host, Switch};
 use crate::load::{Load, Target};
+use crate::smtp::Sink;
 use crate::support::place::{TempDir, wait_until};
 use crate::verdict::{Span, judge};
 use crate::web::Web;
@@ -153,7 +154,7 @@ fn furnish(host: &Host, root: &Path, keepalived: &str) -> Result<(), String> {
         fs::create_dir_all(root.join(folder)).map_err(|error| format!("{folder}: {error}"))?;
     }
     write("keepalived/keepalived.conf", keepalived)?;
-    for script in ["check-epoxy.sh", "notify.sh"] {
+    for script in ["check-epoxy.sh", "notify.sh", "notify-mail.py"] {
         write(&format!("keepalived/{script}"), &from_contrib(script)?)?;
     }
     write("keepalived/check_haproxy_status.sh", DOCUMENTS_CHECK)?;
@@ -163,7 +164,7 @@ fn furnish(host: &Host, root: &Path, keepalived: &str) -> Result<(), String> {
     let root = root.display();
     host.shell(&format!(
         "set -e
-        chmod 755 {root}/keepalived/*.sh {root}/init.d/keepalived
+        chmod 755 {root}/keepalived/*.sh {root}/keepalived/*.py {root}/init.d/keepalived
         mount --bind {root}/etc /etc/haproxy
         mount --bind {root}/lib /var/lib/haproxy
         mount --bind {root}/keepalived /etc/keepalived
@@ -324,6 +325,41 @@ pub fn as_the_document_says() -> Result<(), String> {
 }
 
 /// keepalived and the proxy end without a word. The kernel of the machine lives on, with the address.
+/// Every change is mailed, also where the mail server is not there at first, or asks to come later.
+pub fn mails() -> Result<(), String> {
+    let switch = Switch::start()?;
+    let host = Host::start("director1")?;
+    switch.plug(&host, DIRECTORS[0])?;
+    let directory = TempDir::new("mails").map_err(|error| format!("temporary: {error}"))?;
+    furnish(&host, directory.path(), &from_contrib("director1.conf")?)?;
+    let settings = from_contrib("mail.conf")?.replace("pauses = 5 30 120", &format!("pauses ={}", " 0.2".repeat(200)));
+    let file = directory.path().join("keepalived/mail.conf");
+    fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))?;
+    start_proxy(&host)?;
+    start_keepalived(&host)?;
+    let started = wait_until(PATIENCE, || owns(&host));
+    expect("the only director gets the address", started, true)?;
+    let sink = Sink::start(&host)?;
+    let arrived = |state: &str| {
+        let subject = format!("Subject: director1: VI_1 is {state}\r\n");
+        let got = wait_until(PATIENCE, || sink.mails().iter().any(|mail| mail.contains(&subject)));
+        if got { Ok(()) } else { Err(format!("no mail about {state}; there are {:?}", sink.mails())) }
+    };
+    arrived("MASTER")?;
+    signal_proxy(&host, "KILL")?;
+    arrived("FAULT")?;
+    start_proxy(&host)?;
+    let back = wait_until(PATIENCE, || sink.mails().iter().filter(|mail| mail.contains(" is MASTER\r\n")).count() == 2);
+    expect("the second mail about MASTER", back, true)?;
+    for mail in sink.mails() {
+        expect_in("a mail", &mail, "MAIL FROM:<keepalived@director1.example.com>")?;
+        expect_in("a mail", &mail, "RCPT TO:<admin@example.com>\r\nRCPT TO:<second@example.com>\r\n")?;
+        expect_in("a mail", &mail, "Auto-Submitted: auto-generated\r\n")?;
+        expect_in("a mail", &mail, ": instance VI_1 on director1 is ")?;
+    }
+    Ok(())
+}
+
 fn kill_director(host: &Host) -> Result<(), String> {
     // The child that has the address would notice its parent's death and give it up, so the parent is stopped first.
     // And the files of a dead keepalived are believed while it is not reaped, which the first process here does not do.
