@@ -345,15 +345,6 @@ impl<'p> Parser<'p> {
         Some(format!("a '{keyword}' rule placed after {article} '{later}' rule will still be processed before."))
     }
 
-    /// HTTP proxies have no raw octets that a condition could look at.
-    fn warn_raw(&self, condition: &Condition, scope: &mut Scope) {
-        if self.proxy.mode == Mode::Http && condition.is_raw(&self.acls) {
-            let text =
-                format!("L6 sample fetches ignored on HTTP proxies (declared at {}:{}).", scope.file, scope.line);
-            scope.late.push((Severity::Warning, text));
-        }
-    }
-
     /// Parses and keeps the line; gives a copy of its condition, for the warnings about it.
     fn keep(&mut self, keyword: &str, words: &[Word], scope: &mut Scope) -> Result<Option<Condition>, Wrong> {
         let arguments = words.get(1..).unwrap_or_default();

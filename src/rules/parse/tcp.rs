@@ -2,8 +2,10 @@
 
 use super::action::{Row, log_order};
 use super::{Condition, Cursor, Input, Parser, Wrong, ends_arguments, rule, variable};
+use crate::proxy::Mode;
 use crate::rules::tcp::{Action, Part, TcpRules};
 use crate::sample::{Expr, Place, Places, Scope};
+use crate::text::finding::Severity;
 use crate::text::{Word, suggest};
 
 /// A kind of rules.
@@ -213,6 +215,15 @@ impl Parser<'_> {
         for text in &mut scope.warnings[before..] {
             let never = text.replacen("will never match", &format!("will never match in '{}'", kind.name), 1);
             *text = never.replacen("involves keywords", "involves keyword", 1);
+        }
+    }
+
+    /// HTTP proxies have no raw octets that a condition could look at.
+    pub(super) fn warn_raw(&self, condition: &Condition, scope: &mut Scope) {
+        if self.proxy.mode == Mode::Http && condition.is_raw(&self.acls) {
+            let text =
+                format!("L6 sample fetches ignored on HTTP proxies (declared at {}:{}).", scope.file, scope.line);
+            scope.late.push((Severity::Warning, text));
         }
     }
 }
