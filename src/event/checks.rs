@@ -152,12 +152,14 @@ impl Checks {
             CheckEffect::default()
         });
         let server = &services.config[slot.server];
-        let timeouts = &services.config[server.backend].timeouts;
-        let mut probe = Probe::new(now, slot.settings.inter, timeouts);
+        let backend = &services.config[server.backend];
+        let mut probe = Probe::new(now, slot.settings.inter, &backend.timeouts);
+        let options =
+            ConnectOptions { acknowledges_late: backend.check.request().is_empty(), ..ConnectOptions::default() };
         slot.generation = slot.generation.wrapping_add(1);
         let token = Token::new(Kind::Check, at, slot.generation);
-        let stream = target(&server.address, slot.settings)
-            .and_then(|target| services.net.connect(&target, ConnectOptions::default(), token));
+        let stream =
+            target(&server.address, slot.settings).and_then(|target| services.net.connect(&target, options, token));
         match stream {
             Ok(stream) => {
                 stream.reset_on_close();

@@ -31,6 +31,8 @@ pub struct Target(SockAddr);
 pub struct ConnectOptions {
     /// `option tcpka` or `srvtcpka`.
     pub keepalive: bool,
+    /// The handshake's last acknowledgement waits for something to send, or is never sent: see [`Net::connect`].
+    pub acknowledges_late: bool,
     /// `option nolinger`: the close resets the connection and leaves nothing behind.
     pub no_linger: bool,
     /// Receive buffer in bytes, the kernel's when 0.
@@ -42,7 +44,8 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// What a backend and `tune.*` ask for.
     pub fn new(keepalive: bool, no_linger: bool, tune: &Tune) -> ConnectOptions {
-        ConnectOptions { keepalive, no_linger, rcvbuf: tune.rcvbuf_server, sndbuf: tune.sndbuf_server }
+        let (rcvbuf, sndbuf) = (tune.rcvbuf_server, tune.sndbuf_server);
+        ConnectOptions { keepalive, acknowledges_late: false, no_linger, rcvbuf, sndbuf }
     }
 }
 
@@ -111,6 +114,11 @@ impl Net {
                 }
                 if options.keepalive {
                     socket.set_keepalive(true)?;
+                }
+                if options.acknowledges_late && target.ip().is_some() {
+                    // Whoever only looks whether somebody listens, and resets, is then no client to the server:
+                    // databases count those that leave without a word, and shut them out when there were enough.
+                    socket.set_tcp_quickack(false)?;
                 }
                 if options.no_linger {
                     socket::reset_on_close(&socket)?;

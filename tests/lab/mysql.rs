@@ -1,6 +1,7 @@
 //! The layer-4 part of document 002's second file: three real MariaDB behind port 3306; and its statistics.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::cluster::PATIENCE;
 use crate::host::{Host, Switch};
@@ -94,9 +95,12 @@ pub fn serves() -> Result<(), String> {
     expect("a large answer", rows.len(), 1_000_000)?;
     site.machine.wait_for_log(&["local2.info", "Connect from 192.168.122.1:", " to 192.168.122.2:3306 (mysql/TCP)"])?;
 
-    // The checks of layer 4 come every second and must not count as clients that fail.
+    // The checks of layer 4 come every second and must not count as clients that fail: of those a database that
+    // looks up names shuts out a host after a hundred. A machine that is too slow to reset within 40 ms is one.
+    std::thread::sleep(Duration::from_secs(6));
     let aborted = query(&site.client, 40, "show global status like \"Aborted_connects\"")?;
-    expect("what the database thinks of checks", aborted.as_str(), "Aborted_connects\t0")?;
+    let count: u32 = aborted.split_whitespace().last().and_then(|count| count.parse().ok()).unwrap_or(u32::MAX);
+    expect(&format!("what the database thinks of six checks: {aborted}"), count <= 2, true)?;
 
     site.databases[1].shell("kill -KILL -1")?;
     site.machine.wait_for("mysql2 to be found dead", || site.state("mysql2").is_ok_and(|state| state == "DOWN"))?;
