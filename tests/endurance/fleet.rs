@@ -4,20 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddrV4;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::support::node::{Mood, Node, Programs, Step};
-use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
+use crate::support::place::{TempDir, wait_listening, wait_until};
 use crate::support::process::Running;
-
-/// How long a start, or the end of an old process, may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the slow node thinks.
-const SLOW: Duration = Duration::from_millis(120);
+pub use crate::support::service::PATIENCE;
+use crate::support::service::{Site, children, epoxy, sections};
 
 /// How a configuration comes to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,27 +43,19 @@ pub struct Fleet {
     pub address: SocketAddrV4,
     /// The process that was started last; the master, if there is one.
     pub current: Running,
-    _nodes: [Node; 2],
+    _site: Site,
 }
 
 impl Fleet {
     /// Starts a service of `workers` that is going to be reloaded by `form`. `more` is added to the configuration.
     pub fn start(form: Form, workers: u32, more: &str) -> Fleet {
-        let ip = loopback_address();
-        let address = SocketAddrV4::new(ip, 8001);
-        let (quick, slow) = (SocketAddrV4::new(ip, 8002), SocketAddrV4::new(ip, 8003));
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslow\n".to_vec();
-        let of_slow = vec![Step::ReadRequest, Step::Pause(SLOW), Step::Send(answer), Step::Loop];
-        let node = |name: &str, address: SocketAddrV4, default| {
-            let programs = Programs { default, numbered: Vec::new() };
-            Node::start(name, address.into(), Mood::Listens, programs).expect("a node")
-        };
-        let nodes = [node("quick", quick, Vec::new()), node("slow", slow, of_slow)];
+        let site = Site::start();
+        let address = site.address;
         let dir = TempDir::new("fleet").expect("directory");
         write_config(dir.path(), address, workers, more);
         let current = run(form, dir.path(), &[]);
         assert!(wait_listening(address.into(), PATIENCE), "{}", current.stderr());
-        let fleet = Fleet { dir, form, more: more.to_owned(), address, current, _nodes: nodes };
+        let fleet = Fleet { dir, form, more: more.to_owned(), address, current, _site: site };
         fleet.wait_for_workers(workers);
         fleet
     }
@@ -170,49 +156,30 @@ impl Fleet {
     }
 }
 
-/// The children of a process.
-pub fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
 fn write_config(dir: &Path, address: SocketAddrV4, workers: u32, more: &str) {
-    let (ip, dir_name) = (address.ip(), dir.display());
     let config = format!(
         "global
     nbproc {workers}
     # More than the descriptors of one process would do for, with a connection to a server for each.
     no strict-limits
     maxconn 10100
-    stats socket {dir_name}/cli.sock mode 600 level admin expose-fd listeners
+    stats socket {}/cli.sock mode 600 level admin expose-fd listeners
 defaults
     mode http
     timeout connect 5s
     timeout client 30s
     timeout server 5s
-frontend f
-    bind {address}
-    http-response set-header X-Worker %pid
-    use_backend slow if {{ path /slow }}
-    default_backend quick
-backend quick
-    server s {ip}:8002
-backend slow
-    server s {ip}:8003
+{}
 {more}
-"
+",
+        dir.display(),
+        sections(address, "    http-response set-header X-Worker %pid")
     );
     fs::write(dir.join("a.cfg"), config).expect("configuration");
-}
-
-/// Where the program is.
-pub fn program() -> PathBuf {
-    std::env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into()
 }
 
 fn run(form: Form, dir: &Path, args: &[&str]) -> Running {
     let socket = dir.join("master.sock").display().to_string();
     let master = if form.has_master() { &["-W", "-S", &socket][..] } else { &["-db"] };
-    let args = master.iter().chain(&["-f", "a.cfg"]).chain(args).map(|word| (*word).to_owned());
-    Running::start(&program(), "epoxy", &args.collect::<Vec<_>>(), dir).expect("a process")
+    epoxy(dir, &[master, &["-f", "a.cfg"], args].concat())
 }

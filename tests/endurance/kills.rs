@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::fleet::{Fleet, Form, PATIENCE};
-use crate::load::Load;
+use crate::load::{Load, crowd};
 use crate::support::place::wait_until;
-use crate::{habits, turn};
+use crate::turn;
 
 const KILLS: usize = 40;
 
@@ -21,7 +21,7 @@ const REPLACED_WITHIN: Duration = Duration::from_millis(200);
 fn forty_killed_workers_take_only_their_own_requests_along() {
     let _turn = turn();
     let fleet = Fleet::start(Form::Finish, 4, "");
-    let habits = habits();
+    let habits = crowd();
     let load = Load::start(fleet.address, &habits);
     let mut killed = Vec::new();
     let mut times = Vec::new();

@@ -17,32 +17,4 @@ mod reloads;
 mod support;
 mod wrk;
 
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
-
-use load::{Count, Habit};
-
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
-}
-
-/// Clients of several kinds: some never pause, some do, some open a connection for each request, some wait for long.
-fn habits() -> Vec<Habit> {
-    let habit = |path, requests, pause_ms| Habit { path, requests, pause: Duration::from_millis(pause_ms) };
-    let kinds = [
-        (4, habit("/", u32::MAX, 0)),
-        (10, habit("/", u32::MAX, 20)),
-        (4, habit("/", 10, 5)),
-        (8, habit("/", 1, 2)),
-        (4, habit("/slow", u32::MAX, 5)),
-    ];
-    kinds.iter().flat_map(|(times, habit)| vec![*habit; *times]).collect()
-}
-
-fn assert_nothing_lost(count: &Count) {
-    eprintln!("{count:?}");
-    assert_eq!((count.failed_connects, count.failed_requests), (0, 0), "{:?}", count.reasons);
-    assert!(count.answered > 100, "there was load: {count:?}");
-}
+use support::service::turn;

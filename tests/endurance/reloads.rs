@@ -4,9 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::fleet::{Fleet, Form, PATIENCE};
-use crate::load::Load;
+use crate::load::{Load, crowd};
 use crate::support::place::wait_until;
-use crate::{assert_nothing_lost, habits, turn};
+use crate::turn;
 
 const RELOADS: usize = 100;
 
@@ -20,14 +20,14 @@ const RETRIES_MAX: u64 = RELOADS as u64 / 4;
 fn reload_often(form: Form) {
     let _turn = turn();
     let mut fleet = Fleet::start(form, 1, "");
-    let load = Load::start(fleet.address, &habits());
+    let load = Load::start(fleet.address, &crowd());
     for workers in [4, 2, 1].iter().cycle().take(RELOADS) {
         thread::sleep(SERVICE_TIME);
         fleet.reload(*workers);
     }
     thread::sleep(SERVICE_TIME);
     let count = load.finish();
-    assert_nothing_lost(&count);
+    count.assert_nothing_lost();
     assert!(count.retried <= RETRIES_MAX, "{count:?}");
     // What the old processes counted is counted once and for all, and those that end have nothing open.
     let frontend = || ["hrsp_2xx", "req_tot", "conn_tot", "scur"].map(|column| fleet.stat("f", "FRONTEND", column));
@@ -69,7 +69,7 @@ fn fail_often(form: Form) {
     let mut fleet = Fleet::start(form, 2, "");
     let workers = fleet.workers();
     let config = std::fs::read_to_string(fleet.dir().join("a.cfg")).expect("configuration");
-    let load = Load::start(fleet.address, &habits());
+    let load = Load::start(fleet.address, &crowd());
     let taken = std::net::TcpListener::bind((*fleet.address.ip(), 9000)).expect("bind");
     let held = format!("{config}\nfrontend g\n    bind {}\n", taken.local_addr().expect("address"));
     let broken = [
@@ -82,7 +82,7 @@ fn fail_often(form: Form) {
         let said = fleet.fail_to_reload(config);
         assert!(said.contains(reason), "{reason}: {said}");
     }
-    assert_nothing_lost(&load.finish());
+    load.finish().assert_nothing_lost();
     assert_eq!(fleet.workers(), workers);
     std::fs::write(fleet.dir().join("a.cfg"), config).expect("configuration");
     fleet.reload(2);

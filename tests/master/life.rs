@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::service::{PATIENCE, Service, epoxy, get, is_alive, title};
+use crate::service::{PATIENCE, Service, get, is_alive, program, title};
 use crate::support::place::{TempDir, loopback_address, wait_until};
 
 #[test]
@@ -114,7 +114,7 @@ fn a_daemon_writes_the_masters_pid_and_reloads() {
         fs::write(dir.path().join("a.cfg"), text).expect("configuration");
     };
     configure("");
-    let output = Command::new(epoxy())
+    let output = Command::new(program())
         .args(["-D", "-p", "pid", "-S", "unix@m.sock", "-f", "a.cfg"])
         .current_dir(dir.path())
         .output()

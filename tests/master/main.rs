@@ -2,6 +2,7 @@
 //! manager's notifications, programs.
 
 #[path = "../reload/load.rs"]
+#[allow(dead_code)]
 mod load;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::service::{PATIENCE, epoxy};
+use crate::service::{PATIENCE, program};
 use crate::support::place::{TempDir, loopback_address};
 
 /// Waits for a message with this line.
@@ -42,7 +42,7 @@ fn the_service_manager_is_told() {
     // The manager names the process that it watches.
     let mut master = Command::new("sh")
         .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" -Ws -f a.cfg"])
-        .arg(epoxy())
+        .arg(program())
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "400000")
         .current_dir(dir.path())
@@ -84,7 +84,7 @@ fn a_manager_that_does_not_listen_holds_nobody_up() {
     let address = loopback_address();
     let text = format!("defaults\n mode http\nfrontend f\n bind {address}:8001\n http-request deny\n");
     std::fs::write(dir.path().join("a.cfg"), text).expect("configuration");
-    let mut master = Command::new(epoxy())
+    let mut master = Command::new(program())
         .args(["-Ws", "-f", "a.cfg"])
         .env("NOTIFY_SOCKET", &path)
         .current_dir(dir.path())

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::load::{Habit, Load};
-use crate::service::{PATIENCE, Service, epoxy, get, is_alive};
+use crate::service::{PATIENCE, Service, get, is_alive};
 use crate::support::place::{wait_listening, wait_until};
 
 /// Clients of both kinds.
@@ -117,7 +117,7 @@ fn a_program_replaced_on_disk_is_picked_up() {
     let program = place.path().join("epoxy");
     let install = || {
         let new = place.path().join("new");
-        fs::copy(epoxy(), &new).expect("copy");
+        fs::copy(crate::service::program(), &new).expect("copy");
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("mode");
         fs::rename(&new, &program).expect("rename");
         fs::metadata(&program).expect("file").ino()
@@ -196,7 +196,8 @@ exec -a \"$0\" EPOXY -W -S unix@m.sock -f $config
 fn a_master_whose_start_fails_in_spite_of_the_trial_keeps_its_workers() {
     let place = crate::support::place::TempDir::new("program").expect("directory");
     let program = place.path().join("epoxy");
-    fs::write(&program, TREACHEROUS.replace("EPOXY ", &format!("{} ", epoxy().display()))).expect("script");
+    fs::write(&program, TREACHEROUS.replace("EPOXY ", &format!("{} ", crate::service::program().display())))
+        .expect("script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
     let service = Service::start_as(&program, &[], "", "");
     let (pid, worker) = (service.master.pid(), service.workers()[0]);

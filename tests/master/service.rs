@@ -3,23 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
 use crate::support::process::Running;
-
-/// How long a start, a reload or an end may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The program under test.
-pub fn epoxy() -> PathBuf {
-    std::env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into()
-}
+pub use crate::support::service::{PATIENCE, ask, is_alive, program, title};
 
 /// A master in the foreground, its workers, and its socket `m.sock`.
 pub struct Service {
@@ -32,7 +22,7 @@ pub struct Service {
 impl Service {
     /// Starts it with these lines in `global` and behind the frontend, and waits until it listens.
     pub fn start(global: &str, more: &str) -> Service {
-        Service::start_as(&epoxy(), &["-W"], global, more)
+        Service::start_as(&program(), &["-W"], global, more)
     }
 
     /// Starts `program` with these arguments.
@@ -131,17 +121,6 @@ frontend f
     fs::write(dir.join("a.cfg"), text.replace("DIR", &dir.display().to_string())).expect("configuration");
 }
 
-/// What a runtime socket answers to these lines.
-pub fn ask(path: &Path, lines: &str) -> String {
-    let mut stream = UnixStream::connect(path).expect("the socket");
-    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    stream.write_all(lines.as_bytes()).expect("question");
-    stream.shutdown(std::net::Shutdown::Write).expect("end");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answer");
-    answer
-}
-
 /// The status line of an answer, or what went wrong.
 pub fn get(address: SocketAddrV4) -> String {
     let exchange = || {
@@ -153,14 +132,4 @@ pub fn get(address: SocketAddrV4) -> String {
         Ok::<String, std::io::Error>(answer)
     };
     exchange().map_or_else(|error| error.to_string(), |answer| answer.lines().next().unwrap_or_default().to_owned())
-}
-
-pub fn is_alive(pid: i32) -> bool {
-    kill(Pid::from_raw(pid), None).is_ok()
-}
-
-/// How a process is called.
-pub fn title(pid: i32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).replace('\0', " ")
 }

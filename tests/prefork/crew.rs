@@ -3,15 +3,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::service::{PATIENCE, Program};
 use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
 use crate::support::process::Running;
+use crate::support::service::children;
+pub use crate::support::service::{PATIENCE, epoxy, tell, title};
 
 /// A service in the foreground that answers by itself, each answer telling the worker's number.
 pub struct Crew {
@@ -71,34 +68,10 @@ pub fn text(address: SocketAddrV4, global: &str, more: &str) -> String {
 
 /// The workers of a supervisor by number, from what `ps` would show.
 pub fn workers_of(supervisor: u32) -> Vec<(u32, i32)> {
-    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap_or_default();
-    let number = |pid: &str| {
-        let title = title(pid.parse().ok()?);
-        Some((title.split_once("[worker ")?.1.split(']').next()?.parse().ok()?, pid.parse().ok()?))
-    };
-    let mut workers: Vec<(u32, i32)> = children.split_whitespace().filter_map(number).collect();
+    let number = |pid: i32| Some((title(pid).split_once("[worker ")?.1.split(']').next()?.parse().ok()?, pid));
+    let mut workers: Vec<(u32, i32)> = children(supervisor).into_iter().filter_map(|pid| number(pid as i32)).collect();
     workers.sort_unstable();
     workers
-}
-
-/// What `ps` shows of a process.
-pub fn title(pid: i32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
-}
-
-pub fn epoxy(dir: &Path, args: &[&str]) -> Running {
-    let args: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
-    Running::start(&Program::Epoxy.path(), "epoxy", &args, dir).expect("a process")
-}
-
-pub fn tell(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).expect("signal");
-}
-
-pub fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
 /// The worker that answers on a new connection, as `proc/thread`; `None` if nobody does within `limit`.

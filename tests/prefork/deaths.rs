@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::crew::{Crew, all_who_answer, epoxy, is_alive, tell, text, title, who_answers, workers_of};
+use crate::crew::{Crew, all_who_answer, epoxy, tell, text, title, who_answers, workers_of};
 use crate::load::{Habit, Load};
 use crate::service::{PATIENCE, Program, Service};
 use crate::support::place::{TempDir, loopback_address, wait_until};
 use crate::support::process::Running;
 use crate::support::receiver::Receiver;
+use crate::support::service::is_alive;
 use crate::turn;
 
 /// How long the place of a dead worker may be empty.

@@ -8,6 +8,7 @@ mod crew;
 mod deaths;
 mod limits;
 #[path = "../reload/load.rs"]
+#[allow(dead_code)]
 mod load;
 mod locks;
 mod places;
@@ -22,10 +23,4 @@ mod states;
 mod support;
 mod view;
 
-use std::sync::{Mutex, MutexGuard};
-
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
-}
+use support::service::turn;

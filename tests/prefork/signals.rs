@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::crew::{Crew, all_who_answer, epoxy, is_alive, tell, text, who_answers, workers_of};
+use crate::crew::{Crew, all_who_answer, epoxy, tell, text, who_answers, workers_of};
 use crate::service::PATIENCE;
 use crate::support::place::{TempDir, loopback_address, wait_until};
+use crate::support::service::is_alive;
 use crate::turn;
 
 #[test]

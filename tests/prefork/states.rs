@@ -1,8 +1,6 @@
 //! States that are one for all workers: what one of them is told, all do, and one of them checks the servers.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,18 +10,14 @@ use nix::sys::signal::Signal;
 use crate::crew::{Crew, epoxy, tell, text};
 use crate::service::PATIENCE;
 use crate::support::place::{loopback_address, wait_until};
+use crate::support::service;
 use crate::turn;
 
 const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
 
 /// What the runtime socket says to these commands.
 fn ask(crew: &Crew, commands: &str) -> String {
-    let mut stream = UnixStream::connect(crew.dir.path().join("stats")).expect("runtime socket");
-    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    stream.write_all(format!("{commands}\n").as_bytes()).expect("a command");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    service::ask(&crew.dir.path().join("stats"), &format!("{commands}\n"))
 }
 
 /// How many of some connections succeed.

@@ -9,16 +9,12 @@ use std::time::Duration;
 
 use crate::service::{PATIENCE, Program, Service};
 use crate::support::place::wait_until;
+use crate::support::service;
 use crate::turn;
 
 /// The answer of the runtime socket.
 fn ask(dir: &Path, command: &str) -> String {
-    let mut stream = UnixStream::connect(dir.join("cli.sock")).expect("runtime socket");
-    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    stream.write_all(format!("{command}\n").as_bytes()).expect("command");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answer");
-    answer
+    service::ask(&dir.join("cli.sock"), &format!("{command}\n"))
 }
 
 /// A column of an object in the statistics.

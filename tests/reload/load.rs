@@ -55,6 +55,13 @@ impl Count {
         }
     }
 
+    /// Every connection was opened and every request answered.
+    pub fn assert_nothing_lost(&self) {
+        eprintln!("{self:?}");
+        assert_eq!((self.failed_connects, self.failed_requests), (0, 0), "{:?}", self.reasons);
+        assert!(self.answered > 100, "there was load: {self:?}");
+    }
+
     fn blame(&mut self, reason: String) {
         *self.reasons.entry(reason).or_default() += 1;
     }
@@ -69,6 +76,19 @@ pub struct Habit {
     pub requests: u32,
     /// Longest pause between two requests; each is different.
     pub pause: Duration,
+}
+
+/// 30 clients: some never pause, some do, some open a connection for each request, some wait for long.
+pub fn crowd() -> Vec<Habit> {
+    let habit = |path, requests, pause_ms| Habit { path, requests, pause: Duration::from_millis(pause_ms) };
+    let kinds = [
+        (4, habit("/", u32::MAX, 0)),
+        (10, habit("/", u32::MAX, 20)),
+        (4, habit("/", 10, 5)),
+        (8, habit("/", 1, 2)),
+        (4, habit("/slow", u32::MAX, 5)),
+    ];
+    kinds.iter().flat_map(|(times, habit)| vec![*habit; *times]).collect()
 }
 
 /// Clients at work.

@@ -12,36 +12,17 @@ mod service;
 mod support;
 mod taken;
 
-use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use load::{Count, Habit, Load};
+use load::{Count, Habit, Load, crowd};
 use service::{Form, Program, Service};
+use support::service::turn;
 
 const RELOADS: u32 = 20;
 
 /// How long each process serves before it is replaced.
 const SERVICE_TIME: Duration = Duration::from_millis(60);
-
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
-}
-
-/// 32 clients: some never pause, some do, some open a connection for each request, some wait for long.
-fn habits() -> Vec<Habit> {
-    let habit = |path, requests, pause_ms| Habit { path, requests, pause: Duration::from_millis(pause_ms) };
-    let kinds = [
-        (6, habit("/", u32::MAX, 0)),
-        (10, habit("/", u32::MAX, 20)),
-        (4, habit("/", 10, 5)),
-        (8, habit("/", 1, 2)),
-        (4, habit("/slow", u32::MAX, 5)),
-    ];
-    kinds.iter().flat_map(|(times, habit)| vec![*habit; *times]).collect()
-}
 
 /// Reloads under load; `programs` take turns.
 fn reload_often(programs: &[Program], form: Form, habits: &[Habit]) -> Count {
@@ -59,32 +40,26 @@ fn reload_often(programs: &[Program], form: Form, habits: &[Habit]) -> Count {
 /// the machine may be busy with something else just then.
 const RETRIES_MAX: u64 = RELOADS as u64 / 4;
 
-fn assert_nothing_lost(count: &Count) {
-    eprintln!("{count:?}");
-    assert_eq!((count.failed_connects, count.failed_requests), (0, 0), "{:?}", count.reasons);
-    assert!(count.answered > 1000, "there was load: {count:?}");
-}
-
 #[test]
 fn a_plain_reload_loses_nothing() {
     let _turn = turn();
-    let count = reload_often(&[Program::Epoxy], Form::Plain, &habits());
-    assert_nothing_lost(&count);
+    let count = reload_often(&[Program::Epoxy], Form::Plain, &crowd());
+    count.assert_nothing_lost();
     assert!(count.retried <= RETRIES_MAX, "{count:?}");
 }
 
 #[test]
 fn a_reload_by_the_runtime_socket_loses_nothing() {
     let _turn = turn();
-    let count = reload_often(&[Program::Epoxy], Form::Exposed, &habits());
-    assert_nothing_lost(&count);
+    let count = reload_often(&[Program::Epoxy], Form::Exposed, &crowd());
+    count.assert_nothing_lost();
     assert!(count.retried <= RETRIES_MAX, "{count:?}");
 }
 
 #[test]
 fn haproxy_and_epoxy_hand_over_to_each_other() {
     let _turn = turn();
-    assert_nothing_lost(&reload_often(&[Program::Haproxy, Program::Epoxy, Program::Epoxy], Form::Exposed, &habits()));
+    reload_often(&[Program::Haproxy, Program::Epoxy, Program::Epoxy], Form::Exposed, &crowd()).assert_nothing_lost();
 }
 
 /// `-st` cuts what is under way, and nothing else: every connection finds somebody.
@@ -105,7 +80,7 @@ fn a_reload_beside_an_opaque_process_goes_on() {
     if !nix::unistd::geteuid().is_root() {
         return eprintln!("not root: nobody to become");
     }
-    let count = reload_often(&[Program::Opaque], Form::Plain, &habits());
+    let count = reload_often(&[Program::Opaque], Form::Plain, &crowd());
     eprintln!("{count:?}");
     // Only handshakes that the old kernel socket had not finished may be lost.
     assert!((count.failed_connects + count.failed_requests) * 1000 < count.answered, "{count:?}");
@@ -120,7 +95,7 @@ fn reconnecting() -> Vec<Habit> {
 #[ignore = "figures for the eye"]
 fn figures() {
     let _turn = turn();
-    for (name, habits) in [("mixed", habits()), ("reconnecting", reconnecting())] {
+    for (name, habits) in [("mixed", crowd()), ("reconnecting", reconnecting())] {
         for (program, form) in [
             (Program::Haproxy, Form::Plain),
             (Program::Haproxy, Form::Exposed),

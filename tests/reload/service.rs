@@ -1,19 +1,14 @@
 //! A service whose process is replaced by another one again and again.
 
-use std::env;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::support::node::{Mood, Node, Programs, Step};
-use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_listening};
+use crate::support::place::{TempDir, sandbox_line, wait_listening};
 use crate::support::process::Running;
-
-/// How long a start, or the end of an old process, may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub use crate::support::service::{PATIENCE, Site, program, sections};
 
 /// Which program serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +24,7 @@ impl Program {
     /// Where it is.
     pub fn path(self) -> PathBuf {
         match self {
-            Program::Epoxy | Program::Opaque => {
-                env::var_os("EPOXY_BIN").unwrap_or(env!("CARGO_BIN_EXE_epoxy").into()).into()
-            }
+            Program::Epoxy | Program::Opaque => program(),
             Program::Haproxy => "/usr/sbin/haproxy".into(),
         }
     }
@@ -63,25 +56,14 @@ pub struct Service {
     /// The process.
     pub current: Running,
     serving: Program,
-    _nodes: [Node; 2],
+    _site: Site,
 }
-
-/// How long the slow node thinks.
-const SLOW: Duration = Duration::from_millis(120);
 
 impl Service {
     /// Starts `program` before two nodes, the one for `/slow` being slow. `global` is added to that section.
     pub fn start(program: Program, global: &str) -> Service {
-        let ip = loopback_address();
-        let address = SocketAddrV4::new(ip, 8001);
-        let (quick, slow) = (SocketAddrV4::new(ip, 8002), SocketAddrV4::new(ip, 8003));
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslow\n".to_vec();
-        let program_of_slow = vec![Step::ReadRequest, Step::Pause(SLOW), Step::Send(answer), Step::Loop];
-        let node = |name: &str, address: SocketAddrV4, default| {
-            let programs = Programs { default, numbered: Vec::new() };
-            Node::start(name, address.into(), Mood::Listens, programs).expect("a node")
-        };
-        let nodes = [node("quick", quick, Vec::new()), node("slow", slow, program_of_slow)];
+        let site = Site::start();
+        let address = site.address;
         let dir = TempDir::new("reload").expect("directory");
         // HAProxy has no workers, and so may not read this.
         let sandbox = if global.contains("nbproc ") { sandbox_line() } else { "" };
@@ -94,16 +76,9 @@ defaults
     timeout connect 5s
     timeout client 5s
     timeout server 5s
-frontend f
-    bind {address}
-    use_backend slow if {{ path /slow }}
-    default_backend quick
-backend quick
-    server s {quick}
-backend slow
-    server s {slow}
-",
-            dir.path().display()
+{1}",
+            dir.path().display(),
+            sections(address, "")
         );
         fs::write(dir.path().join("a.cfg"), config).expect("configuration");
         if program == Program::Opaque {
@@ -114,7 +89,7 @@ backend slow
         }
         let current = run(program, dir.path(), &[]);
         assert!(wait_listening(address.into(), PATIENCE), "{}", current.stderr());
-        Service { dir, address, current, serving: program, _nodes: nodes }
+        Service { dir, address, current, serving: program, _site: site }
     }
 
     /// Where its files are.

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::service::{Form, PATIENCE, Program, Service};
 use crate::support::place::{TempDir, loopback_address, wait_until};
-use crate::support::process::Running;
+use crate::support::service::epoxy;
 use crate::turn;
 
 /// The inodes of the sockets that listen on `address`: they stay the same as long as the sockets do.
@@ -52,11 +52,6 @@ fn standalone(global: &str, frontend: &str) -> String {
         "global\n{global}\ndefaults\n    mode http\n    timeout client 5s\n    timeout connect 5s\n    timeout server 5s\n\
          frontend f\n{frontend}\n    http-request return status 200\n"
     )
-}
-
-fn epoxy(dir: &Path, args: &[&str]) -> Running {
-    let args: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
-    Running::start(&Program::Epoxy.path(), "epoxy", &args, dir).expect("a process")
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What integration tests share: a loopback address of their own, a temporary directory, a guarded
-//! process, recording nodes and log receivers, and the framing of HTTP/1 messages.
+//! process, recording nodes and log receivers, the framing of HTTP/1 messages, and running services.
 //!
 //! A test takes what it needs with `mod support;` (from `tests/x.rs`) or
 //! `#[path = "../support/mod.rs"] mod support;` (from `tests/x/main.rs`).
@@ -12,3 +12,4 @@ pub mod node;
 pub mod place;
 pub mod process;
 pub mod receiver;
+pub mod service;
