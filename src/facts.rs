@@ -3,7 +3,7 @@
 //! The session's phases write them as they happen; log variables and fetches read them. All points in
 //! time are `None` until reached, which logs as -1 (configuration manual, 8.4).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 
 use crate::time::Now;
@@ -84,8 +84,10 @@ pub struct Facts {
     pub request_cookie: Vec<u8>,
     /// The captured cookie of the response (%CS).
     pub response_cookie: Vec<u8>,
-    /// What `unique-id-format` made (%ID).
-    pub unique_id: Vec<u8>,
+    /// What `unique-id-format` made (%ID), once somebody asked for it.
+    pub unique_id: OnceCell<Vec<u8>>,
+    /// It is being made: what it is made of cannot have it.
+    pub naming: Cell<bool>,
     /// Lines that the frontend logged before this one (%lc).
     pub log_counter: u64,
 }

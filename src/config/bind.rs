@@ -360,14 +360,12 @@ fn name(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
     Ok(())
 }
 
-fn nice(_: &mut BindDraft, words: &[Word]) -> Result<(), String> {
+fn nice(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
     let nice = atoi(value(words, "value")?);
     if !(-1024..=1024).contains(&nice) {
         return Err(format!("'nice' : invalid value {nice}, allowed range is -1024..1024"));
     }
-    if nice != 0 {
-        return Err(not_yet("nice"));
-    }
+    draft.options.nice = i16::try_from(nice).unwrap_or(0);
     Ok(())
 }
 

@@ -190,6 +190,8 @@ pub struct RuleLine {
     pub words: Vec<Word>,
     /// Where it stands.
     pub at: At,
+    /// The slot for captures that was made for it.
+    pub capture_slot: Option<usize>,
 }
 
 /// Which format a proxy logs in.
@@ -217,6 +219,10 @@ pub struct Settings {
     pub health: bool,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
+    /// `unique-id-format`.
+    pub unique_id_format: Option<(Word, At)>,
+    /// `unique-id-header`.
+    pub unique_id_header: Option<Box<[u8]>>,
     /// `monitor-net`: addresses and the bits that count.
     pub monitor_nets: Vec<(Ipv4Addr, u8)>,
     /// `grace`: how long a soft stop leaves the proxy alone.
@@ -293,6 +299,8 @@ impl Default for Settings {
             mode: Mode::Tcp,
             health: false,
             monitor_uri: None,
+            unique_id_format: None,
+            unique_id_header: None,
             monitor_nets: Vec::new(),
             grace: None,
             disabled: false,

@@ -15,6 +15,8 @@ pub static ROWS: &[Keyword] = &[
     row("log-format", Sections::ANY_PROXY, log_format, "format of traffic lines"),
     row("log-format-sd", Sections::ANY_PROXY, log_format_sd, "structured data of RFC 5424 lines"),
     row("error-log-format", Sections::ANY_PROXY, error_log_format, "format of connection errors"),
+    row("unique-id-format", Sections::ANY_PROXY, unique_id_format, "identifiers of requests"),
+    row("unique-id-header", Sections::ANY_PROXY, unique_id_header, "the field that tells servers the identifier"),
     row("option httplog", Sections::ANY_PROXY, httplog, "log requests"),
     row("option tcplog", Sections::ANY_PROXY, tcplog, "log connections"),
 ];
@@ -58,16 +60,37 @@ fn log_send_hostname(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String
     Ok(())
 }
 
+/// Backends may say it, too: it stays without effect there, as in HAProxy.
+fn unique_id_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    scope.settings().unique_id_format = Some(only_format(scope, words, "unique-id-format")?);
+    Ok(())
+}
+
+fn unique_id_header(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("unique-id-header expects an argument.".into()),
+        name => {
+            scope.settings().unique_id_header = Some(name.to_ascii_lowercase().into_bytes().into());
+            Ok(())
+        }
+    }
+}
+
 fn one_format(scope: &mut Scope<'_>, words: &[Word], keyword: &str) -> Result<(Word, At), String> {
+    let ours = only_format(scope, words, keyword)?;
+    useless(scope, keyword);
+    Ok(ours)
+}
+
+/// The format that is all of the line.
+fn only_format(scope: &Scope<'_>, words: &[Word], keyword: &str) -> Result<(Word, At), String> {
     let Some(format) = words.get(1).filter(|word| !word.text.is_empty()) else {
         return Err(format!("{keyword} expects an argument."));
     };
     if words.len() > 2 {
         return Err(format!("{keyword} expects only one argument, don't forget to escape spaces!"));
     }
-    let ours = (format.clone(), scope.at.clone());
-    useless(scope, keyword);
-    Ok(ours)
+    Ok((format.clone(), scope.at.clone()))
 }
 
 fn log_format(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

@@ -420,10 +420,12 @@ fn not_in_defaults(scope: &mut Scope<'_>, row: &registry::Keyword) {
     let name = short_name(row);
     let anonymous = scope.proxy().name.is_empty();
     let text = match name {
-        "acl" | "http-request" | "http-response" if anonymous => {
+        "acl" | "http-request" | "http-response" | "http-after-response" if anonymous => {
             format!("'{name}' not allowed in anonymous 'defaults' section.")
         }
-        "acl" | "http-request" | "http-response" => not_yet(&format!("{name} in a 'defaults' section")),
+        "acl" | "http-request" | "http-response" | "http-after-response" => {
+            not_yet(&format!("{name} in a 'defaults' section"))
+        }
         _ => format!("'{name}' not allowed in 'defaults' section."),
     };
     if matches!(name, "id" | "description" | "stats") {

@@ -129,7 +129,9 @@ impl<'a> Resolver<'a> {
             }
             if proxy.kind.is_frontend() {
                 let pages = own_pages;
-                let frontend = Frontend { default_backend, rules, log, pages, ..resolve_proxy::frontend(proxy, uuid) };
+                let unique_id_format = resolve_log::unique_id(self, proxy, &names);
+                let rest = resolve_proxy::frontend(proxy, uuid);
+                let frontend = Frontend { default_backend, rules, log, pages, unique_id_format, ..rest };
                 self.config.frontends.push(frontend);
             }
             resolve_proxy::check_late(self, proxy);

@@ -74,12 +74,32 @@ fn custom(
 ) -> Option<Format> {
     let (file, line) = at.map_or_else(|| (Rc::from("(null)"), 0), |at| (Rc::clone(&at.file), at.line));
     let mut scope = Scope::new(Place::Log.only(), Rc::clone(&file), line);
-    match Format::parse(&word.text, Purpose::Log, proxy.settings.mode, &mut scope) {
+    parsed(resolver, proxy, names, keyword, word, Purpose::Log, &mut scope)
+}
+
+/// The format of identifiers (`unique-id-format`).
+pub(super) fn unique_id(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, names: &Names) -> Option<Format> {
+    let (word, at) = proxy.settings.unique_id_format.as_ref()?;
+    let mut scope = Scope::new(Place::FrontRequest.only(), Rc::clone(&at.file), at.line);
+    parsed(resolver, proxy, names, "unique-id", word, Purpose::UniqueId, &mut scope)
+}
+
+fn parsed(
+    resolver: &mut Resolver<'_>,
+    proxy: &ProxyDraft,
+    names: &Names,
+    keyword: &str,
+    word: &Word,
+    purpose: Purpose,
+    scope: &mut Scope,
+) -> Option<Format> {
+    match Format::parse(&word.text, purpose, proxy.settings.mode, scope) {
         Ok(format) => {
             parse::resolve(&scope.references, names, &proxy.name, resolver.findings);
             Some(format)
         }
         Err(error) => {
+            let (file, line) = (&scope.file, scope.line);
             resolver.bad_format = true;
             resolver.findings.alert(format!("Parsing [{file}:{line}]: failed to parse {keyword} : {error}"));
             None

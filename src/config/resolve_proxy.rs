@@ -121,7 +121,7 @@ fn format_without_target(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
 }
 
 /// Rules that only HTTP mode has.
-const HTTP_RULES: &[&str] = &["http-request", "http-response", "redirect"];
+const HTTP_RULES: &[&str] = &["http-request", "http-response", "http-after-response", "redirect"];
 
 /// `stats auth` makes rules of its own.
 fn two_guards(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
@@ -215,6 +215,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         continuous_stats: flags.contstats,
         accept_invalid: flags.accept_invalid_http_request,
         captures: captures(proxy),
+        unique_id_header: settings.unique_id_header.clone().filter(|_| settings.mode == Mode::Http),
         ..Frontend::default()
     }
 }

@@ -12,7 +12,7 @@ use crate::rules::parse::{self, Parser, Proxy};
 use crate::sample::arg::Names;
 
 /// Keywords after whose mistakes HAProxy gives up reading.
-const GIVES_UP: &[&str] = &["http-request", "http-response", "stats http-request", "block"];
+const GIVES_UP: &[&str] = &["http-request", "http-response", "http-after-response", "stats http-request", "block"];
 
 /// Parses the rule lines of all proxies, in their order.
 pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
@@ -28,9 +28,11 @@ fn parse_one<'a>(draft: &'a Draft, proxy: &'a ProxyDraft, findings: &mut Finding
         mode: proxy.settings.mode,
         sections: &draft.http_errors,
         page_bytes_max: draft.global.tune.bufsize,
+        captures: [proxy.captures.request.len(), proxy.captures.response.len()],
     });
     for line in &proxy.rules {
         let before = findings.alerts();
+        parser.give_slot(line.capture_slot);
         parser.line(line.keyword, &line.words, &line.at.file, line.at.line, findings);
         if findings.alerts() > before && GIVES_UP.contains(&line.keyword) {
             findings.give_up();

@@ -2,8 +2,10 @@
 //! proxies are known.
 
 use super::draft::RuleLine;
-use super::scope::Scope;
+use super::scope::{Scope, arg};
+use super::unit::atoi;
 use super::word::Word;
+use crate::proxy::HeaderCapture;
 use crate::registry::{Keyword, Sections, row};
 
 /// The rows of this module.
@@ -11,6 +13,12 @@ pub static ROWS: &[Keyword] = &[
     row("acl", Sections::PROXIES, |s, w| keep(s, w, "acl"), "name a condition"),
     row("http-request", Sections::PROXIES, |s, w| keep(s, w, "http-request"), "act on requests"),
     row("http-response", Sections::PROXIES, |s, w| keep(s, w, "http-response"), "act on responses"),
+    row(
+        "http-after-response",
+        Sections::PROXIES,
+        |s, w| keep(s, w, "http-after-response"),
+        "act on all answers, one's own included",
+    ),
     row("redirect", Sections::PROXIES, |s, w| keep(s, w, "redirect"), "send clients elsewhere"),
     row("monitor", CLIENTS, |s, w| keep(s, w, "monitor"), "when monitor-uri is answered by an error"),
     row("force-persist", SERVERS, |s, w| keep_condition(s, w, "force-persist"), "use servers that are down"),
@@ -45,6 +53,17 @@ fn stats_rule(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 /// Keeps a line for the parser of rules.
 pub(super) fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str) -> Result<(), String> {
     let at = scope.at.clone();
-    scope.proxy().rules.push(RuleLine { keyword, words: words.to_vec(), at });
+    let capture_slot = captured(keyword, words).map(|bytes_max| {
+        let slots = &mut scope.proxy().captures.request;
+        slots.push(HeaderCapture { name: None, bytes_max });
+        slots.len() - 1
+    });
+    scope.proxy().rules.push(RuleLine { keyword, words: words.to_vec(), at, capture_slot });
     Ok(())
+}
+
+/// How many bytes the line wants a slot for: such slots stand between those of other lines.
+fn captured(keyword: &str, words: &[Word]) -> Option<usize> {
+    let wants = keyword == "http-request" && arg(words, 1) == "capture" && arg(words, 3) == "len";
+    usize::try_from(atoi(arg(words, 4))).ok().filter(|bytes| wants && *bytes > 0)
 }

@@ -137,6 +137,23 @@ impl Core {
         }
     }
 
+    /// The place of an event among those that come at the same time; the least is first.
+    pub fn place(&self, token: Token) -> i16 {
+        let slot = match token.kind() {
+            Some(Kind::Session) => Some(token.slot()),
+            Some(Kind::Upstream) => self.services.upstreams.resolve(token).and_then(|key| {
+                let crate::upstream::User::Session(slot) = self.services.upstreams.get(key).user else { return None };
+                Some(slot)
+            }),
+            _ => None,
+        };
+        let Some(session) = slot.and_then(|slot| self.sessions.get(slot)) else { return i16::MIN };
+        match session.exchange {
+            Some(at) => self.exchanges[at].nice,
+            None => self.services.nice_at_first(session),
+        }
+    }
+
     /// Whether the session's exchange works with this connection at the moment.
     fn owns(&self, slot: usize, key: usize) -> bool {
         let exchange = self.sessions.get(slot).and_then(|session| session.exchange);
@@ -236,7 +253,11 @@ impl Core {
 
     /// Lets sessions go on that stopped for the sake of others; says whether there are such again.
     pub fn run_again(&mut self) -> bool {
-        for token in std::mem::take(&mut self.again) {
+        let mut again = std::mem::take(&mut self.again);
+        if self.services.orders_sessions {
+            again.sort_by_key(|token| self.place(*token));
+        }
+        for token in again {
             if let Some(session) = self.sessions.get_mut(token.slot()).filter(|session| session.token == token) {
                 session.runs_again = false;
                 self.run(token.slot());
@@ -388,6 +409,9 @@ impl Core {
         let mut exchange = self.spare.pop().unwrap_or_default();
         session.requests += 1;
         exchange.phase = phase;
+        if self.services.orders_sessions {
+            exchange.nice = self.services.nice_at_first(session);
+        }
         exchange.facts.accepted = session.accepted;
         exchange.facts.idle_since = session.idle_since;
         if !session.client.received().is_empty() {

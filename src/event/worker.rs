@@ -127,9 +127,7 @@ impl Worker {
             if std::mem::take(&mut self.ringing) {
                 self.rung();
             }
-            for event in &events {
-                self.dispatch(event);
-            }
+            self.dispatch_all(&events);
             self.show(Token::new(Kind::Worker, 0, 0));
             self.core.expire();
             self.ancestors.look(self.core.services.now);
@@ -182,6 +180,22 @@ impl Worker {
     /// Shows the supervisor what is being done.
     fn show(&self, token: Token) {
         self.doing.store(token.0, Relaxed);
+    }
+
+    /// Whoever is to come first comes first (`set-nice`, `nice`).
+    fn dispatch_all(&mut self, events: &Events) {
+        if !self.core.services.orders_sessions {
+            for event in events {
+                self.dispatch(event);
+            }
+            return;
+        }
+        let place = |event| (self.core.place(Token::from(Event::token(event))), event);
+        let mut ordered: Vec<(i16, &Event)> = events.iter().map(place).collect();
+        ordered.sort_by_key(|(place, _)| *place);
+        for (_, event) in ordered {
+            self.dispatch(event);
+        }
     }
 
     fn dispatch(&mut self, event: &Event) {

@@ -148,6 +148,19 @@ fn until_the_end(body: Body) -> Framing {
     Framing { body, must_close: true, next_must_close: true }
 }
 
+/// Whether rules made the length fields of a request promise less than `body` is, or the end of chunks elsewhere:
+/// HAProxy does not send such a request.
+pub fn is_falsified(head: &Head, body: Body) -> bool {
+    let mut lengths = head.fields_known(Known::ContentLength);
+    match body {
+        Body::Length(length) if !head.has(Known::TransferEncoding) => {
+            lengths.any(|field| digits(field.value).is_some_and(|promised| promised < length))
+        }
+        Body::Chunked => lengths.next().is_some(),
+        _ => false,
+    }
+}
+
 /// Makes the length fields say again what `body` is, after rules had a chance to change them: what the
 /// receiver reads as the end of the message must be what is sent as its end (RFC 9112 11.2).
 pub fn restore(head: &mut Head, body: Body) {
@@ -169,7 +182,10 @@ pub fn restore(head: &mut Head, body: Body) {
         }
         // An answer to HEAD, or a 304, may say a length; a request without a body may not.
         Body::None if head.status() == 0 => {
-            head.remove_known(Known::ContentLength);
+            // That there is nothing may be said.
+            if head.get_known(Known::ContentLength) != Some(b"0") || head.count(b"content-length") > 1 {
+                head.remove_known(Known::ContentLength);
+            }
             head.remove_known(Known::TransferEncoding);
         }
         Body::UntilClose => {

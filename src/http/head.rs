@@ -105,15 +105,23 @@ impl Head {
 
     // The start line.
 
+    /// What HAProxy's form of a start line has besides its texts.
+    pub const START_LINE_FIXED_BYTES: usize = 20;
+
+    /// Octets of everything that was ever written into the head, texts that are gone included.
+    pub fn written_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Octets of the head as HAProxy counts them for %B, %U and its statistics: those of its internal form,
     /// which has no blanks or line ends, but a fixed part of the start line and an end mark.
     pub fn counted_bytes(&self) -> u64 {
-        const START_LINE_FIXED: usize = 20;
         const END_MARK: usize = 1;
         let request_line = self.method_token().len() + self.uri().len();
         let status_line = if self.status == 0 { 0 } else { 3 + self.reason().len() };
         let fields: usize = self.fields().map(|field| field.name.len() + field.value.len()).sum();
-        (START_LINE_FIXED + request_line + status_line + self.version_text().len() + fields + END_MARK) as u64
+        (Self::START_LINE_FIXED_BYTES + request_line + status_line + self.version_text().len() + fields + END_MARK)
+            as u64
     }
 
     /// The method, classified.

@@ -101,6 +101,7 @@ impl World {
             counters: &self.counters,
             client: self.client,
             request: None,
+            kept_request: None,
             response: None,
             request_bytes: b"",
             response_bytes: b"",

@@ -13,12 +13,17 @@ use crate::proxy::server::ServerAddress;
 /// privileges (addresses, devices, transparent binding, owners of sockets, limits) is done before they are given up.
 type Need = (Capability, fn(&Config) -> bool);
 
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 3] = [
     // Sockets of servers and log daemons that are open to their owners only.
     (Capability::CAP_DAC_OVERRIDE, |config| {
         let is_path = |address: &ServerAddress| matches!(address, ServerAddress::Unix(_));
         config.servers.iter().any(|server| is_path(&server.address))
             || config.log_targets().any(|target| target.destination.is_path())
+    }),
+    // Connections that end without a word, and marks of packets.
+    (Capability::CAP_NET_ADMIN, |config| {
+        config.frontends.iter().any(|frontend| frontend.rules.administer_net())
+            || config.backends.iter().any(|backend| backend.rules.administer_net())
     }),
     // Pipes larger than anybody may have (fs.pipe-max-size).
     (Capability::CAP_SYS_RESOURCE, |config| !config.global.nosplice && config.global.tune.pipesize > PIPE_BYTES_FREE),
@@ -134,6 +139,15 @@ mod tests {
         assert_eq!(of_worker(&plan(&format!("{PLAIN} server s /tmp/s.sock\n"))), access);
         assert_eq!(of_worker(&plan(&format!("{PLAIN} log /dev/log local0\n"))), access);
         assert_eq!(of_worker(&plan(&PLAIN.replace("global\n", "global\n log /dev/log local0\n"))), access);
+    }
+
+    #[test]
+    fn rules_may_administer_the_network() {
+        let admin = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
+        let http = PLAIN.replace("mode tcp", "mode http");
+        assert_eq!(of_worker(&plan(&format!("{http} http-request set-tos 8\n"))), CapsHashSet::new());
+        assert_eq!(of_worker(&plan(&format!("{http} http-request silent-drop\n"))), admin);
+        assert_eq!(of_worker(&plan(&format!("{http} http-response set-mark 1\n"))), admin);
     }
 
     #[test]

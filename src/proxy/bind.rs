@@ -52,6 +52,8 @@ pub struct BindOptions {
     pub tcp_user_timeout: Option<Millis>,
     /// `tfo`: TCP Fast Open.
     pub fast_open: bool,
+    /// `nice`: place of its sessions among those that are ready at the same time, -1024 (first) to 1024.
+    pub nice: i16,
     /// `transparent`.
     pub transparent: bool,
     /// `v4v6`: an IPv6 wildcard also takes IPv4.

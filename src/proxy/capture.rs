@@ -3,20 +3,21 @@
 /// The `capture` lines of a frontend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captures {
-    /// `capture request header` lines, in the order written.
+    /// Slots of `capture request header`, `declare capture request` and `http-request capture` lines, in the order
+    /// written.
     pub request: Vec<HeaderCapture>,
-    /// `capture response header` lines, in the order written.
+    /// Likewise of responses, in the order written.
     pub response: Vec<HeaderCapture>,
     /// `capture cookie`.
     pub cookie: Option<CookieCapture>,
 }
 
-/// One `capture … header` line.
+/// A slot for a text that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderCapture {
-    /// Name of the header.
-    pub name: String,
-    /// Bytes kept of its value.
+    /// Name of the header that it holds from the start; none waits for a rule.
+    pub name: Option<String>,
+    /// Bytes kept.
     pub bytes_max: usize,
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::bind::Bind;
 use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, NumberSet, Splice};
 use crate::log::LogSettings;
+use crate::log::format::Format;
 use crate::rules::{Pages, Rules};
+use crate::sample::Ctx;
 use crate::time::Millis;
 
 /// A `frontend`, or the client side of a `listen`.
@@ -80,6 +82,10 @@ pub struct Frontend {
     pub accept_invalid: bool,
     /// `capture …`.
     pub captures: Captures,
+    /// `unique-id-format`
+    pub unique_id_format: Option<Format>,
+    /// `unique-id-header`: the field that tells servers.
+    pub unique_id_header: Option<Box<[u8]>>,
     /// Access lists, `http-request` and other rules; a `listen` shares them with its backend.
     pub rules: Arc<Rules>,
     /// Pages in place of built-in ones.
@@ -98,6 +104,23 @@ pub fn greeting(http: bool) -> &'static [u8] {
 }
 
 impl Frontend {
+    /// The identifier of the exchange that `ctx` shows, made when it is first asked for; empty where there is no
+    /// format for it.
+    pub fn unique_id<'a>(&self, ctx: &Ctx<'a>) -> &'a [u8] {
+        let facts = ctx.facts;
+        if let Some(made) = facts.unique_id.get() {
+            return made;
+        }
+        let Some(format) = self.unique_id_format.as_ref().filter(|_| !facts.bad_request && !facts.naming.replace(true))
+        else {
+            return b"";
+        };
+        let mut text = Vec::new();
+        format.write(ctx, &mut text);
+        facts.naming.set(false);
+        facts.unique_id.get_or_init(|| text)
+    }
+
     /// What a new connection is sent before it is closed at once; `None` where it is served as usual.
     pub fn at_once(&self, source: Option<SocketAddr>) -> Option<&'static [u8]> {
         if self.greeting.is_some() {

@@ -63,6 +63,7 @@ fn configuration(out: &mut String) {
     for keyword in [
         "http-request",
         "http-response",
+        "http-after-response",
         "tcp-request connection",
         "tcp-request content",
         "tcp-request session",

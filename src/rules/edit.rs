@@ -2,7 +2,7 @@
 
 use regex::bytes::Regex;
 
-use crate::http::{Head, Values};
+use crate::http::{Head, Values, uri};
 use crate::log::format::Format;
 use crate::sample::Ctx;
 use crate::text;
@@ -68,6 +68,22 @@ impl Edit {
 
     /// Changes the head, with what [`Edit::prepare`] wrote.
     pub(super) fn apply(&self, head: &mut Head, text: &[u8]) {
+        self.change(head, text);
+        if head.status() == 0 && self.writes_host() {
+            follow_host(head);
+        }
+    }
+
+    /// Whether it may give `Host` another value.
+    fn writes_host(&self) -> bool {
+        match self {
+            Edit::Set(name, _) | Edit::Add(name, _) => name.eq_ignore_ascii_case(b"host"),
+            Edit::ReplaceLines(name, ..) | Edit::ReplaceValues(name, ..) => name.eq_ignore_ascii_case(b"host"),
+            Edit::Delete(_) => false,
+        }
+    }
+
+    fn change(&self, head: &mut Head, text: &[u8]) {
         match self {
             Edit::Set(name, _) => head.set(name, text),
             Edit::Add(name, _) => head.add(name, text),
@@ -77,6 +93,20 @@ impl Edit {
             Edit::ReplaceValues(name, regex, _) => replace(head, name, |line| replaced_values(line, regex, text)),
         }
     }
+}
+
+/// The host of an absolute target is the one that the last `Host` names, as in HAProxy.
+fn follow_host(head: &mut Head) {
+    let target = head.uri();
+    let Some(authority) = uri::authority(target) else { return };
+    let Some(host) = head.fields_named(b"host").next_back() else { return };
+    if host.value == authority {
+        return;
+    }
+    let scheme = uri::scheme(target).unwrap_or_default();
+    let rest = &target[scheme.len() + b"://".len() + authority.len()..];
+    let target = [scheme, b"://", host.value, rest].concat();
+    head.set_uri(&target);
 }
 
 /// The line with its matching values replaced, the blanks around them included; `None` when none matches.

@@ -2,11 +2,13 @@
 //! `redirect`, `use_backend`, `acl`), and what older versions had for the same (`reqrep` and its kin).
 //!
 //! Text becomes [`Rules`] by [`parse::Parser`], line by line. The session layer calls
-//! [`Rules::on_request`], [`Rules::filter_request`], [`Rules::redirect`], [`Rules::backend`] and [`Rules::on_response`].
+//! [`Rules::on_request`], [`Rules::filter_request`], [`Rules::redirect`], [`Rules::backend`], [`Rules::on_response`] and
+//! [`Rules::after_response`], and does the [`Errand`]s of rules.
 
 pub mod acl;
 pub mod condition;
 pub mod edit;
+pub mod errand;
 pub mod filter;
 pub mod pages;
 pub mod parse;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 pub use acl::Acls;
 pub use condition::Condition;
+pub use errand::{Errand, Run};
 pub use pages::{NamedPages, Pages};
 pub use reply::{Body, Ending, Reply};
 pub use request::Verdict;
@@ -72,6 +75,8 @@ pub struct Rules {
     pub persistence: Vec<Rule<switching::Persistence>>,
     /// `http-response`
     pub response: Vec<Rule<response::Action>>,
+    /// `http-after-response`
+    pub after_response: Vec<Rule<response::Action>>,
     /// `monitor fail`
     pub monitor_fail: Vec<Rule<()>>,
     /// `reqrep` and others
@@ -85,6 +90,12 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Whether a rule needs CAP_NET_ADMIN: it silences the client's connection, or marks its packets.
+    pub fn administer_net(&self) -> bool {
+        self.request.iter().chain(&self.stats).any(|rule| rule.action.administers_net())
+            || self.response.iter().any(|rule| rule.action.administers_net())
+    }
+
     /// Whether a `monitor fail` rule says that `monitor-uri` is to be answered by an error.
     pub fn monitor_fails(&self, ctx: &Ctx<'_>) -> bool {
         self.monitor_fail.iter().any(|rule| rule.applies(&self.acls, ctx))

@@ -3,12 +3,13 @@
 use regex::bytes::Regex;
 
 use super::edit::Edit;
+use super::errand::{Errand, Order, Run};
 use super::redirect::Redirect;
 use super::reply::{Payload, Reply, ReplySpec};
 use super::variable::Assignment;
 use super::{Rule, Rules};
 use crate::facts::LogOrder;
-use crate::http::{Head, uri};
+use crate::http::{Head, Known, Version, uri};
 use crate::log::format::Format;
 use crate::sample::Ctx;
 use crate::text;
@@ -30,6 +31,14 @@ pub enum Action {
     Redirect(Box<Redirect>),
     /// `reject`: closes without an answer.
     Reject,
+    /// `silent-drop`: forgets the connection.
+    SilentDrop,
+    /// `strict-mode`: whether a rewrite for which there is no room is an error.
+    StrictMode(bool),
+    /// Something that the session does.
+    Order(Box<Order>),
+    /// `early-hint`
+    Hint(Box<[u8]>, Format),
     /// `set-log-level`
     SetLog(LogOrder),
     /// Changes header fields.
@@ -71,6 +80,20 @@ impl Action {
                 | Action::Reject
         )
     }
+
+    /// Whether the rules wait at it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Action::Order(order) if matches!(**order, Order::WaitForBody(..)))
+    }
+
+    /// Whether it needs CAP_NET_ADMIN.
+    pub(super) fn administers_net(&self) -> bool {
+        match self {
+            Action::SilentDrop => true,
+            Action::Order(order) => matches!(**order, Order::Mark(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What rules decided about a message.
@@ -88,18 +111,24 @@ pub enum Verdict {
     Answer(Box<Reply>),
     /// Closed without an answer: counted as denied, logged as `PR`.
     Reject,
+    /// Forgotten: likewise, and the client hears nothing at all.
+    SilentDrop,
+    /// A rewrite failed: answered with 500, logged as `PR` or `PH`.
+    Failed,
+    /// The session has to do something before the run goes on.
+    Errand(Errand),
 }
 
 impl Rules {
-    /// Runs the `http-request` rules. `base` shows the exchange without the request, which is `head`;
-    /// `scratch` is space for texts.
-    pub fn on_request(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
-        self.run(&self.request, base, head, scratch)
+    /// Runs the `http-request` rules from where `run` stands. `base` shows the exchange without the request, which
+    /// is `head`; `scratch` is space for texts.
+    pub fn on_request(&self, run: &mut Run, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        self.go_on(&self.request, run, base, head, scratch)
     }
 
     /// Runs the `stats http-request` rules, in the same way.
-    pub fn on_stats(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
-        self.run(&self.stats, base, head, scratch)
+    pub fn on_stats(&self, run: &mut Run, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        self.go_on(&self.stats, run, base, head, scratch)
     }
 
     /// Whether a `stats admin` rule lets the visitor change states.
@@ -107,9 +136,17 @@ impl Rules {
         self.admin.iter().any(|rule| rule.applies(&self.acls, ctx))
     }
 
-    fn run(&self, rules: &[Rule<Action>], base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
-        for rule in rules {
-            let ctx = Ctx { request: Some(&*head), ..*base };
+    fn go_on(
+        &self,
+        rules: &[Rule<Action>],
+        run: &mut Run,
+        base: &Ctx<'_>,
+        head: &mut Head,
+        scratch: &mut Vec<u8>,
+    ) -> Verdict {
+        while let Some(rule) = rules.get(run.next) {
+            run.next += 1;
+            let ctx = Ctx { request: Some(&*head), kept_request: Some(&*head), ..*base };
             if !rule.applies(&self.acls, &ctx) {
                 continue;
             }
@@ -125,26 +162,24 @@ impl Rules {
                 }
                 Action::Auth(realm) => return Verdict::Auth(Box::new(challenge(&ctx, realm))),
                 Action::Reject => return Verdict::Reject,
+                Action::SilentDrop => return Verdict::SilentDrop,
+                Action::StrictMode(strict) => run.strict = *strict,
                 Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
                 Action::Assign(assignment) => assignment.apply(&ctx, scratch),
-                Action::Edit(edit) => {
-                    edit.prepare(&ctx, scratch);
-                    edit.apply(head, scratch);
+                Action::Order(order) => {
+                    if let Some(errand) = order.errand(&ctx) {
+                        return Verdict::Errand(errand);
+                    }
                 }
-                Action::SetMethod(format) => {
-                    scratch.clear();
-                    format.write(&ctx, scratch);
-                    head.set_method(scratch);
+                Action::Hint(name, format) => {
+                    if let Some(hint) = hint(run, &ctx, name, format, rules.get(run.next)) {
+                        return Verdict::Errand(Errand::Hint(hint));
+                    }
                 }
-                Action::SetUri(part, format) => {
-                    scratch.clear();
-                    format.write(&ctx, scratch);
-                    set_uri(head, *part, scratch);
-                }
-                Action::ReplaceUri(part, regex, format) => {
-                    scratch.clear();
-                    format.write(&ctx, scratch);
-                    replace_uri(head, *part, regex, scratch);
+                rewrite => {
+                    if !run.rewrite(head, |head| change(rewrite, base, head, scratch)) {
+                        return Verdict::Failed;
+                    }
                 }
             }
         }
@@ -157,6 +192,51 @@ impl Rules {
         let mut applying = self.redirects.iter().filter(|rule| rule.applies(&self.acls, ctx));
         applying.find_map(|rule| rule.action.render(ctx)).map(Box::new)
     }
+}
+
+/// Changes the request as an action says that does nothing else.
+fn change(action: &Action, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) {
+    let ctx = Ctx { request: Some(&*head), kept_request: Some(&*head), ..*base };
+    scratch.clear();
+    match action {
+        Action::Edit(edit) => {
+            edit.prepare(&ctx, scratch);
+            edit.apply(head, scratch);
+        }
+        Action::SetMethod(format) => {
+            format.write(&ctx, scratch);
+            head.set_method(scratch);
+        }
+        Action::SetUri(part, format) => {
+            format.write(&ctx, scratch);
+            set_uri(head, *part, scratch);
+        }
+        Action::ReplaceUri(part, regex, format) => {
+            format.write(&ctx, scratch);
+            replace_uri(head, *part, regex, scratch);
+        }
+        _ => debug_assert!(false, "no change: {action:?}"),
+    }
+}
+
+/// Adds a field to the interim answer under way; gives it once the `next` rule cannot add to it.
+fn hint(run: &mut Run, ctx: &Ctx<'_>, name: &[u8], format: &Format, next: Option<&Rule<Action>>) -> Option<Box<Head>> {
+    if ctx.request.is_some_and(|head| head.version() == Version::Http10) {
+        return None;
+    }
+    let mut head = run.hint.take().unwrap_or_else(|| {
+        let mut head = Box::new(Head::new());
+        head.start_response(Version::Http11, 103, b"Early Hints");
+        head
+    });
+    let mut value = Vec::new();
+    format.write(ctx, &mut value);
+    head.add(name, &value);
+    if next.is_some_and(|rule| matches!(rule.action, Action::Hint(..)) && rule.condition.is_none()) {
+        run.hint = Some(head);
+        return None;
+    }
+    Some(head)
 }
 
 /// The answer that asks for a password (manual 4.2, `http-request auth`): the page for 401 with a challenge.
@@ -194,10 +274,32 @@ fn set_uri(head: &mut Head, part: UriPart, text: &[u8]) {
     new.extend_from_slice(text);
     new.extend_from_slice(&target[range.end..]);
     head.set_uri(&new);
+    if part == UriPart::Whole {
+        follow_authority(head);
+    }
+}
+
+/// A new target that names a host makes it the request's host, as in HAProxy.
+fn follow_authority(head: &mut Head) {
+    let target = head.uri();
+    let authority = match target.first() {
+        None | Some(b'/' | b'*') => b"",
+        _ => uri::authority(target).unwrap_or_else(|| target.split(|c| *c == b'/').next().unwrap_or_default()),
+    };
+    let host = memchr::memrchr(b'@', authority).map_or(authority, |at| &authority[at + 1..]);
+    let authority = host.to_vec();
+    if !authority.is_empty()
+        && let Some(index) = head.find_known(Known::Host, 0)
+    {
+        head.set_value(index, &authority);
+    }
 }
 
 fn replace_uri(head: &mut Head, part: UriPart, regex: &Regex, format: &[u8]) {
     let target = head.uri();
+    if part != UriPart::Whole && uri::path_and_query(target).is_empty() {
+        return;
+    }
     let old = &target[part_range(target, part)];
     let Some(groups) = regex.captures(old) else { return };
     let mut new = Vec::new();

@@ -1,10 +1,11 @@
 //! `http-response` rules at work (manual 4.2).
 
 use super::edit::Edit;
+use super::errand::{Order, Run};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::variable::Assignment;
-use super::{Rules, Verdict};
+use super::{Rule, Rules, Verdict};
 use crate::facts::LogOrder;
 use crate::http::Head;
 use crate::sample::Ctx;
@@ -20,6 +21,12 @@ pub enum Action {
     Return(Box<ReplySpec>),
     /// `redirect`
     Redirect(Box<Redirect>),
+    /// `silent-drop`: forgets the client's connection.
+    SilentDrop,
+    /// `strict-mode`: whether a rewrite for which there is no room is an error.
+    StrictMode(bool),
+    /// Something that the session does.
+    Order(Box<Order>),
     /// `set-log-level`
     SetLog(LogOrder),
     /// Changes header fields.
@@ -35,13 +42,41 @@ impl Action {
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Action::Allow | Action::Deny(_) | Action::Return(_) | Action::Redirect(_))
     }
+
+    /// Whether it needs CAP_NET_ADMIN.
+    pub(super) fn administers_net(&self) -> bool {
+        match self {
+            Action::SilentDrop => true,
+            Action::Order(order) => matches!(**order, Order::Mark(_)),
+            _ => false,
+        }
+    }
 }
 
 impl Rules {
-    /// Runs the `http-response` rules. `base` shows the exchange without the response, which is `head`;
-    /// `scratch` is space for texts.
-    pub fn on_response(&self, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
-        for rule in &self.response {
+    /// Runs the `http-response` rules from where `run` stands. `base` shows the exchange without the response, which
+    /// is `head`; `scratch` is space for texts.
+    pub fn on_response(&self, run: &mut Run, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        self.answer(&self.response, run, base, head, scratch)
+    }
+
+    /// Runs the `http-after-response` rules, in the same way. They come to no verdict but that they failed.
+    pub fn after_response(&self, run: &mut Run, base: &Ctx<'_>, head: &mut Head, scratch: &mut Vec<u8>) -> Verdict {
+        self.answer(&self.after_response, run, base, head, scratch)
+    }
+
+    fn answer(
+        &self,
+        rules: &[Rule<Action>],
+        run: &mut Run,
+        base: &Ctx<'_>,
+        head: &mut Head,
+        scratch: &mut Vec<u8>,
+    ) -> Verdict {
+        // Nothing of the request is left by now but what is kept of it for logs.
+        let base = &Ctx { request: None, ..*base };
+        while let Some(rule) = rules.get(run.next) {
+            run.next += 1;
             let ctx = Ctx { response: Some(&*head), ..*base };
             if !rule.applies(&self.acls, &ctx) {
                 continue;
@@ -55,11 +90,20 @@ impl Rules {
                         return Verdict::Answer(Box::new(reply));
                     }
                 }
+                Action::SilentDrop => return Verdict::SilentDrop,
+                Action::StrictMode(strict) => run.strict = *strict,
                 Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
                 Action::Assign(assignment) => assignment.apply(&ctx, scratch),
+                Action::Order(order) => {
+                    if let Some(errand) = order.errand(&ctx) {
+                        return Verdict::Errand(errand);
+                    }
+                }
                 Action::Edit(edit) => {
                     edit.prepare(&ctx, scratch);
-                    edit.apply(head, scratch);
+                    if !run.rewrite(head, |head| edit.apply(head, scratch)) {
+                        return Verdict::Failed;
+                    }
                 }
                 Action::SetStatus(code, reason) => {
                     head.set_status(*code);

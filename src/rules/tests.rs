@@ -30,6 +30,7 @@ fn parse(lines: &[&str]) -> (Rules, Vec<String>) {
         mode: Mode::Http,
         sections: &[],
         page_bytes_max: 16384,
+        captures: [2, 1],
     };
     let mut parser = Parser::new(frontend);
     let mut findings = Findings::default();
@@ -64,12 +65,13 @@ fn run(lines: &[&str], request: &str) -> String {
     let (rules, _) = parse(lines);
     let mut message = head(request);
     let mut out = Vec::new();
-    with(None, None, |ctx| match rules.on_request(ctx, &mut message, &mut Vec::new()) {
+    with(None, None, |ctx| match rules.on_request(&mut Run::new(16384, 0), ctx, &mut message, &mut Vec::new()) {
         Verdict::Continue => message.write_request_to(&mut out),
         Verdict::Auth(reply) | Verdict::Deny(reply) | Verdict::Answer(reply) | Verdict::Tarpit(reply) => {
             write(&reply, &mut out)
         }
         Verdict::Reject => out.extend_from_slice(b"rejected"),
+        Verdict::SilentDrop | Verdict::Failed | Verdict::Errand(_) => out.extend_from_slice(b"left to the session"),
     });
     String::from_utf8_lossy(&out).replace("\r\n", "|")
 }
@@ -203,9 +205,11 @@ fn answer(line: &str) -> Head {
     let rules = sound(&[line]);
     let request = head(GET);
     let mut message = head("HTTP/1.1 200 OK\nServer: one\na: xyz");
-    with(Some(&request), None, |ctx| match rules.on_response(ctx, &mut message, &mut Vec::new()) {
-        Verdict::Auth(reply) | Verdict::Deny(reply) | Verdict::Answer(reply) => reply.head,
-        _ => message.clone(),
+    with(Some(&request), None, |ctx| {
+        match rules.on_response(&mut Run::new(16384, 0), ctx, &mut message, &mut Vec::new()) {
+            Verdict::Auth(reply) | Verdict::Deny(reply) | Verdict::Answer(reply) => reply.head,
+            _ => message.clone(),
+        }
     })
 }
 
@@ -378,8 +382,8 @@ proptest! {
             let (rules, _) = parse(&[&line, &format!("{keyword} {odd}")]);
             let mut message = head(GET);
             with(None, None, |ctx| {
-                rules.on_request(ctx, &mut message, &mut Vec::new());
-                rules.on_response(ctx, &mut head("HTTP/1.1 200 OK"), &mut Vec::new());
+                rules.on_request(&mut Run::new(16384, 0), ctx, &mut message, &mut Vec::new());
+                rules.on_response(&mut Run::new(16384, 0), ctx, &mut head("HTTP/1.1 200 OK"), &mut Vec::new());
                 rules.redirect(ctx);
                 rules.backend(ctx);
             });

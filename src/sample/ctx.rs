@@ -22,8 +22,10 @@ pub struct Ctx<'a> {
     pub counters: &'a Counters,
     /// The client's connection.
     pub client: Client,
-    /// The request's head once it has been received; `None` in TCP mode.
+    /// The request's head once it has been received; `None` in TCP mode, and again when it is gone.
     pub request: Option<&'a Head>,
+    /// The same, also when it is gone: for what is kept of it until the end.
+    pub kept_request: Option<&'a Head>,
     /// The response's head once it has been received.
     pub response: Option<&'a Head>,
     /// Octets received from the client and not forwarded yet, without a head that was taken.

@@ -50,6 +50,7 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         counters: &counters,
         client,
         request,
+        kept_request: request,
         response,
         request_bytes: b"",
         response_bytes: b"",

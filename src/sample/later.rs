@@ -11,7 +11,7 @@ const FETCHES: &str = "base32+src bc_err bc_err_str \
     fc_src_is_local fc_unacked fcgi.docroot fcgi.index last_rule_file last_rule_line lat_ns_avg lat_ns_tot \
     prio_class prio_offset req.body req.body_len req.body_param req.body_size req.hdrs_bin \
     res.body res.body_len res.body_size res.cache_hit res.cache_name res.comp res.comp_algo res.hdrs_bin \
-    unique-id url32+src uuid";
+    url32+src uuid";
 
 /// Beginnings of families of converters.
 const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];

@@ -1,11 +1,13 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
-use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, relay};
+use super::judge::{self, Judged};
+use super::{After, Exchange, Phase, Services, Session, Step, Turn, body, capture, relay};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
 use crate::proxy::ConnectionMode;
 use crate::session::reply;
+use crate::time::Tick;
 
 /// What became of an attempt to receive a head.
 pub enum Progress {
@@ -23,6 +25,9 @@ pub enum Progress {
 /// # Errors
 /// The step that ends the exchange: the server left or sent nonsense, or a rule refused the answer.
 pub fn receive(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    if turn.exchange.paused.is_some() {
+        return held(turn);
+    }
     let Some(key) = turn.exchange.upstream else { return Err(Step::Over(After::Close)) };
     let lenient = turn.exchange.backend.is_some_and(|id| turn.services.config[id].accept_invalid);
     let limits = turn.services.limits(lenient);
@@ -118,13 +123,54 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     count_body_ahead(turn);
     turn.count_server_status(status);
     capture::response(turn);
-    if let Some(step) = super::inspect::response(turn) {
-        return Err(step);
+    judge_head(turn)
+}
+
+/// Lets the rules look at the head, and queues it when they are done.
+fn judge_head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    match judge::response(turn) {
+        Judged::Passes => {}
+        Judged::Waits => return held(turn),
+        Judged::Ends(step) => return Err(step),
     }
     capture::response_cookie(turn);
     super::persistence::response(turn);
+    if judge::has_after_rules(turn)
+        && let Some(step) = judge::forwarded(turn)
+    {
+        return Err(step);
+    }
+    if let Some(step) = judge::without_body(turn) {
+        return Err(step);
+    }
     finish_head(turn);
     Ok(Progress::Head)
+}
+
+/// The rules wait for the body: they go on when it is here, or what they want of it, or as much as there is room for.
+fn held(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    let Some(key) = turn.exchange.upstream else { return Err(Step::Over(After::Close)) };
+    let services = &mut *turn.services;
+    let server = &mut services.upstreams.get_mut(key).connection;
+    server.receive(&mut services.buffers);
+    let over = server.is_over();
+    let Ok((body, all_here)) = body::whole(turn.exchange.response_body, server.received()) else {
+        return Err(invalid(turn));
+    };
+    let enough = turn.exchange.paused_for > 0 && body.len() as u64 >= turn.exchange.paused_for;
+    let head_bytes = turn.exchange.response.counted_bytes() as usize;
+    let full = server.received().len() >= services.config.global.tune.bufsize.saturating_sub(head_bytes);
+    if all_here || enough || full || over {
+        turn.exchange.phase_deadline = Tick::NEVER;
+        count_body_ahead(turn);
+        return judge_head(turn);
+    }
+    if turn.services.now.tick() < turn.exchange.phase_deadline {
+        return Ok(Progress::Nothing);
+    }
+    turn.exchange.paused = None;
+    turn.count_response_error();
+    Err(reply::error(turn, 504, Cause::ServerTimeout, Doing::Headers))
 }
 
 /// Whether bytes pass unseen from here on (`option http-tunnel`).
@@ -188,6 +234,8 @@ fn count_body_ahead(turn: &mut Turn<'_>) {
         consumed += piece.consumed();
         bytes = &bytes[piece.consumed()..];
     }
+    // Rules that waited for the body have it counted again.
+    turn.exchange.facts.bytes_out -= turn.exchange.download.counted_ahead;
     turn.exchange.download.counted_ahead = ahead;
     turn.exchange.facts.bytes_out += ahead;
     turn.exchange.whole_answer_bytes = decoder.is_done().then_some(consumed);

@@ -1,15 +1,16 @@
-//! Phase body: the request's body arrives before a server is chosen, as far as it fits into a buffer
-//! (manual 4, `balance url_param … check_post`).
+//! Phase body: the request's body arrives before a server is chosen or before rules go on, as far as it fits into a
+//! buffer (manual 4, `balance url_param … check_post` and `http-request wait-for-body`).
 
 use std::borrow::Cow;
 
+use super::exchange::BodyReader;
 use super::{Phase, Step, Turn, reply};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{Body, BodyDecoder, ParseError};
 use crate::http::{Method, Version};
 use crate::proxy::{Algorithm, BackendId, Key};
 use crate::stats::Count;
-use crate::time::Tick;
+use crate::time::{Millis, Tick};
 
 /// What a client waits for that sent `Expect: 100-continue`.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -34,11 +35,19 @@ pub fn begin(turn: &mut Turn<'_>) -> Step {
     let since = turn.exchange.facts.first_byte.unwrap_or(now).tick();
     turn.exchange.phase_deadline = timeouts.http_request.map_or(Tick::NEVER, |timeout| since + timeout);
     turn.exchange.client_deadline = timeouts.client.map_or(Tick::NEVER, |timeout| now.tick() + timeout);
-    Step::Go(Phase::Body { since: now.tick() })
+    Step::Go(Phase::Body { since: now.tick(), reader: BodyReader::Balance })
 }
 
-/// Receives until the body is here or the buffer is full.
-pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
+/// Begins to wait for so long, or until `octets` are here, because a rule says so.
+pub fn begin_for_rules(turn: &mut Turn<'_>, time: Millis, octets: u64) -> Step {
+    begin(turn);
+    let since = turn.services.now.tick();
+    turn.exchange.phase_deadline = since + time;
+    Step::Go(Phase::Body { since, reader: BodyReader::Rules(octets) })
+}
+
+/// Receives until the body, or what is wanted of it, is here or the buffer is full.
+pub fn run(turn: &mut Turn<'_>, since: Tick, reader: BodyReader) -> Step {
     let received = turn.session.client.receive(&mut turn.services.buffers);
     turn.session.client.flush(&mut turn.services.buffers);
     let now = turn.services.now.tick();
@@ -47,8 +56,8 @@ pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
         turn.exchange.client_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);
     }
     let all_here = match whole(turn.exchange.request_body, turn.session.client.received()) {
-        Ok((_, all_here)) => all_here,
-        Err(_) => return refuse(turn),
+        Ok((body, all_here)) => all_here || reader.has_enough(body.len()),
+        Err(_) => return refuse(turn, reader),
     };
     let head_bytes = turn.exchange.request.counted_bytes() as usize;
     let room = turn.services.limits(false).head_bytes_max.saturating_sub(head_bytes);
@@ -57,7 +66,7 @@ pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
         if since != now {
             turn.exchange.facts.request_received = Some(turn.services.now);
         }
-        return Step::Go(Phase::Pick);
+        return Step::Go(next(turn, reader));
     }
     if turn.session.client.is_over() {
         turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
@@ -68,8 +77,32 @@ pub fn run(turn: &mut Turn<'_>, since: Tick) -> Step {
         return Step::Wait;
     }
     turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
-    turn.exchange.client_keeps = false;
+    give_up(turn, reader);
     reply::error(turn, 408, Cause::ClientTimeout, Doing::Request)
+}
+
+impl BodyReader {
+    fn has_enough(self, here: usize) -> bool {
+        matches!(self, BodyReader::Rules(octets) if octets > 0 && here as u64 >= octets)
+    }
+}
+
+/// Who goes on.
+fn next(turn: &Turn<'_>, reader: BodyReader) -> Phase {
+    match (reader, turn.exchange.backend) {
+        (BodyReader::Balance, _) => Phase::Pick,
+        (BodyReader::Rules(_), None) => Phase::Inspect,
+        (BodyReader::Rules(_), Some(_)) => Phase::InspectBackend,
+    }
+}
+
+/// The body will not come; where rules wanted it, the request does not count as received, as in HAProxy.
+fn give_up(turn: &mut Turn<'_>, reader: BodyReader) {
+    turn.exchange.client_keeps = false;
+    turn.exchange.paused = None;
+    if reader != BodyReader::Balance {
+        turn.exchange.facts.request_received = None;
+    }
 }
 
 /// What is here of the body, without its framing.
@@ -88,7 +121,7 @@ pub fn is_whole(framing: Body, bytes: &[u8]) -> bool {
 }
 
 /// The body's octets among those received, and whether it ends there.
-fn whole(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
+pub fn whole(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
     if let Body::Length(length) = framing {
         let here = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
         return Ok((Cow::Borrowed(&bytes[..here]), here as u64 == length));
@@ -117,8 +150,8 @@ fn invite(turn: &mut Turn<'_>) {
     }
 }
 
-fn refuse(turn: &mut Turn<'_>) -> Step {
+fn refuse(turn: &mut Turn<'_>, reader: BodyReader) -> Step {
     turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
-    turn.exchange.client_keeps = false;
+    give_up(turn, reader);
     reply::error(turn, 400, Cause::Proxy, Doing::Request)
 }

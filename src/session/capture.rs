@@ -4,6 +4,7 @@ use super::Turn;
 use crate::http::Head;
 use crate::persist::captured;
 use crate::proxy::HeaderCapture;
+use crate::rules::errand::Side;
 
 /// Keeps what the frontend wants of the request.
 pub fn request(turn: &mut Turn<'_>) {
@@ -35,6 +36,20 @@ pub fn response_cookie(turn: &mut Turn<'_>) {
     }
 }
 
+/// Keeps what a rule captured in a slot, if the frontend has that.
+pub fn keep(turn: &mut Turn<'_>, side: Side, slot: usize, mut text: Vec<u8>) {
+    let captures = &turn.frontend().captures;
+    let facts = &mut turn.exchange.facts;
+    let (slots, kept) = match side {
+        Side::Request => (&captures.request, &mut facts.request_captures),
+        Side::Response => (&captures.response, &mut facts.response_captures),
+    };
+    let Some(capture) = slots.get(slot) else { return };
+    text.truncate(capture.bytes_max);
+    kept.resize(slots.len(), Vec::new());
+    kept[slot] = text;
+}
+
 /// Places for what was never received: the log shows the braces all the same, unless there was no request.
 pub fn fill(turn: &mut Turn<'_>) {
     if turn.exchange.facts.bad_request {
@@ -49,7 +64,7 @@ pub fn fill(turn: &mut Turn<'_>) {
 /// The last value of each header, cut to its length.
 fn headers(head: &Head, wanted: &[HeaderCapture]) -> Vec<Vec<u8>> {
     let one = |capture: &HeaderCapture| {
-        let value = head.nth(capture.name.as_bytes(), -1).unwrap_or_default();
+        let value = capture.name.as_ref().and_then(|name| head.nth(name.as_bytes(), -1)).unwrap_or_default();
         value[..value.len().min(capture.bytes_max)].to_vec()
     };
     wanted.iter().map(one).collect()
@@ -63,7 +78,7 @@ mod tests {
     #[test]
     fn the_last_header_is_kept() {
         let head = fixture::head("GET / HTTP/1.1\nX: one\nX: two, three");
-        let wanted = |name: &str, bytes_max| HeaderCapture { name: name.into(), bytes_max };
+        let wanted = |name: &str, bytes_max| HeaderCapture { name: Some(name.into()), bytes_max };
         let kept = headers(&head, &[wanted("x", 5), wanted("y", 5)]);
         assert_eq!(kept, [b"two, ".to_vec(), Vec::new()]);
     }

@@ -3,6 +3,7 @@
 use std::mem::take;
 use std::net::SocketAddr;
 
+use super::errands::Paused;
 use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
@@ -29,10 +30,12 @@ pub enum Phase {
     Route,
     /// The backend's rules look at it.
     InspectBackend,
-    /// The request's body arrives, for the choice depends on it.
+    /// The request's body arrives, for something depends on it.
     Body {
         /// The phase's begin.
         since: Tick,
+        /// What depends on it.
+        reader: BodyReader,
     },
     /// A server is chosen.
     Pick,
@@ -71,6 +74,15 @@ pub enum Phase {
     },
     /// The proxy's own answer is sent.
     Reply,
+}
+
+/// What the request's body is awaited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyReader {
+    /// The choice of a server.
+    Balance,
+    /// Rules that stopped for it, and go on when so many octets are here; 0 is all.
+    Rules(u64),
 }
 
 /// One direction's message: what its body is and how much of it passed.
@@ -157,6 +169,14 @@ pub struct Exchange {
     pub client_late: bool,
     /// The answer that a tarpitted request gets in the end.
     pub held: Option<Box<Reply>>,
+    /// Rules made the request contradict its body.
+    pub falsified: bool,
+    /// Rules that wait for a body.
+    pub paused: Option<Paused>,
+    /// Octets of the response's body that the rules wait for; 0 is all.
+    pub paused_for: u64,
+    /// Its place among those that are ready at the same time: the least comes first (`set-nice`).
+    pub nice: i16,
     /// Bytes of the request and of the response that counters have already (`option contstats`).
     pub counted_bytes: [u64; 2],
     /// The client's addresses as they were before rules of this exchange changed them.
@@ -204,6 +224,10 @@ impl Default for Exchange {
             request_has_no_body: true,
             client_late: false,
             held: None,
+            falsified: false,
+            paused: None,
+            paused_for: 0,
+            nice: 0,
             counted_bytes: [0; 2],
             addresses_before: None,
             holds_answer: false,

@@ -1,24 +1,28 @@
-//! Phase inspect: the rules of the frontend, then of the backend, look at the request; on the way back
-//! those of the backend, then of the frontend, look at the response.
+//! Phase inspect: the rules of the frontend, then of the backend, look at the request. What looks at the response is in
+//! [`super::judge`].
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{After, Phase, Step, Turn, body, capture, finish, persistence, reply, statistics};
+use super::errands::{self, Paused};
+use super::{After, Phase, Step, Turn, body, capture, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::{Head, uri};
 use crate::proxy::AddressHeader;
 use crate::rules::filter::Outcome;
-use crate::rules::{Reply, Rules, Verdict};
+use crate::rules::{Errand, Reply, Rules, Verdict};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
 /// The frontend's rules and its statistics page.
 pub fn frontend(turn: &mut Turn<'_>) -> Step {
     let rules = &turn.frontend().rules;
-    if let Some(step) = monitor(turn, rules) {
+    // Rules that go on after a pause may have changed the target.
+    if turn.exchange.paused.is_none()
+        && let Some(step) = monitor(turn, rules)
+    {
         return step;
     }
     if let Some(step) = request_rules(turn, rules, false).or_else(|| request_filters(turn, rules)) {
@@ -51,42 +55,47 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     }
     capture::request_cookie(turn);
     persistence::request(turn);
+    add_identifier(turn);
     add_addresses(turn);
     if body::is_wanted(turn, id) { body::begin(turn) } else { Step::Go(Phase::Pick) }
 }
 
-/// The rules for responses; a step if one of them ends the exchange.
-pub fn response(turn: &mut Turn<'_>) -> Option<Step> {
-    let backend = turn.exchange.backend.map(|id| &turn.services.config[id].rules);
-    let frontend = &turn.frontend().rules;
-    if let Some(rules) = backend
-        && let Some(step) = response_rules(turn, rules)
-    {
-        return Some(step);
-    }
-    if backend.is_some_and(|rules| Arc::ptr_eq(rules, frontend)) {
-        return None;
-    }
-    response_rules(turn, frontend)
-}
-
-/// Runs the `http-request` rules, or those that guard the statistics; a step if one of them ends the exchange.
+/// Runs the `http-request` rules, or those that guard the statistics; a step if one of them ends the exchange or waits.
 pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<Step> {
     if (if stats { &rules.stats } else { &rules.request }).is_empty() {
         return None;
     }
-    let mut head = std::mem::take(&mut turn.exchange.request);
-    let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let context = turn.services.context(turn.session, turn.exchange);
-    let verdict = match stats {
-        true => rules.on_stats(&context, &mut head, &mut scratch),
-        false => rules.on_request(&context, &mut head, &mut scratch),
-    };
-    framing::restore(&mut head, turn.exchange.request_body);
-    turn.exchange.request = head;
-    turn.services.scratch = scratch;
+    let mut run = turn.exchange.paused.take().map_or_else(|| errands::request_run(turn), |paused| paused.run);
+    loop {
+        let mut head = std::mem::take(&mut turn.exchange.request);
+        let mut scratch = std::mem::take(&mut turn.services.scratch);
+        let context = turn.services.context(turn.session, turn.exchange);
+        let verdict = match stats {
+            true => rules.on_stats(&mut run, &context, &mut head, &mut scratch),
+            false => rules.on_request(&mut run, &context, &mut head, &mut scratch),
+        };
+        turn.exchange.request = head;
+        turn.services.scratch = scratch;
+        errands::count_failed(turn, &mut run);
+        match verdict {
+            Verdict::Errand(Errand::WaitForBody(time, octets)) => {
+                turn.exchange.paused = Some(Paused { run, frontend: turn.exchange.backend.is_none() });
+                return Some(body::begin_for_rules(turn, time, octets));
+            }
+            Verdict::Errand(errand) => errands::run_errand(turn, errand),
+            verdict => {
+                turn.exchange.falsified |= framing::is_falsified(&turn.exchange.request, turn.exchange.request_body);
+                framing::restore(&mut turn.exchange.request, turn.exchange.request_body);
+                return request_judged(turn, verdict, stats);
+            }
+        }
+    }
+}
+
+/// What a verdict on the request comes to.
+fn request_judged(turn: &mut Turn<'_>, verdict: Verdict, stats: bool) -> Option<Step> {
     match verdict {
-        Verdict::Continue => None,
+        Verdict::Continue | Verdict::Errand(_) => None,
         Verdict::Deny(answer) => {
             refused(turn);
             if stats {
@@ -112,7 +121,24 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
             turn.exchange.facts.termination.set_once(Cause::Proxy, Doing::Request);
             Some(Step::Over(After::Close))
         }
+        Verdict::SilentDrop => {
+            turn.exchange.facts.request_received = None;
+            Some(silent_drop(turn))
+        }
+        Verdict::Failed => {
+            turn.exchange.facts.request_received = None;
+            errands::count(turn, Count::InternalErrors, 1);
+            Some(reply::error(turn, 500, Cause::Proxy, Doing::Request))
+        }
     }
+}
+
+/// Forgets the client's connection.
+pub(super) fn silent_drop(turn: &mut Turn<'_>) -> Step {
+    count_denied(turn);
+    turn.session.client.vanish();
+    turn.exchange.facts.termination.set_once(Cause::Proxy, Doing::Request);
+    Step::Over(After::Close)
 }
 
 /// `monitor-uri`: answered before any rule, and never logged.
@@ -160,63 +186,6 @@ fn request_filters(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     }
 }
 
-/// The filters of older versions (`rsprep` and its kin).
-fn response_filters(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
-    if rules.response_filters.is_empty() && rules.response_additions.is_empty() {
-        return None;
-    }
-    let mut head = std::mem::take(&mut turn.exchange.response);
-    let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let context = turn.services.context(turn.session, turn.exchange);
-    let outcome = rules.filter_response(&context, &mut head, &mut scratch);
-    framing::restore(&mut head, turn.exchange.response_body);
-    turn.exchange.response = head;
-    turn.services.scratch = scratch;
-    match outcome {
-        Outcome::Continue(_) => return None,
-        Outcome::Deny | Outcome::Tarpit => turn.count_everywhere(Count::DeniedResponses),
-        Outcome::Invalid => turn.count_response_error(),
-    }
-    drop_answer(turn);
-    Some(reply::error(turn, 502, Cause::Proxy, Doing::Headers))
-}
-
-fn response_rules(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
-    if rules.response.is_empty() {
-        return response_filters(turn, rules);
-    }
-    let mut head = std::mem::take(&mut turn.exchange.response);
-    let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let context = turn.services.context(turn.session, turn.exchange);
-    let verdict = rules.on_response(&context, &mut head, &mut scratch);
-    framing::restore(&mut head, turn.exchange.response_body);
-    turn.exchange.response = head;
-    turn.services.scratch = scratch;
-    if !matches!(verdict, Verdict::Continue) {
-        drop_answer(turn);
-    }
-    match verdict {
-        Verdict::Continue => response_filters(turn, rules),
-        Verdict::Deny(answer) | Verdict::Tarpit(answer) | Verdict::Auth(answer) => {
-            turn.count_everywhere(Count::DeniedResponses);
-            Some(reply::rendered(turn, &answer, Cause::Proxy, Doing::Headers))
-        }
-        Verdict::Answer(answer) => Some(reply::rendered(turn, &answer, Cause::Local, Doing::Headers)),
-        Verdict::Reject => Some(Step::Over(After::Close)),
-    }
-}
-
-/// Throws the server's answer away. If it is here as a whole, the server's connection can be used again.
-fn drop_answer(turn: &mut Turn<'_>) {
-    turn.exchange.facts.response_received = None;
-    let Some(key) = turn.exchange.upstream else { return };
-    if let Some(bytes) = turn.exchange.whole_answer_bytes.filter(|_| turn.exchange.upload.complete) {
-        let connection = &mut turn.services.upstreams.get_mut(key).connection;
-        connection.consume(bytes, &mut turn.services.buffers);
-        finish::return_upstream(turn, true, After::KeepAlive);
-    }
-}
-
 fn redirects(turn: &mut Turn<'_>, rules: &Rules) -> Option<Step> {
     if rules.redirects.is_empty() {
         return None;
@@ -246,7 +215,7 @@ fn refused(turn: &mut Turn<'_>) {
     count_denied(turn);
 }
 
-fn count_denied(turn: &mut Turn<'_>) {
+pub(super) fn count_denied(turn: &mut Turn<'_>) {
     let counters = &turn.services.counters;
     counters.frontend(turn.session.frontend).add(Count::DeniedRequests, 1);
     counters.listener(turn.session.frontend, turn.session.bind).add(Count::DeniedRequests, 1);
@@ -255,8 +224,24 @@ fn count_denied(turn: &mut Turn<'_>) {
     }
 }
 
+/// What a backend answers does not count, unless it is a `listen`.
 fn count_intercepted(turn: &mut Turn<'_>) {
+    let frontend = turn.frontend();
+    if turn.exchange.backend.is_some_and(|id| turn.services.config[id].uuid != frontend.uuid) {
+        return;
+    }
     turn.services.counters.frontend(turn.session.frontend).add(Count::Intercepted, 1);
+}
+
+/// `unique-id-header`
+fn add_identifier(turn: &mut Turn<'_>) {
+    let frontend = turn.frontend();
+    let Some(name) = &frontend.unique_id_header else { return };
+    let id = frontend.unique_id(&turn.services.context(turn.session, turn.exchange));
+    if !id.is_empty() {
+        let id = id.to_vec();
+        turn.exchange.request.add(name, &id);
+    }
 }
 
 /// `option forwardfor` and `option originalto` (manual 4): the backend's settings win over the frontend's.

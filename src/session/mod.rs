@@ -22,12 +22,14 @@ mod capture;
 mod connect;
 mod content;
 pub mod deadline;
+mod errands;
 mod exchange;
 mod finish;
 mod follow;
 mod forward;
 pub mod idle;
 mod inspect;
+mod judge;
 mod orders;
 pub mod persistence;
 mod pick;
@@ -307,7 +309,7 @@ impl Turn<'_> {
                 Phase::Inspect => inspect::frontend(self),
                 Phase::Route => route::run(self),
                 Phase::InspectBackend => inspect::backend(self),
-                Phase::Body { since } => body::run(self, since),
+                Phase::Body { since, reader } => body::run(self, since, reader),
                 Phase::Pick => pick::run(self),
                 Phase::Queued { .. } => pick::queued(self),
                 Phase::TurnAround { until } => connect::turn_around(self, until),

@@ -47,6 +47,10 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     if turn.exchange.upstream.is_none() {
         return Step::Over(After::Close);
     }
+    if turn.exchange.falsified {
+        turn.count_response_error();
+        return reply::error(turn, 500, Cause::Internal, Doing::Headers);
+    }
     loop {
         let up = match upload(turn) {
             Ok(moved) => moved,

@@ -1,6 +1,6 @@
 //! Phase reply: the proxy answers by itself.
 
-use super::{After, Phase, Step, Turn};
+use super::{After, Phase, Step, Turn, judge};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::persistence;
 use crate::http::{Known, Method, Version, status};
@@ -45,12 +45,35 @@ pub fn rendered(turn: &mut Turn<'_>, answer: &Reply, cause: Cause, doing: Doing)
         turn.exchange.response.add(b"connection", b"close");
     }
     let step = message(turn, &answer.body);
-    turn.exchange.facts.status = Some(answer.status);
+    // Unless rules changed it: a page may bear another status than the one that it stands for.
+    if turn.exchange.response.status() == answer.head.status() {
+        turn.exchange.facts.status = Some(answer.status);
+    }
+    step
+}
+
+/// Answers with a server's head whose new status forbids the body that it has (RFC 9110 15.3.5, 15.4.5).
+pub fn bodiless(turn: &mut Turn<'_>) -> Step {
+    let exchange = &mut *turn.exchange;
+    if exchange.response.status() == 204 {
+        exchange.response.remove_known(Known::ContentLength);
+    }
+    exchange.response.remove_known(Known::TransferEncoding);
+    let (received, bytes_out) = (exchange.facts.response_received, exchange.facts.bytes_out);
+    judge::drop_answer(turn);
+    let step = send(turn, b"");
+    (turn.exchange.facts.response_received, turn.exchange.facts.bytes_out) = (received, bytes_out);
     step
 }
 
 /// Answers with the head in [`super::Exchange::response`], which says the body's length, and `body`.
 pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
+    let body = if judge::has_after_rules(turn) { ruled(turn, body) } else { body };
+    send(turn, body)
+}
+
+/// The same, past the rules for every answer.
+fn send(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     let stops = turn.services.ends_after_answer(turn.session);
     drain_body(turn);
     let exchange = &mut *turn.exchange;
@@ -67,6 +90,20 @@ pub fn message(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     exchange.reply.extend_from_slice(body);
     let code = exchange.response.status();
     start(turn, code)
+}
+
+/// Lets the rules for every answer look at the one in [`super::Exchange::response`]. Where they fail, 500 takes its
+/// place, and goes as it is if they fail again.
+fn ruled<'b>(turn: &mut Turn<'_>, body: &'b [u8]) -> &'b [u8] {
+    if judge::own(turn, body.len()) {
+        return body;
+    }
+    let twice = turn.exchange.response.status() == 500;
+    let refusal = status::answer(500, &mut turn.exchange.response).unwrap_or_default();
+    if !twice && !judge::own(turn, refusal.len()) {
+        status::answer(500, &mut turn.exchange.response);
+    }
+    refusal
 }
 
 /// Takes what has come of the request's body, which nobody is going to read: if that is all of it, the

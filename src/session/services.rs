@@ -74,6 +74,8 @@ pub struct Services {
     pub captures: Captures,
     /// Requests received since the start, this worker's.
     pub requests: u64,
+    /// Sessions have places among those that are ready at the same time (`set-nice`, `nice`).
+    pub orders_sessions: bool,
     /// The process was asked to stop: `stopping` and `show info` say so, also while `grace` delays it.
     pub asked_to_stop: bool,
     /// A soft stop is under way.
@@ -138,6 +140,11 @@ impl Services {
             scratch: Vec::new(),
             captures: Captures::default(),
             requests: 0,
+            orders_sessions: config
+                .frontends
+                .iter()
+                .flat_map(|frontend| &frontend.binds)
+                .any(|bind| bind.options.nice != 0),
             asked_to_stop: false,
             stopping: false,
             stopping_since: Tick::NEVER,
@@ -159,6 +166,11 @@ impl Services {
         self.limits_at_start = Some(*limits);
         let tune = &self.config.global.tune;
         self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));
+    }
+
+    /// The place of a session until a rule gives it another (`nice` of its listening address).
+    pub fn nice_at_first(&self, session: &Session) -> i16 {
+        self.config[session.frontend].binds.get(session.bind).map_or(0, |bind| bind.options.nice)
     }
 
     /// Limits of a message's head.
@@ -261,12 +273,14 @@ fn context<'a>(
     servers: &'a [LiveServer],
     stopping: bool,
 ) -> Ctx<'a> {
+    let request = (!exchange.request.is_empty()).then_some(&exchange.request);
     Ctx {
         now,
         config,
         counters,
         client: session.view(),
-        request: (!exchange.request.is_empty()).then_some(&exchange.request),
+        request,
+        kept_request: request,
         response: (!exchange.response.is_empty()).then_some(&exchange.response),
         request_bytes: session.client.received(),
         response_bytes: &[],

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::orders::Outcome;
 use super::services::Services;
-use super::{Phase, Step, Turn, capture, inspect, reply};
+use super::{Phase, Step, Turn, capture, inspect, judge, reply};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::http::status::reason;
 use crate::http::{Known, Method, Version, status};
@@ -109,8 +109,11 @@ pub fn refused(turn: &mut Turn<'_>, answer: &Reply, cause: Cause) -> Step {
     let response = &mut turn.exchange.response;
     response.clear();
     let refused = status::answer(400, response).unwrap_or_default();
+    if judge::has_after_rules(turn) {
+        judge::own(turn, refused.len());
+    }
     let has_body = turn.exchange.request.method() != Method::Head;
-    let refused_bytes = response.counted_bytes() + if has_body { refused.len() as u64 } else { 0 };
+    let refused_bytes = turn.exchange.response.counted_bytes() + if has_body { refused.len() as u64 } else { 0 };
     let step = reply::rendered(turn, answer, cause, Doing::Request);
     turn.exchange.facts.bytes_out += refused_bytes;
     turn.exchange.facts.status = Some(400);

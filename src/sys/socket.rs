@@ -197,6 +197,22 @@ pub fn netns_cookie(fd: impl AsFd) -> io::Result<u64> {
 /// Not in libc for every target.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
+/// Has the coming close send nothing at all (TCP_REPAIR, with CAP_NET_ADMIN), or else a reset that dies at the next
+/// router.
+pub fn vanish(fd: impl AsFd) {
+    let _ = reset_on_close(&fd);
+    if set_int(&fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1).is_err() {
+        let _ = set_int(&fd, libc::IPPROTO_IP, libc::IP_TTL, 1);
+        let _ = set_int(&fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 1);
+    }
+}
+
+/// Sets the type of service, or the traffic class of IPv6, of what is sent. A socket of IPv6 may speak IPv4.
+pub fn set_tos(fd: impl AsFd, tos: u8) -> io::Result<()> {
+    let v6 = set_int(&fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, tos.into());
+    set_int(&fd, libc::IPPROTO_IP, libc::IP_TOS, tos.into()).or(v6)
+}
+
 /// Makes the coming close send a reset instead of leaving the connection in TIME_WAIT.
 pub fn reset_on_close(fd: impl AsFd) -> io::Result<()> {
     SockRef::from(&fd.as_fd()).set_linger(Some(Duration::ZERO))

@@ -181,6 +181,15 @@ impl Connection {
         self.release(pool);
     }
 
+    /// Has the coming close send nothing, so that the peer goes on to think that it is connected. Without the privilege
+    /// for that (CAP_NET_ADMIN) it sends a reset that no router passes on.
+    pub fn vanish(&mut self) {
+        self.stream.vanish();
+        self.shut = true;
+        self.broken = Some(ErrorKind::ConnectionAborted);
+        self.unwritable = Some(ErrorKind::ConnectionAborted);
+    }
+
     /// Gives both buffers back.
     pub fn release(&mut self, pool: &mut Pool) {
         pool.release(&mut self.input);

@@ -53,6 +53,33 @@ impl Stream {
         }
     }
 
+    /// Has the close send nothing to the peer, or at least nothing that gets far.
+    pub fn vanish(&self) {
+        match self {
+            Stream::Socket(fd) => socket::vanish(fd),
+            #[cfg(test)]
+            Stream::Sim(end) => end.reset_on_close(),
+        }
+    }
+
+    /// Sets the type of service of what is sent. Nothing happens where the kernel refuses.
+    pub fn set_tos(&self, tos: u8) {
+        match self {
+            Stream::Socket(fd) => drop(socket::set_tos(fd, tos)),
+            #[cfg(test)]
+            Stream::Sim(_) => {}
+        }
+    }
+
+    /// Sets the mark of what is sent, which takes CAP_NET_ADMIN. Nothing happens where the kernel refuses.
+    pub fn set_mark(&self, mark: u32) {
+        match self {
+            Stream::Socket(fd) => drop(socket2::SockRef::from(fd).set_mark(mark)),
+            #[cfg(test)]
+            Stream::Sim(_) => {}
+        }
+    }
+
     /// The error that ended a connection attempt, if any.
     pub fn take_error(&self) -> Option<io::Error> {
         match self {

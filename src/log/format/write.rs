@@ -105,7 +105,7 @@ fn named(var: Var, flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>) -> bool {
         Var::Hostname => text(out, flags, host_name().as_bytes()),
         Var::RequestCookie => text(out, flags, &facts.request_cookie),
         Var::ResponseCookie => text(out, flags, &facts.response_cookie),
-        Var::UniqueId => text(out, flags, &facts.unique_id),
+        Var::UniqueId => text(out, flags, frontend.unique_id(ctx)),
         // No listener speaks TLS yet.
         Var::SslCipher | Var::SslVersion => text(out, flags, b""),
         Var::Termination | Var::TerminationCookie => {

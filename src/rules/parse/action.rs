@@ -1,14 +1,14 @@
-//! The actions of `http-request` and `http-response`: one row each, in the order in which HAProxy names them.
+//! The actions of `http-request`, `http-response` and `http-after-response`: one row each, in the order in which HAProxy names them.
 
 use regex::bytes::Regex;
 
-use super::{Input, redirection, reply, variable};
+use super::{Input, Wrong, order, redirection, reply, variable};
 use crate::facts::LogOrder;
 use crate::log::syslog::Level;
 use crate::rules::edit::{Edit, Names};
 use crate::rules::request::{self, UriPart};
 use crate::rules::response;
-use crate::text;
+use crate::text::{self, suggest};
 
 /// An action.
 pub(super) struct Row<A> {
@@ -42,7 +42,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("wait-for-handshake"),
     later("ot-group"),
     row("set-log-level", |i| log_order(i).map(request::Action::SetLog)),
-    later("set-nice"),
+    row("set-nice", |i| order::nice(i).map(|o| request::Action::Order(Box::new(o)))),
     later("use-service"),
     later("sc-inc-gpc(*)"),
     later("sc-inc-gpc0(*)"),
@@ -56,13 +56,13 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     row("add-header", |i| add_header(i).map(|e| request::Action::Edit(Box::new(e)))),
     row("allow", |_| Ok(request::Action::Allow)),
     row("auth", auth),
-    later("capture"),
+    row("capture", |i| order::capture(i).map(|o| request::Action::Order(Box::new(o)))),
     later("del-acl(*)"),
     row("del-header", |i| del_header(i).map(|e| request::Action::Edit(Box::new(e)))),
     later("del-map(*)"),
     row("deny", |i| reply::deny(i, 403).map(|spec| request::Action::Deny(Box::new(spec)))),
     later("disable-l7-retry"),
-    later("early-hint"),
+    row("early-hint", |i| order::hint(i).map(|(name, format)| request::Action::Hint(name, format))),
     later("normalize-uri"),
     row("redirect", |i| redirection::formatted(i, false).map(|r| request::Action::Redirect(Box::new(r)))),
     row("reject", |_| Ok(request::Action::Reject)),
@@ -79,21 +79,21 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     row("set-pathq", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::PathAndQuery, f))),
     row("set-query", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::Query, f))),
     row("set-uri", |i| only_format(i).map(|f| request::Action::SetUri(UriPart::Whole, f))),
-    later("strict-mode"),
+    row("strict-mode", |i| order::strict_mode(i).map(request::Action::StrictMode)),
     row("tarpit", |i| reply::deny(i, 500).map(|spec| request::Action::Tarpit(Box::new(spec)))),
     later("track-sc(*)"),
     later("set-timeout"),
-    later("wait-for-body"),
+    row("wait-for-body", |i| order::wait_for_body(i).map(|o| request::Action::Order(Box::new(o)))),
     row("set-var-fmt(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     later("set-dst"),
     later("set-dst-port"),
-    later("set-mark"),
+    row("set-mark", |i| order::mark(i).map(|o| request::Action::Order(Box::new(o)))),
     later("set-src"),
     later("set-src-port"),
-    later("set-tos"),
-    later("silent-drop"),
+    row("set-tos", |i| order::tos(i).map(|o| request::Action::Order(Box::new(o)))),
+    row("silent-drop", |_| Ok(request::Action::SilentDrop)),
     later("set-priority-class"),
     later("set-priority-offset"),
 ];
@@ -101,7 +101,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
 pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     later("ot-group"),
     row("set-log-level", |i| log_order(i).map(response::Action::SetLog)),
-    later("set-nice"),
+    row("set-nice", |i| order::nice(i).map(|o| response::Action::Order(Box::new(o)))),
     later("sc-inc-gpc(*)"),
     later("sc-inc-gpc0(*)"),
     later("sc-inc-gpc1(*)"),
@@ -112,7 +112,7 @@ pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     later("add-acl(*)"),
     row("add-header", |i| add_header(i).map(|e| response::Action::Edit(Box::new(e)))),
     row("allow", |_| Ok(response::Action::Allow)),
-    later("capture"),
+    row("capture", |i| order::capture_response(i).map(|o| response::Action::Order(Box::new(o)))),
     later("del-acl(*)"),
     row("del-header", |i| del_header(i).map(|e| response::Action::Edit(Box::new(e)))),
     later("del-map(*)"),
@@ -124,15 +124,31 @@ pub(super) static RESPONSE: [Row<response::Action>; 34] = [
     row("set-header", |i| set_header(i).map(|e| response::Action::Edit(Box::new(e)))),
     later("set-map(*)"),
     row("set-status", set_status),
-    later("strict-mode"),
+    row("strict-mode", |i| order::strict_mode(i).map(response::Action::StrictMode)),
     later("track-sc(*)"),
-    later("wait-for-body"),
+    row("wait-for-body", |i| order::wait_for_body(i).map(|o| response::Action::Order(Box::new(o)))),
     row("set-var-fmt(*)", |i| variable::assignment(i).map(response::Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
-    later("set-mark"),
-    later("set-tos"),
-    later("silent-drop"),
+    row("set-mark", |i| order::mark(i).map(|o| response::Action::Order(Box::new(o)))),
+    row("set-tos", |i| order::tos(i).map(|o| response::Action::Order(Box::new(o)))),
+    row("silent-drop", |_| Ok(response::Action::SilentDrop)),
+];
+
+pub(super) static AFTER_RESPONSE: [Row<response::Action>; 13] = [
+    later("ot-group"),
+    row("add-header", |i| add_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    row("allow", |_| Ok(response::Action::Allow)),
+    row("capture", |i| order::capture_response(i).map(|o| response::Action::Order(Box::new(o)))),
+    row("del-header", |i| del_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    row("replace-header", |i| replace(i, Edit::ReplaceLines).map(|e| response::Action::Edit(Box::new(e)))),
+    row("replace-value", |i| replace(i, Edit::ReplaceValues).map(|e| response::Action::Edit(Box::new(e)))),
+    row("set-header", |i| set_header(i).map(|e| response::Action::Edit(Box::new(e)))),
+    row("set-status", set_status),
+    row("strict-mode", |i| order::strict_mode(i).map(response::Action::StrictMode)),
+    row("set-var-fmt(*)", |i| variable::assignment(i).map(response::Action::Assign)),
+    row("set-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
+    row("unset-var(*)", |i| variable::assignment(i).map(response::Action::Assign)),
 ];
 
 fn auth(input: &mut Input<'_, '_>) -> Result<request::Action, String> {
@@ -159,7 +175,7 @@ fn header_name(text: &str) -> Box<[u8]> {
     text.to_ascii_lowercase().into_bytes().into()
 }
 
-fn name_and_format(input: &mut Input<'_, '_>) -> Result<(Box<[u8]>, crate::log::format::Format), String> {
+pub(super) fn name_and_format(input: &mut Input<'_, '_>) -> Result<(Box<[u8]>, crate::log::format::Format), String> {
     if input.cursor.peek().is_empty() || input.cursor.peek_at(1).is_empty() {
         return Err("expects exactly 2 arguments".to_owned());
     }
@@ -243,4 +259,34 @@ fn set_status(input: &mut Input<'_, '_>) -> Result<response::Action, String> {
         input.cursor.next().as_bytes().into()
     });
     Ok(response::Action::SetStatus(status, reason))
+}
+
+/// The actions of `http-request`, `tcp-request content` and their kin that are built, in alphabetical order.
+pub fn actions(keyword: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = match keyword {
+        "http-request" => built(&REQUEST).collect(),
+        "http-response" => built(&RESPONSE).collect(),
+        "http-after-response" => built(&AFTER_RESPONSE).collect(),
+        keyword => super::tcp::actions(keyword),
+    };
+    names.sort_unstable();
+    names
+}
+
+fn built<A>(rows: &'static [Row<A>]) -> impl Iterator<Item = &'static str> {
+    rows.iter().filter(|row| row.parse.is_some()).map(|row| row.name)
+}
+
+pub(super) fn unknown_action<A>(keyword: &str, rows: &[Row<A>], name: &str) -> Wrong {
+    let names: Vec<String> = rows.iter().map(|row| format!("'{}'", row.name)).collect();
+    let got = match name {
+        "" => "'' (missing argument)".to_owned(),
+        name => format!("'{name}'"),
+    };
+    let plain = rows.iter().map(|row| row.name.strip_suffix("(*)").unwrap_or(row.name));
+    let hint = match suggest::nearest(name, plain).filter(|_| !name.is_empty()) {
+        Some(near) => format!(" Did you mean '{near}' maybe ?"),
+        None => String::new(),
+    };
+    Wrong::Words(format!("'{keyword}' expects {}, but got {got}.{hint}", names.join(", ")))
 }

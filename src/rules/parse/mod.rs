@@ -2,8 +2,10 @@
 
 mod action;
 mod filter;
+mod order;
 mod page;
 mod redirection;
+mod references;
 mod reply;
 mod tcp;
 mod variable;
@@ -11,7 +13,9 @@ mod variable;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use action::actions;
 pub use page::{ErrorPage, ParsedPage, error_page};
+pub use references::resolve;
 
 use super::filter::{Addition, Filter};
 use super::switching::ServerTarget;
@@ -22,8 +26,8 @@ use crate::log::format::{Format, Purpose};
 use crate::proxy::{BackendId, Mode, ServerId};
 use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Places, Scope};
+use crate::text::Word;
 use crate::text::finding::{Finding, Findings, Place as Form, Severity};
-use crate::text::{Word, suggest};
 
 /// The proxy that rules stand in.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,8 @@ pub struct Proxy<'p> {
     pub sections: &'p [NamedPages],
     /// Octets of an error file that are read.
     pub page_bytes_max: usize,
+    /// Slots for captures of requests and of responses.
+    pub captures: [usize; 2],
 }
 
 /// Reads the rule lines of one proxy in the order written.
@@ -61,11 +67,14 @@ pub struct Parser<'p> {
     use_server: Vec<Rule<SwitchDraft>>,
     switching: Vec<Rule<SwitchDraft>>,
     response: Vec<Rule<response::Action>>,
+    after_response: Vec<Rule<response::Action>>,
     response_filters: Vec<Rule<Filter<String>>>,
     response_additions: Vec<Rule<Addition>>,
     persistence: Vec<Rule<Persistence>>,
     references: Vec<Reference>,
     late: Vec<(Severity, String)>,
+    /// See [`Input::capture_slot`].
+    capture_slot: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +137,10 @@ struct Input<'i, 'w> {
     page_bytes_max: usize,
     /// The name of the proxy.
     proxy_name: &'i str,
+    is_frontend: bool,
+    captures: [usize; 2],
+    /// The slot that the line's own capture has.
+    capture_slot: Option<usize>,
 }
 
 impl Input<'_, '_> {
@@ -160,12 +173,19 @@ impl<'p> Parser<'p> {
             use_server: Vec::new(),
             switching: Vec::new(),
             response: Vec::new(),
+            after_response: Vec::new(),
             response_filters: Vec::new(),
             response_additions: Vec::new(),
             persistence: Vec::new(),
             references: Vec::new(),
             late: Vec::new(),
+            capture_slot: None,
         }
+    }
+
+    /// Says which slot for captures was made for the next line.
+    pub fn give_slot(&mut self, slot: Option<usize>) {
+        self.capture_slot = slot;
     }
 
     /// Reads one line, its first word `keyword`: `acl`, `http-request`, `http-response`, `redirect`,
@@ -275,6 +295,7 @@ impl<'p> Parser<'p> {
             redirects: self.redirects,
             persistence: self.persistence,
             response: self.response,
+            after_response: self.after_response,
             response_filters,
             response_additions: self.response_additions,
         };
@@ -292,7 +313,9 @@ impl<'p> Parser<'p> {
             return (kind.places(self.proxy.is_frontend, self.proxy.is_backend), "");
         }
         match keyword {
-            "http-response" => (both(Place::FrontAnswer, Place::BackAnswer), "http-response response"),
+            "http-response" | "http-after-response" => {
+                (both(Place::FrontAnswer, Place::BackAnswer), "http-response response")
+            }
             _ if keyword.starts_with("rsp") => (both(Place::FrontAnswer, Place::BackAnswer), "condition"),
             "monitor" => (Place::FrontRequest.only(), "monitor condition"),
             "use-server" => (Place::BackContent.only(), "use-server expression"),
@@ -309,6 +332,7 @@ impl<'p> Parser<'p> {
             "http-request" => self.request.last().map(|rule| (rule.action.is_final(), &rule.condition)),
             "stats http-request" => self.stats.last().map(|rule| (rule.action.is_final(), &rule.condition)),
             "http-response" => self.response.last().map(|rule| (rule.action.is_final(), &rule.condition)),
+            "http-after-response" => self.after_response.last().map(|rule| (rule.action.is_final(), &rule.condition)),
             _ => None,
         };
         last.is_some_and(|(is_final, condition)| is_final && condition.is_none())
@@ -357,6 +381,9 @@ impl<'p> Parser<'p> {
             }
             "stats http-request" => {
                 let (action, condition) = self.action("http-request", &action::REQUEST, arguments, scope)?;
+                if action.waits() {
+                    return Err(Wrong::Line("the statistics wait for no body.".to_owned()));
+                }
                 self.stats.push(rule(action, &condition, scope));
                 Ok(condition)
             }
@@ -364,6 +391,11 @@ impl<'p> Parser<'p> {
             "http-response" => {
                 let (action, condition) = self.action(keyword, &action::RESPONSE, words, scope)?;
                 self.response.push(rule(action, &condition, scope));
+                Ok(condition)
+            }
+            "http-after-response" => {
+                let (action, condition) = self.action(keyword, &action::AFTER_RESPONSE, words, scope)?;
+                self.after_response.push(rule(action, &condition, scope));
                 Ok(condition)
             }
             "redirect" => self.redirect(words, scope),
@@ -383,8 +415,9 @@ impl<'p> Parser<'p> {
     where
         'p: 'i,
     {
-        let Proxy { mode, sections, page_bytes_max, name: proxy_name, .. } = self.proxy;
-        Input { cursor, scope, mode, sections, page_bytes_max, proxy_name }
+        let Proxy { mode, sections, page_bytes_max, name: proxy_name, is_frontend, captures, .. } = self.proxy;
+        let capture_slot = self.capture_slot;
+        Input { cursor, scope, mode, sections, page_bytes_max, proxy_name, is_frontend, captures, capture_slot }
     }
 
     fn action<A>(
@@ -395,7 +428,8 @@ impl<'p> Parser<'p> {
         scope: &mut Scope,
     ) -> Result<(A, Option<Condition>), Wrong> {
         let name = words.get(1).map_or("", |word| word.text.as_str());
-        let row = rows.iter().find(|row| row.is_named(name)).ok_or_else(|| unknown_action(keyword, rows, name))?;
+        let row =
+            rows.iter().find(|row| row.is_named(name)).ok_or_else(|| action::unknown_action(keyword, rows, name))?;
         let parse = row
             .parse
             .ok_or_else(|| Wrong::Line(format!("'{keyword} {name}' is not supported by this build of epoxy yet.")))?;
@@ -536,59 +570,6 @@ impl<'p> Parser<'p> {
     }
 }
 
-/// The actions of `http-request`, `tcp-request content` and their kin that are built, in alphabetical order.
-pub fn actions(keyword: &str) -> Vec<&'static str> {
-    let mut names: Vec<&str> = match keyword {
-        "http-request" => built(&action::REQUEST).collect(),
-        "http-response" => built(&action::RESPONSE).collect(),
-        keyword => tcp::actions(keyword),
-    };
-    names.sort_unstable();
-    names
-}
-
-fn built<A>(rows: &'static [action::Row<A>]) -> impl Iterator<Item = &'static str> {
-    rows.iter().filter(|row| row.parse.is_some()).map(|row| row.name)
-}
-
 fn rule<A>(action: A, condition: &Option<Condition>, scope: &Scope) -> Rule<A> {
     Rule { action, condition: condition.clone(), file: Arc::from(&*scope.file), line: scope.line }
-}
-
-fn unknown_action<A>(keyword: &str, rows: &[action::Row<A>], name: &str) -> Wrong {
-    let names: Vec<String> = rows.iter().map(|row| format!("'{}'", row.name)).collect();
-    let got = match name {
-        "" => "'' (missing argument)".to_owned(),
-        name => format!("'{name}'"),
-    };
-    let plain = rows.iter().map(|row| row.name.strip_suffix("(*)").unwrap_or(row.name));
-    let hint = match suggest::nearest(name, plain).filter(|_| !name.is_empty()) {
-        Some(near) => format!(" Did you mean '{near}' maybe ?"),
-        None => String::new(),
-    };
-    Wrong::Words(format!("'{keyword}' expects {}, but got {got}.{hint}", names.join(", ")))
-}
-
-/// Reports the references of one proxy that name nothing, as HAProxy does: one in its place, several together.
-/// Whether there are none of these.
-pub fn resolve(references: &[Reference], names: &Names, own: &str, findings: &mut Findings) -> bool {
-    let wrong: Vec<(&Reference, String)> = references
-        .iter()
-        .filter_map(|reference| reference.resolve(names, own).err().map(|text| (reference, text)))
-        .collect();
-    match wrong.as_slice() {
-        [] => {}
-        [(reference, text)] => {
-            let mut finding = Finding::general(Severity::Alert, text.clone());
-            finding.place = Form::Reader;
-            finding.file = reference.file.clone();
-            finding.line = reference.line;
-            findings.push(finding);
-        }
-        several => {
-            let lines = several.iter().map(|(at, text)| format!("\n        parsing [{}:{}]: {text}", at.file, at.line));
-            findings.alert(format!("multiple argument resolution errors:{}", lines.collect::<String>()));
-        }
-    }
-    wrong.is_empty()
 }

@@ -51,6 +51,9 @@ pub fn error_page(
         sections: &[],
         page_bytes_max,
         proxy_name: "",
+        is_frontend: sides.0,
+        captures: [0; 2],
+        capture_slot: None,
     };
     let page = parse(&mut input);
     let mut warnings = std::mem::take(&mut scope.general_warnings);

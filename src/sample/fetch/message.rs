@@ -2,7 +2,7 @@
 
 use super::Fetch;
 use crate::balance::hash::{avalanche, sdbm};
-use crate::http::{Head, uri};
+use crate::http::{Head, Method, uri};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{Request, RequestKept, Response, ResponseKept};
 use crate::sample::value::leading_int;
@@ -16,11 +16,13 @@ pub(super) const FETCHES: &[Fetch] = &[
         .args(&[Kind::Int], 1),
     Fetch::new("capture.req.method", Type::Str, RequestKept, |ctx, _| kept(ctx, 0)),
     Fetch::new("capture.req.uri", Type::Str, RequestKept, |ctx, _| kept(ctx, 1)),
-    Fetch::new("capture.req.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.request?.version().text()))),
+    Fetch::new("capture.req.ver", Type::Str, RequestKept, |ctx, _| {
+        Some(Value::str(ctx.kept_request?.version().text()))
+    }),
     Fetch::new("capture.res.hdr", Type::Str, ResponseKept, |ctx, args| slot(&ctx.facts.response_captures, args))
         .args(&[Kind::Int], 1),
     Fetch::new("capture.res.ver", Type::Str, RequestKept, |ctx, _| Some(Value::str(ctx.response?.version().text()))),
-    Fetch::new("method", Type::Method, RequestKept, |ctx, _| Some(Value::Method(ctx.request?.method_token().into()))),
+    Fetch::new("method", Type::Method, RequestKept, |ctx, _| method(ctx).map(|token| Value::Method(token.into()))),
     Fetch::new("path", Type::Str, Request, |ctx, _| some(ctx.request?.path())),
     Fetch::new("pathq", Type::Str, Request, |ctx, _| some(uri::path_and_query(ctx.request?.uri()))),
     Fetch::new("query", Type::Str, Request, query),
@@ -49,6 +51,14 @@ fn is_http<'a>(ctx: &Ctx<'a>) -> Option<Value<'a>> {
 
 fn version(head: &Head) -> Option<Value<'_>> {
     head.version_text().strip_prefix(b"HTTP/").map(Value::str)
+}
+
+/// The method as it came if it is a usual one, whatever rules made of it; another one as it is now.
+fn method<'a>(ctx: &Ctx<'a>) -> Option<&'a [u8]> {
+    let now = ctx.kept_request?.method_token();
+    let line = &ctx.facts.request_line;
+    let received = line.iter().position(|c| *c == b' ').map_or(&b""[..], |end| &line[..end]);
+    Some(if received.is_empty() || Method::classify(received) == Method::Other { now } else { received })
 }
 
 /// A word of the request line as it was received.

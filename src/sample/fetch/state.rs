@@ -60,6 +60,10 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("thread", Type::Int, Nothing, |ctx, _| {
         Some(Value::Int(if ctx.config.global.crew().are_processes { 0 } else { worker(ctx) - 1 }))
     }),
+    Fetch::new("unique-id", Type::Str, Nothing, |ctx, _| {
+        let id = ctx.config[ctx.client.frontend].unique_id(ctx);
+        (!id.is_empty()).then(|| Value::str(id))
+    }),
     Fetch::new("wait_end", Type::Bool, Internal, |ctx, _| {
         ctx.may_change();
         ctx.inspection.is_none().then_some(Value::Bool(true))

@@ -1,0 +1,77 @@
+//! What rules have the session do before they go on.
+
+use super::{Turn, capture};
+use crate::h1::Body;
+use crate::rules::{Errand, Run};
+use crate::stats::Count;
+
+/// Where the rules of an exchange wait.
+#[derive(Debug)]
+pub struct Paused {
+    /// How far they have come.
+    pub run: Run,
+    /// Of a response: the rules are the frontend's.
+    pub frontend: bool,
+}
+
+/// A run of rules over the request.
+pub fn request_run(turn: &Turn<'_>) -> Run {
+    run(turn, turn.exchange.request_body, turn.session.client.received().len())
+}
+
+/// A run of rules over the response.
+pub fn response_run(turn: &Turn<'_>) -> Run {
+    let received = turn.exchange.upstream.map(|key| turn.services.upstreams.get(key).connection.received().len());
+    run(turn, turn.exchange.response_body, received.unwrap_or(0))
+}
+
+/// A run over a message with so much behind its head.
+fn run(turn: &Turn<'_>, body: Body, received: usize) -> Run {
+    let body_bytes = match body {
+        Body::None | Body::Tunnel => 0,
+        Body::Length(length) => received.min(usize::try_from(length).unwrap_or(usize::MAX)),
+        Body::Chunked | Body::UntilClose => received,
+    };
+    Run::new(turn.services.config.global.tune.bufsize, body_bytes)
+}
+
+/// Does what needs no waiting.
+pub fn run_errand(turn: &mut Turn<'_>, errand: Errand) {
+    match errand {
+        Errand::Nice(nice) => {
+            turn.exchange.nice = nice;
+            turn.services.orders_sessions |= nice != 0;
+        }
+        Errand::Tos(tos) => turn.session.client.stream.set_tos(tos),
+        Errand::Mark(mark) => turn.session.client.stream.set_mark(mark),
+        Errand::Capture(side, slot, text) => capture::keep(turn, side, slot, text),
+        Errand::Hint(head) => {
+            let output = turn.services.buffers.attach(&mut turn.session.client.output);
+            head.write_response_to(output.compact());
+            turn.exchange.facts.bytes_out += head.counted_bytes();
+            turn.session.client.flush(&mut turn.services.buffers);
+        }
+        Errand::WaitForBody(..) => debug_assert!(false, "the phase waits"),
+    }
+}
+
+/// Counts rewrites for which there was no room.
+pub fn count_failed(turn: &mut Turn<'_>, run: &mut Run) {
+    let failed = run.take_failed();
+    if failed > 0 {
+        count(turn, Count::FailedRewrites, failed);
+    }
+}
+
+/// Counts something for the frontend, its listener, and the backend and the server that are known by now.
+pub fn count(turn: &mut Turn<'_>, column: Count, number: u64) {
+    let counters = &turn.services.counters;
+    counters.frontend(turn.session.frontend).add(column, number);
+    counters.listener(turn.session.frontend, turn.session.bind).add(column, number);
+    if let Some(backend) = turn.exchange.backend {
+        counters.backend(backend).add(column, number);
+    }
+    if let Some(server) = turn.exchange.server {
+        counters.server(server).add(column, number);
+    }
+}
