@@ -5,7 +5,9 @@
 //! program to test; what Debian's haproxy is known not to do (fit a phone) is then not asked.
 
 mod driver;
+mod orders;
 mod page;
+mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -25,6 +27,15 @@ const SCENARIOS: &[Scenario] = &[
     ("servers_obey_the_form", page::obeys_the_form),
 ];
 
+/// What Debian's haproxy does not do: fit a phone, have several workers.
+const OWN: &[Scenario] = &[
+    ("the_page_fits_a_phone", page::fits_a_phone),
+    ("settings_of_the_page_show", orders::settings_show),
+    ("orders_are_for_some_only", orders::are_for_some_only),
+    ("orders_hold_on_all_workers", orders::hold_on_all_workers),
+    ("sessions_of_all_workers_are_killed", orders::kill_sessions_of_all_workers),
+];
+
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(2));
@@ -33,7 +44,10 @@ fn main() {
     let mut trials: Vec<Trial> =
         SCENARIOS.iter().map(|&(name, scenario)| trial(name, scenario, obstacle.clone())).collect();
     let stranger = (!is_epoxy()).then(|| "only asked of epoxy".to_string());
-    trials.push(trial("the_page_fits_a_phone", page::fits_a_phone, obstacle.or(stranger)));
+    let obstacle = obstacle.or(stranger);
+    for &(name, scenario) in OWN {
+        trials.push(trial(name, scenario, obstacle.clone()));
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }
 

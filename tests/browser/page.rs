@@ -1,19 +1,10 @@
 //! What a visitor must find on the statistics page.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::binary;
 use crate::driver::{Browser, Screen};
-use crate::support::place::{TempDir, loopback_address, wait_listening, wait_until};
-use crate::support::process::Running;
-
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::proxy::{PATIENCE, Proxy, STATUS, column};
+use crate::support::place::wait_until;
 
 /// Each server of `stats.cfg` with the class of its row, which HAProxy's own page gives it too.
 const STATES: &[(&str, &[&str])] = &[
@@ -47,65 +38,21 @@ const ROW: &str = "const row = anchor => {
     return found ? found.closest('tr') : null;
 };";
 
-/// The program under test with one server in each state.
-struct Proxy {
-    address: Ipv4Addr,
-    directory: TempDir,
-    _running: Running,
-}
-
-impl Proxy {
-    fn start() -> Result<Proxy, String> {
-        let directory = TempDir::new("stats").map_err(|error| error.to_string())?;
-        let address = loopback_address();
-        let text = include_str!("stats.cfg")
-            .replace("${ADDRESS}", &address.to_string())
-            .replace("${DIR}", &directory.path().display().to_string());
-        let file = directory.path().join("stats.cfg");
-        fs::write(&file, text).map_err(|error| error.to_string())?;
-        let arguments = ["-db".into(), "-f".into(), file.display().to_string()];
-        let binary = fs::canonicalize(binary()).map_err(|error| error.to_string())?;
-        let running = Running::start(&binary, "haproxy", &arguments, directory.path())
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
-        if !wait_listening(SocketAddr::V4(SocketAddrV4::new(address, 8080)), PATIENCE) {
-            return Err(format!("the proxy does not listen: {}", running.stderr()));
-        }
-        let proxy = Proxy { address, directory, _running: running };
-        proxy.runtime("set server states/drained state drain")?;
-        let settled = wait_until(PATIENCE, || {
-            let csv = proxy.runtime("show stat").unwrap_or_default();
-            let status = |server: &str, status: &str| {
-                let row = csv.lines().find(|row| row.starts_with(&format!("states,{server},")));
-                row.is_some_and(|row| row.split(',').nth(17) == Some(status))
-            };
-            status("broken", "DOWN") && status("healthy", "UP") && status("spare", "UP")
-        });
-        if !settled {
-            return Err(format!("states never settled: {}", proxy.runtime("show stat")?));
-        }
-        Ok(proxy)
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}:8080/stats", self.address)
-    }
-
-    fn runtime(&self, command: &str) -> Result<String, String> {
-        let exchange = || -> std::io::Result<String> {
-            let mut socket = UnixStream::connect(self.directory.path().join("admin.sock"))?;
-            socket.set_read_timeout(Some(PATIENCE))?;
-            writeln!(socket, "{command}")?;
-            let mut reply = String::new();
-            socket.read_to_string(&mut reply)?;
-            Ok(reply)
-        };
-        exchange().map_err(|error| format!("{command}: {error}"))
-    }
+/// The program with one server in each state, once all of them are known.
+fn start() -> Result<Proxy, String> {
+    let proxy = Proxy::start(include_str!("stats.cfg"))?;
+    proxy.runtime("set server states/drained state drain")?;
+    let settled = wait_until(PATIENCE, || {
+        let csv = proxy.runtime("show stat").unwrap_or_default();
+        let status = |server: &str, status: &str| column(&csv, "states", server, STATUS) == Some(status);
+        status("broken", "DOWN") && status("healthy", "UP") && status("spare", "UP")
+    });
+    if settled { Ok(proxy) } else { Err(format!("states never settled: {}", proxy.runtime("show stat")?)) }
 }
 
 /// Title, every proxy and every server, and links to the other forms; seen at a desktop's width.
 pub fn lists_everything() -> Result<(), String> {
-    let proxy = Proxy::start()?;
+    let proxy = start()?;
     let browser = Browser::start(Screen::Desktop)?;
     browser.open(&proxy.url())?;
     browser.screenshot("statistics-desktop")?;
@@ -130,7 +77,7 @@ pub fn lists_everything() -> Result<(), String> {
 
 /// HAProxy's class on each server's row, and no two states of the same colour.
 pub fn colours() -> Result<(), String> {
-    let proxy = Proxy::start()?;
+    let proxy = start()?;
     let browser = Browser::start(Screen::Desktop)?;
     browser.open(&proxy.url())?;
     let mut colours: Vec<(String, &str)> = Vec::new();
@@ -163,7 +110,7 @@ pub fn colours() -> Result<(), String> {
 
 /// The page's own link that leaves out what is DOWN.
 pub fn hides_down_servers() -> Result<(), String> {
-    let proxy = Proxy::start()?;
+    let proxy = start()?;
     let browser = Browser::start(Screen::Desktop)?;
     browser.open(&proxy.url())?;
     browser.click_link("Hide 'DOWN' servers")?;
@@ -198,7 +145,7 @@ const ORDERS: &[(&str, &str, &str, &str)] = &[
 
 /// Servers are ticked, an action is chosen, the form is sent: the page tells the outcome, the server its state.
 pub fn obeys_the_form() -> Result<(), String> {
-    let proxy = Proxy::start()?;
+    let proxy = start()?;
     let browser = Browser::start(Screen::Desktop)?;
     browser.open(&proxy.url())?;
     for (action, server, status, message) in ORDERS {
@@ -229,7 +176,7 @@ pub fn obeys_the_form() -> Result<(), String> {
 
 /// At 390 pixels: laid out for that width, nothing beyond it, and each server's name to be seen.
 pub fn fits_a_phone() -> Result<(), String> {
-    let proxy = Proxy::start()?;
+    let proxy = start()?;
     let browser = Browser::start(Screen::Phone)?;
     browser.open(&proxy.url())?;
     browser.screenshot("statistics-phone")?;
