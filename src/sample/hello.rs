@@ -116,7 +116,7 @@ fn in_record(record: &[u8]) -> Option<&[u8]> {
     let (_session, rest) = counted(rest, 1)?;
     let (_ciphers, rest) = counted(rest, 2)?;
     let (_compressions, rest) = counted(rest, 1)?;
-    counted(rest, 2).map(|(extensions, _)| extensions)
+    counted(rest, 2).map(|(extensions, _)| extensions).filter(|extensions| !extensions.is_empty())
 }
 
 /// Cuts off a part whose length stands before it in `digits` octets.

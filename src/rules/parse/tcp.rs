@@ -214,7 +214,7 @@ impl Parser<'_> {
         condition.warn(&self.acls, scope);
         for text in &mut scope.warnings[before..] {
             let never = text.replacen("will never match", &format!("will never match in '{}'", kind.name), 1);
-            *text = never.replacen("involves keywords", "involves keyword", 1);
+            *text = never.replacen(" involves keywords '", " involves keyword '", 1);
         }
     }
 
@@ -239,5 +239,7 @@ fn unknown(kind: &Kind, verb: &str, proxy: &str) -> String {
         Some(near) => format!(" Did you mean '{near}' maybe ?"),
         None => String::new(),
     };
-    format!("'{}' expects {} in {proxy} (got '{verb}').{hint}", kind.name, names.join(", "))
+    // HAProxy ends the lines about requests twice.
+    let end = if kind.front.is_some() { "\n" } else { "" };
+    format!("'{}' expects {} in {proxy} (got '{verb}').{hint}{end}", kind.name, names.join(", "))
 }
