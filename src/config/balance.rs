@@ -180,12 +180,18 @@ fn hash_type(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
         _ => return Err("'hash-type' only supports 'consistent' and 'map-based'.".into()),
     };
+    if let Some(word) = words.get(2..).and_then(|rest| rest.iter().take(2).next_back()) {
+        scope.point_at(word);
+    }
     let function = match arg(words, 2) {
         "" | "sdbm" => HashFunction::Sdbm,
         "djb2" => HashFunction::Djb2,
         "wt6" => HashFunction::Wt6,
         "crc32" => HashFunction::Crc32,
-        _ => return Err("'hash-type' only supports 'sdbm', 'djb2', 'crc32', or 'wt6' hash functions.".into()),
+        _ => {
+            scope.point_at(&words[2]);
+            return Err("'hash-type' only supports 'sdbm', 'djb2', 'crc32', or 'wt6' hash functions.".into());
+        }
     };
     let avalanche = match arg(words, 3) {
         // A ring without a function named gets the better mix.

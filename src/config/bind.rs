@@ -307,7 +307,12 @@ fn id(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
     }
     let n: i64 = text.parse().map_err(|_| format!("'id' : expects an integer argument, found '{text}'"))?;
     match u32::try_from(n) {
-        Ok(n) if n > 0 => draft.id = Some(n),
+        Ok(n) if n > 0 => {
+            if draft.id.replace(n).is_some() {
+                let (at, text) = (&draft.at, &draft.text);
+                return Err(format!("'id' : custom id {n} already used at {at} ('bind {text}')"));
+            }
+        }
         _ => return Err("'id' : custom id has to be > 0".into()),
     }
     Ok(())
@@ -323,6 +328,7 @@ fn level(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
         "user" => CliLevel::User,
         "operator" => CliLevel::Operator,
         "admin" => CliLevel::Admin,
+        "" => return Err("'level' : missing level".into()),
         other => return Err(format!("'level' only supports 'user', 'operator', and 'admin' (got '{other}')")),
     });
     Ok(())

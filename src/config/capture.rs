@@ -48,6 +48,10 @@ fn capture(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
             let captures = &mut scope.proxy().captures;
             if what == "request" { captures.request.push(header) } else { captures.response.push(header) }
         }
+        ("request" | "response", other) if !other.is_empty() => {
+            scope.point_at(&words[2]);
+            return Err("'capture' expects 'cookie' or 'request header' or 'response header'.".into());
+        }
         _ => return Err("'capture' expects 'cookie' or 'request header' or 'response header'.".into()),
     }
     Ok(())

@@ -43,11 +43,15 @@ const MISSING: &[(&str, Kind)] = &[
     ("unable to find userlist '", Kind::Userlist),
     ("no such user '", Kind::User),
     ("no such group '", Kind::Group),
+    ("invalid group '", Kind::Group),
     ("unknown http-errors section '", Kind::Pages),
     ("defaults section '", Kind::Defaults),
     ("unknown fetch method '", Kind::Fetch),
     ("unknown converter '", Kind::Converter),
 ];
+
+/// Messages that name no word of the line that they are about, and its keyword; none where that is the section's.
+const TOPICS: &[(&str, &str)] = &[("Layer 7 hash", "balance"), ("missing timeouts", "")];
 
 /// The name that a message misses.
 pub(super) fn missing(text: &str) -> Option<(Kind, &str)> {
@@ -136,23 +140,51 @@ impl<'t> Lines<'t> {
         }
     }
 
-    /// The line that a message without a place speaks of: one that it names, or the line of the section it names
-    /// that has a word it names, or else the section's own.
+    /// The line that a message without a place speaks of: of the section that it names, the one that has most of the
+    /// words it names, or else the section's own; or the line whose place it tells.
     fn locate(&self, text: &str, named: Option<&str>) -> Option<&Line<'t>> {
-        if let Some(line) = self.named_place(text) {
-            return Some(line);
+        let told = self.named_place(text);
+        let has = |line: &Line<'_>, name: &str| line.words.iter().any(|word| is_within(&word.text, name));
+        if told.is_some_and(|line| named.is_some_and(|name| has(line, name))) {
+            return told;
         }
-        let quoted: Vec<&str> = named.into_iter().chain(quoted(text).into_iter().rev()).collect();
-        let is_of = |index: &&usize| {
-            let name = self.lines[**index].words.get(1).map(|word| word.text.as_str());
-            quoted.iter().rev().any(|quoted| Some(*quoted) == name && Some(*quoted) != named)
+        let Some(section) = self.named_section(text) else { return told };
+        let own = self.lines[section].words.get(1).map(|word| word.text.as_str());
+        let topic = TOPICS.iter().find(|(part, _)| text.contains(part)).map(|(_, keyword)| *keyword);
+        let names: Vec<&str> = quoted(text).into_iter().filter(|name| Some(*name) != own).collect();
+        let score = |line: &Line<'_>| {
+            let first = line.words.first().map_or("", |word| word.text.as_str());
+            let has = |name: &str| has(line, name);
+            match topic {
+                Some(keyword) => usize::from(first == keyword),
+                None if named.is_some_and(|name| !has(name)) => 0,
+                None => 2 * names.iter().filter(|name| has(name)).count() + usize::from(is_within(text, first)),
+            }
         };
-        let section = *self.sections.iter().find(is_of)?;
-        let own_name = self.lines[section].words.get(1).map(|word| word.text.as_str());
         let inside = self.lines[section + 1..].iter().take_while(|line| line.section == section);
-        let has = |line: &&Line<'_>, name: &str| line.words.iter().any(|word| is_within(&word.text, name));
-        let mut others = quoted.iter().filter(|name| Some(**name) != own_name);
-        others.find_map(|name| inside.clone().find(|line| has(line, name))).or_else(|| self.lines.get(section))
+        let scores = inside.map(|line| (score(line), line)).filter(|(score, _)| *score > 0);
+        // Of several, the first.
+        let best = scores.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        best.map(|(_, line)| line).or_else(|| self.lines.get(section))
+    }
+
+    /// Where the section begins that a message names first.
+    fn named_section(&self, text: &str) -> Option<usize> {
+        quoted(text).into_iter().find_map(|name| {
+            let before = &text[..(name.as_ptr() as usize - text.as_ptr() as usize).saturating_sub(1)];
+            let noun = before.split_whitespace().next_back().unwrap_or_default();
+            let is_it = |index: &&usize| {
+                let words = &self.lines[**index].words;
+                let keyword = words[0].text.as_str();
+                let fits = match noun {
+                    "backend" | "frontend" | "userlist" => keyword == noun,
+                    "proxy" => keyword == "listen",
+                    _ => true,
+                };
+                fits && words.get(1).is_some_and(|word| word.text == name)
+            };
+            self.sections.iter().find(is_it).copied()
+        })
     }
 
     /// The line behind the first `FILE:LINE` of a message.
@@ -170,6 +202,8 @@ impl<'t> Lines<'t> {
     /// The known name that looks most like the one that is missing.
     fn suggest_name(&self, finding: &mut Finding, kind: Kind, name: &str, line: Option<&Line<'_>>) {
         let section = self.section_of(finding, kind, line);
+        // Access lists ask for groups without naming the list again.
+        let of_list = finding.text.contains("userlist '");
         let defined = self.lines.iter().filter_map(|line| {
             let first = line.words.first()?.text.as_str();
             let name = line.words.get(1)?.text.as_str();
@@ -179,8 +213,8 @@ impl<'t> Lines<'t> {
                 Kind::Frontend => (matches!(first, "frontend" | "listen"), false),
                 Kind::Server => (first == "server", true),
                 Kind::Userlist => (first == "userlist", false),
-                Kind::User => (first == "user", true),
-                Kind::Group => (first == "group", true),
+                Kind::User => (first == "user", of_list),
+                Kind::Group => (first == "group", of_list),
                 Kind::Pages => (first == "http-errors", false),
                 Kind::Defaults => (first == "defaults", false),
                 Kind::Fetch | Kind::Converter => (false, false),
@@ -230,20 +264,33 @@ fn suggest_word(finding: &mut Finding, line: &Line<'_>) {
     finding.suggestion = suggest::nearest(&wrong.text, listed).map(str::to_owned);
 }
 
+/// What stands before the word at fault in messages that quote others, too.
+const AT_FAULT: &[&str] =
+    &["unexpected argument '", "extra argument '", "but got '", ", got '", "(got '", "found '", "nexpected value '"];
+
 /// Begin and end of the word that a finding is about: the one that its message quotes, or the one that the parser
 /// has pointed at.
 fn culprit(line: &Line<'_>, finding: &Finding, named: Option<&str>) -> (u32, u32) {
-    let quoted = quoted(&finding.text);
-    let first = line.words.first().map_or(0, |word| word.column);
+    let text = finding.text.as_str();
+    let text = text.split_once(" rule : ").map_or(text, |(_, cause)| cause);
+    // The name of an access list only says which one it is.
+    let skipped = match line.words[0].text.as_str() {
+        "acl" if line.words.len() > 2 && !text.starts_with("character") && !text.contains("acl name") => 2,
+        _ => 1,
+    };
+    let arguments = || line.words.iter().skip(skipped);
+    let quoted: Vec<&str> = quoted(text).into_iter().rev().collect();
+    let same = |name: &str| arguments().rev().find(|word| word.text == name);
+    let within = |name: &str| arguments().find(|word| name.len() > 1 && is_within(&word.text, name));
     let pointed = line.words.iter().find(|word| word.column == finding.column);
-    let behind = |name: &str| line.words.iter().skip(1).rev().find(|word| word.text == name);
-    let within = |name: &str| line.words.iter().skip(1).find(|word| is_within(&word.text, name));
-    let word = named.and_then(|name| behind(name).or_else(|| within(name)));
-    // The parser knows best, unless it only knows the line.
-    let word = word.or_else(|| pointed.filter(|word| word.column != first && quoted.contains(&word.text.as_str())));
-    let word = word.or_else(|| quoted.iter().rev().find_map(|text| behind(text)));
-    let word = word.or(pointed).or(line.words.first());
-    match word {
+    let at_fault = AT_FAULT.iter().find_map(|before| text.split_once(before)?.1.split('\'').next());
+    let word = named.or(at_fault).and_then(|name| same(name).or_else(|| within(name)));
+    let word = word.or(pointed.filter(|_| finding.end > finding.column));
+    let is_quoted = |word: &&Word| word.column != line.words[0].column && quoted.contains(&word.text.as_str());
+    let word = word.or_else(|| pointed.filter(is_quoted));
+    let word = word.or_else(|| quoted.iter().find_map(|name| same(name)));
+    let word = word.or_else(|| quoted.iter().find_map(|name| within(name)));
+    match word.or(pointed).or(line.words.first()) {
         Some(word) => (word.column, end_of_word(line.raw, word.column as usize)),
         None => (finding.column, finding.column),
     }

@@ -202,6 +202,10 @@ pub fn note(scope: &mut Scope<'_>, words: &[Word], name: &'static str) {
     if matches!(dated.warning, Warning::None) || !scope.draft.warned_of.insert(name) {
         return;
     }
+    let pointed = (scope.column, scope.end);
+    if let Some(keyword) = words.first() {
+        scope.point_at(keyword);
+    }
     match dated.warning {
         Warning::Said(text) => scope.warn(text),
         Warning::SaidOfWords(text) => {
@@ -219,6 +223,7 @@ pub fn note(scope: &mut Scope<'_>, words: &[Word], name: &'static str) {
             ));
         }
     }
+    (scope.column, scope.end) = pointed;
 }
 
 /// A modern form without the quotes that end one word of a sentence and begin the next.

@@ -192,6 +192,7 @@ fn forwardfor(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let mut header = AddressHeader { name: "X-Forwarded-For".into(), except: None, if_none: false };
     let mut at = 2;
     while at < words.len() {
+        scope.point_at(&words[at]);
         match arg(words, at) {
             "except" => header.except = Some(network("forwardfor", arg(words, at + 1))?),
             "header" => header.name = header_name("forwardfor", arg(words, at + 1))?,
@@ -216,6 +217,7 @@ fn originalto(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let mut header = AddressHeader { name: "X-Original-To".into(), except: None, if_none: false };
     let mut at = 2;
     while at < words.len() {
+        scope.point_at(&words[at]);
         match arg(words, at) {
             "except" => header.except = Some(network("originalto", arg(words, at + 1))?),
             "header" => header.name = header_name("originalto", arg(words, at + 1))?,

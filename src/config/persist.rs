@@ -158,6 +158,10 @@ fn persist(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
             name.ok_or("persist rdp-cookie(name)' requires an rdp cookie name.")?
         }
     };
+    // Without a name, HAProxy does not look.
+    if rest.starts_with('(') {
+        super::scope::no_more_than(words, 2, 0, "persist")?;
+    }
     scope.settings().rdp_cookie = Some(name.to_owned());
     Ok(())
 }

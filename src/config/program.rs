@@ -150,6 +150,7 @@ pub fn master_cli(text: &str, draft: &mut Draft, findings: &mut Findings) {
         at: At { file: "master-socket".into(), line: 0 },
         place: Place::Keyword,
         column: 0,
+        end: 0,
         prefix: Prefix::None,
         source: text.as_bytes().into(),
     };

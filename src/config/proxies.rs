@@ -108,7 +108,7 @@ fn http_reuse(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         "always" => Reuse::Always,
         _ => return Err("'http-reuse' only supports 'never', 'safe', 'aggressive', 'always'.".into()),
     };
-    no_more_than(words, 2, 0, "http-reuse")?;
+    no_more_than(words, 2, 0, &format!("http-reuse {}", arg(words, 1)))?;
     scope.settings().reuse = reuse;
     Ok(())
 }

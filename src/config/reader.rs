@@ -315,6 +315,7 @@ impl<'a> Reader<'a> {
             at: At { file: Rc::clone(&self.file), line: number },
             place: Place::Keyword,
             column: first.column,
+            end: 0,
             prefix: Prefix::None,
             source: Rc::from(line.trim_ascii_end()),
             draft: &mut *self.draft,
@@ -343,7 +344,10 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         let later = later::NAMES.iter().filter(|(_, sections)| sections.intersects(section)).map(|(name, _)| *name);
         let candidates = registry::first_words(section).chain(later).chain(sections::NAMES.iter().copied());
         let suggestion = suggest::nearest(&first, candidates);
-        let hint = suggestion.map_or_else(String::new, |word| format!("; did you mean '{word}' maybe ?"));
+        // Of these sections, HAProxy's message has no suggestion.
+        let short = section.intersects(Sections::USERLIST | Sections::HTTP_ERRORS | Sections::PROGRAM);
+        let hint = suggestion.filter(|_| !short);
+        let hint = hint.map_or_else(String::new, |word| format!("; did you mean '{word}' maybe ?"));
         let kind = section_keyword(section);
         if section.intersects(Sections::USERLIST) {
             scope.place = Place::Reader;
@@ -374,9 +378,9 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         scope.alert(text);
         return;
     }
-    // Rows that do not say which word is wrong mean their first argument.
+    // Rows that do not say which word is wrong mean their first argument, or what their message names.
     if let Some(word) = words.get(used) {
-        scope.point_at(word);
+        scope.column = word.column;
     }
     match (row.parse)(scope, words) {
         Err(text) => scope.alert(text),

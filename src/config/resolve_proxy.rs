@@ -147,6 +147,9 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if proxy.kind.is_backend() && settings.cookie.is_some() {
         findings.warning(format!("cookie will be ignored for {noun} '{name}' (needs 'mode http')."));
     }
+    if proxy.kind.is_frontend() && settings.monitor_uri.is_some() {
+        findings.warning(format!("monitor-uri will be ignored for {noun} '{name}' (needs 'mode http')."));
+    }
     if settings.stats.is_some() {
         findings.warning(format!("'stats' statement ignored for {noun} '{name}' as it requires HTTP mode."));
     }

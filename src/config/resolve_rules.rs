@@ -81,7 +81,8 @@ pub(super) fn rules(
     if parse::resolve(&references, names, &proxy.name, resolver.findings) {
         for (acl, group) in rules.acls.unknown_groups(&resolver.config.userlists) {
             let name = &proxy.name;
-            resolver.findings.alert(format!("proxy {name}: acl {acl} http_auth_group(): invalid group '{group}'."));
+            let wrong = group.map_or("no groups specified".to_owned(), |group| format!("invalid group '{group}'"));
+            resolver.findings.alert(format!("proxy {name}: acl {acl} http_auth_group(): {wrong}."));
         }
     }
     if proxy.settings.mode == Mode::Tcp {

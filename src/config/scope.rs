@@ -55,6 +55,8 @@ pub struct Scope<'a> {
     pub place: Place,
     /// Offset of the word that errors of this line point at.
     pub column: u32,
+    /// Offset behind it where a row has said which it is; else 0, and the message may know better.
+    pub end: u32,
     /// `no` or `default` in front of the keyword.
     pub prefix: Prefix,
     /// The line as read.
@@ -115,6 +117,8 @@ impl Scope<'_> {
     /// Points the next findings at `word`.
     pub fn point_at(&mut self, word: &Word) {
         self.column = word.column;
+        // Quotes that belong to it are found later.
+        self.end = word.column.saturating_add(u32::try_from(word.bytes().len()).unwrap_or(u32::MAX)).max(1);
     }
 
     /// A time in milliseconds; what follows its unit is ignored with HAProxy's warning.
@@ -144,6 +148,7 @@ impl Scope<'_> {
             file: Rc::clone(&self.at.file),
             line: self.at.line,
             column: self.column,
+            end: self.end,
             suggestion,
             source: Some(Rc::clone(&self.source)),
             ..Finding::general(severity, text)

@@ -104,7 +104,10 @@ fn user(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
             "password" => user.password = Password::Crypted(Crypted::new(value.to_owned())),
             "insecure-password" => user.password = Password::Clear(value.to_owned()),
             "groups" => user.groups = names(value),
-            _ => return Err("'user' only supports 'password', 'insecure-password' and 'groups' options.".into()),
+            _ => {
+                scope.point_at(&words[at]);
+                return Err("'user' only supports 'password', 'insecure-password' and 'groups' options.".into());
+            }
         }
         at += 2;
     }

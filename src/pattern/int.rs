@@ -44,11 +44,11 @@ impl Range {
     }
 }
 
-/// Reads `5`, `1:5`, `:5` or `5:`. Operators apply to single values only. Nothing lies beyond the largest
-/// and the smallest integer.
+/// Reads `5`, `1:5`, `:5` or `5:`; a `-` does for the colon, so that there are no negative values: `-5` is `:5`.
+/// Operators apply to single values only. Nothing lies beyond the largest integer.
 pub(super) fn parse(pattern: &[u8], operator: Operator) -> Result<Option<Range>, String> {
     let text = String::from_utf8_lossy(pattern);
-    if let Some((min, max)) = text.split_once(':') {
+    if let Some((min, max)) = text.split_once([':', '-']) {
         let bound = |text: &str, open: i64| if text.is_empty() { Some(open) } else { integer(text) };
         let range = match (bound(min, i64::MIN), bound(max, i64::MAX)) {
             (Some(min), Some(max)) if min <= max && text.len() > 1 => Range { min, max },
@@ -89,5 +89,5 @@ fn dotted(text: &str) -> Option<i64> {
 }
 
 fn integer(text: &str) -> Option<i64> {
-    if text.starts_with('+') { None } else { text.parse().ok() }
+    if text.starts_with(['+', '-']) { None } else { text.parse().ok() }
 }

@@ -34,8 +34,8 @@ struct Test {
     patterns: Patterns,
     /// The criterion's keyword as written, for warnings.
     keyword: String,
-    /// The groups of a userlist that it asks for.
-    groups: Vec<String>,
+    /// The groups of a userlist that it asks for, if it does: none where they are not matched as they are.
+    groups: Option<Vec<String>>,
 }
 
 impl Acls {
@@ -104,12 +104,16 @@ impl Acls {
         self.list.get(id.0 as usize).is_some_and(|acl| acl.tests.iter().any(|test| test.matches(ctx)))
     }
 
-    /// The groups that lists ask for and that the userlist of their number does not have, each with the list's name.
-    pub fn unknown_groups<'a>(&'a self, lists: &'a [Userlist]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    /// The groups that lists ask for and that the userlist of their number does not have, each with the list's name;
+    /// no group for lists that ask for none.
+    pub fn unknown_groups<'a>(&'a self, lists: &'a [Userlist]) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         let unknown = |test: &'a Test| {
             let list = test.expr.userlist().and_then(OnceLock::get).and_then(|index| lists.get(*index as usize));
-            let groups = test.groups.iter().map(String::as_str);
-            groups.filter(move |group| list.is_some_and(|list| !list.groups.iter().any(|known| known == group)))
+            let groups = test.groups.as_deref().unwrap_or_default().iter().map(String::as_str);
+            let unknown =
+                groups.filter(move |group| list.is_some_and(|list| list.groups.iter().all(|known| known != group)));
+            let none = test.groups.as_ref().is_some_and(Vec::is_empty).then_some(None);
+            unknown.map(Some).chain(none)
         };
         self.list
             .iter()
@@ -272,12 +276,13 @@ impl Test {
         };
         let method = own_method.or_else(|| Method::usual(expr.output()));
         let flags = Flags::read(&mut reader, method, &expr, keyword)?;
-        let groups = match expr.userlist() {
-            Some(_) if keyword == GROUPS_KEYWORD => {
-                words[reader.at.min(words.len())..].iter().map(|word| word.text.clone()).collect()
-            }
-            _ => Vec::new(),
-        };
+        // What stands in files is not looked at.
+        let asks = keyword == GROUPS_KEYWORD && expr.userlist().is_some() && flags.files.is_empty();
+        let groups = asks.then(|| {
+            let as_they_are = !expr.is_converted() && !words.iter().any(|word| word.text == "-m");
+            let groups = words.get(reader.at..).filter(|_| as_they_are).unwrap_or_default();
+            groups.iter().map(|word| word.text.clone()).collect()
+        });
         let patterns = flags.patterns(&mut reader, &expr)?;
         let bare = words.get(1).is_none_or(|word| word.text.is_empty());
         if bare && !matches!(patterns.method(), Method::Found | Method::Bool) {

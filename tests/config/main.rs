@@ -4,12 +4,13 @@
 //! A case is a line `=== what it shows` and the configuration below it. Where epoxy differs on purpose, lines
 //! beginning with `> ` follow the title: the messages expected instead of the oracle's (`> (nothing)` for none).
 
+mod lines;
 mod shown;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use epoxy::config::Severity;
+use epoxy::config::{Findings, Severity};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Stands for the configuration's path in messages.
@@ -42,6 +43,7 @@ fn main() {
     }
     trials.push(skipped_if(!oracle, Trial::test("the dump of keywords", the_dump_has_haproxys_lines)));
     trials.extend(shown::trials());
+    trials.extend(lines::trials(oracle));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -89,7 +91,7 @@ fn cases(text: &str) -> Vec<Case> {
 fn run(case: &Case) -> Result<(), Failed> {
     let expected = match &case.expected {
         Some(lines) => lines.clone(),
-        None => ask_oracle(&case.config)?,
+        None => ask_oracle(&case.config)?.0,
     };
     let actual = ask_epoxy(&case.config);
     if expected == actual {
@@ -100,9 +102,13 @@ fn run(case: &Case) -> Result<(), Failed> {
 }
 
 fn ask_epoxy(config: &str) -> Vec<String> {
-    let loaded = epoxy::config::load_text(FILE, config);
+    messages(&epoxy::config::load_text(FILE, config).findings)
+}
+
+/// Findings in the form of the oracle's lines.
+fn messages(findings: &Findings) -> Vec<String> {
     let mut lines = Vec::new();
-    for finding in loaded.findings.iter() {
+    for finding in findings.iter() {
         let label = match finding.severity {
             Severity::Alert | Severity::Complaint => "ALERT",
             Severity::Warning => "WARNING",
@@ -115,14 +121,15 @@ fn ask_epoxy(config: &str) -> Vec<String> {
     lines
 }
 
-fn ask_oracle(config: &str) -> Result<Vec<String>, Failed> {
+/// What HAProxy says, and whether it refuses the configuration.
+fn ask_oracle(config: &str) -> Result<(Vec<String>, bool), Failed> {
     let path = std::env::temp_dir().join(format!("epoxy-verdict-{}-{}.cfg", std::process::id(), unique()));
     std::fs::write(&path, config).map_err(|error| error.to_string())?;
     let output = Command::new("haproxy").arg("-c").arg("-f").arg(&path).output();
     let _ = std::fs::remove_file(&path);
     let output = output.map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stderr).replace(&*path.to_string_lossy(), FILE);
-    Ok(text.lines().filter_map(plain).collect())
+    Ok((text.lines().filter_map(plain).collect(), output.status.code() == Some(1)))
 }
 
 /// A line without process id; `None` for lines that do not concern the configuration.

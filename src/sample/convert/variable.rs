@@ -12,7 +12,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
         let Some(Arg::Setting(setting)) = args.first() else { return None };
         setting.apply(value.clone(), ctx).then_some(value)
     })
-    .args(&[Kind::Str; 5], 0)
+    .args(&[Kind::Str; 5], 1)
     .check(check_setting),
     Converter::new("unset-var", Type::Any, Type::Any, |value, args, ctx| {
         args.variable(0)?.unset(ctx);
