@@ -183,6 +183,7 @@ fn overrule(config: &mut proxy::Config, args: &args::Args) {
     config.global.maxconn = positive(args.maxconn).or(config.global.maxconn);
     config.global.master.wanted |= args.master_worker.is_some();
     config.global.nosplice |= args.no_splice;
+    config.global.debug |= args.debug;
     config.global.poison_byte = args.memory.poison_byte;
     for frontend in &mut config.frontends {
         frontend.maxconn = frontend.maxconn.or(positive(args.proxy_maxconn));

@@ -47,7 +47,7 @@ pub static ROWS: &[Keyword] = &[
     row("rspideny", PROXIES, |s, w| filter(s, w, "rspideny"), DECIDE),
     row("rspirep", PROXIES, |s, w| filter(s, w, "rspirep"), REPLACE),
     row("rsprep", PROXIES, |s, w| filter(s, w, "rsprep"), REPLACE),
-    row("debug", Sections::GLOBAL, debug, "stay in the foreground, as -d"),
+    row("debug", Sections::GLOBAL, debug, "stay in the foreground and show each exchange, as -d"),
     row("tune.chksize", Sections::GLOBAL, chksize, "bytes that a check looks at"),
 ];
 

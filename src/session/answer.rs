@@ -123,6 +123,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     count_body_ahead(turn);
     turn.count_server_status(status);
     capture::response(turn);
+    super::debug::response(turn);
     judge_head(turn)
 }
 

@@ -113,6 +113,8 @@ pub struct Exchange {
     pub response: Head,
     /// For logs, statistics and expressions.
     pub facts: Facts,
+    /// Its number in what debug mode shows.
+    pub shown: Option<u32>,
     /// The backend chosen.
     pub backend: Option<BackendId>,
     /// The backend that a filter of requests chose (`reqsetbe`).
@@ -196,6 +198,7 @@ impl Default for Exchange {
             request: Head::default(),
             response: Head::default(),
             facts: Facts::default(),
+            shown: None,
             backend: None,
             switched: None,
             address: None,

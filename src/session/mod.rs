@@ -22,6 +22,7 @@ mod capture;
 mod connect;
 mod content;
 pub mod deadline;
+mod debug;
 mod errands;
 mod exchange;
 mod finish;

@@ -1,6 +1,6 @@
 //! Phase receive: the request's head arrives.
 
-use super::{After, Phase, Step, Turn, capture};
+use super::{After, Phase, Step, Turn, capture, debug};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, BodyDecoder, Framing, ParseError, Parsed, framing, persistence};
 use crate::http::Head;
@@ -119,6 +119,7 @@ pub fn accepted(turn: &mut Turn<'_>) -> Step {
     // The first one is 0, as in HAProxy.
     exchange.facts.request_counter = turn.services.requests - 1;
     capture::request(turn);
+    debug::request(turn);
     finish::log_at(turn, Moment::Request);
     Step::Go(Phase::Inspect)
 }

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::log::format::Moment;
-use crate::session::{content, finish, persistence, reply};
+use crate::session::{content, debug, finish, persistence, reply};
 use crate::stats::Count;
 
 /// Evaluates `use_backend`, then `default_backend`.
@@ -11,6 +11,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let frontend = turn.frontend();
     if !turn.is_http() {
         finish::log_at(turn, Moment::Request);
+        debug::begins(turn);
     }
     let rules = &frontend.rules;
     let chosen = match (turn.exchange.switched, rules.switching.is_empty()) {

@@ -76,6 +76,8 @@ pub struct Services {
     pub requests: u64,
     /// Sessions have places among those that are ready at the same time (`set-nice`, `nice`).
     pub orders_sessions: bool,
+    /// Exchanges that debug mode has shown.
+    pub shown: u32,
     /// The process was asked to stop: `stopping` and `show info` say so, also while `grace` delays it.
     pub asked_to_stop: bool,
     /// A soft stop is under way.
@@ -145,6 +147,7 @@ impl Services {
                 .iter()
                 .flat_map(|frontend| &frontend.binds)
                 .any(|bind| bind.options.nice != 0),
+            shown: 0,
             asked_to_stop: false,
             stopping: false,
             stopping_since: Tick::NEVER,
