@@ -9,8 +9,8 @@ use super::env::Env;
 use super::word::Word;
 use crate::proxy::backend::{InspectDelays, Redispatch, Reuse};
 use crate::proxy::{
-    AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, ListenAddress,
-    Mode, NumberSet, ServerTimeouts, StatsPage,
+    AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, HeaderNames,
+    ListenAddress, Mode, NumberSet, ServerTimeouts, StatsPage, TcpKeepalive,
 };
 use crate::registry::Sections;
 use crate::time::Millis;
@@ -92,6 +92,8 @@ pub struct GlobalExtra {
     pub cli: Vec<BindDraft>,
     /// `spread-checks` was given.
     pub spread_checks_given: bool,
+    /// `h1-case-adjust-file`.
+    pub spelling_file: Option<String>,
     /// `tune.maxrewrite` was given.
     pub maxrewrite: Option<usize>,
 }
@@ -289,6 +291,18 @@ pub struct Settings {
     pub rdp_cookie: Option<String>,
     /// `tcp-request inspect-delay`, `tcp-response inspect-delay`.
     pub inspect_delays: InspectDelays,
+    /// `option tcp-smart-accept`; automatic where it is not written.
+    pub smart_accept: Option<bool>,
+    /// `clitcpka-cnt` and its kin.
+    pub client_keepalive: TcpKeepalive,
+    /// `srvtcpka-cnt` and its kin.
+    pub server_keepalive: TcpKeepalive,
+    /// `option http-restrict-req-hdr-names`.
+    pub header_names: HeaderNames,
+    /// `http-send-name-header`.
+    pub name_header: Option<String>,
+    /// `max-keep-alive-queue`.
+    pub keep_alive_queue_max: Option<u32>,
     /// Plain options.
     pub flags: Flags,
 }
@@ -334,6 +348,12 @@ impl Default for Settings {
             app_session: None,
             rdp_cookie: None,
             inspect_delays: InspectDelays::default(),
+            smart_accept: None,
+            client_keepalive: TcpKeepalive::default(),
+            server_keepalive: TcpKeepalive::default(),
+            header_names: HeaderNames::default(),
+            name_header: None,
+            keep_alive_queue_max: None,
             flags: Flags::default(),
         }
     }
@@ -362,15 +382,22 @@ pub struct Flags {
     pub accept_invalid_http_request: bool,
     pub accept_invalid_http_response: bool,
     pub allbackups: bool,
+    pub checkcache: bool,
     pub clitcpka: bool,
     pub contstats: bool,
+    pub disable_h2_upgrade: bool,
     pub dontlog_normal: bool,
     pub dontlognull: bool,
+    pub h1_case_adjust_bogus_client: bool,
+    pub h1_case_adjust_bogus_server: bool,
+    pub http_buffer_request: bool,
     pub http_ignore_probes: bool,
     pub http_no_delay: bool,
     pub http_proxy: bool,
     pub http_pretend_keepalive: bool,
+    pub http_use_proxy_header: bool,
     pub idle_close_on_response: bool,
+    pub independent_streams: bool,
     pub log_health_checks: bool,
     pub log_separate_errors: bool,
     pub logasap: bool,
@@ -382,6 +409,7 @@ pub struct Flags {
     pub splice_request: bool,
     pub splice_response: bool,
     pub srvtcpka: bool,
+    pub tcp_smart_connect: bool,
 }
 
 /// One `bind` or `stats socket` line.

@@ -8,13 +8,16 @@ use super::unit::atoi;
 use super::word::Word;
 use super::{legacy, reader, suggest};
 use crate::proxy::backend::Redispatch;
-use crate::proxy::{AddressHeader, ConnectionMode};
+use crate::proxy::{AddressHeader, ConnectionMode, HeaderNames};
 use crate::registry::{self, Keyword, ProxyOption, Sections, row};
 
 /// Plain options: on, off with `no`, back with `default`.
-/// HAProxy's order shows in the warnings about options that need HTTP mode: these two come first.
+/// HAProxy's order shows in the warnings about options that need HTTP mode: these five come first.
 pub static PLAIN: &[ProxyOption] = &[
+    plain("checkcache", SERVERS, true, |s| &mut s.flags.checkcache),
+    plain("http-buffer-request", BOTH, true, |s| &mut s.flags.http_buffer_request),
     plain("http-ignore-probes", CLIENTS, true, |s| &mut s.flags.http_ignore_probes),
+    plain("idle-close-on-response", CLIENTS, true, |s| &mut s.flags.idle_close_on_response),
     plain("prefer-last-server", SERVERS, true, |s| &mut s.flags.prefer_last_server),
     plain("abortonclose", SERVERS, false, |s| &mut s.flags.abortonclose),
     plain("accept-invalid-http-request", CLIENTS, true, |s| &mut s.flags.accept_invalid_http_request),
@@ -24,10 +27,15 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("contstats", CLIENTS, false, |s| &mut s.flags.contstats),
     plain("dontlog-normal", CLIENTS, false, |s| &mut s.flags.dontlog_normal),
     plain("dontlognull", CLIENTS, false, |s| &mut s.flags.dontlognull),
+    plain("http-use-proxy-header", CLIENTS, true, |s| &mut s.flags.http_use_proxy_header),
     plain("http-pretend-keepalive", SERVERS, true, |s| &mut s.flags.http_pretend_keepalive),
     // Nothing is held back for more to come, with or without it.
     plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
-    plain("idle-close-on-response", CLIENTS, false, |s| &mut s.flags.idle_close_on_response),
+    // No connection is ever upgraded, with or without it: HTTP/2 is not spoken yet.
+    plain("disable-h2-upgrade", CLIENTS, true, |s| &mut s.flags.disable_h2_upgrade),
+    plain("h1-case-adjust-bogus-client", CLIENTS, false, |s| &mut s.flags.h1_case_adjust_bogus_client),
+    plain("h1-case-adjust-bogus-server", SERVERS, false, |s| &mut s.flags.h1_case_adjust_bogus_server),
+    plain("independent-streams", BOTH, false, |s| &mut s.flags.independent_streams),
     plain("log-health-checks", SERVERS, false, |s| &mut s.flags.log_health_checks),
     plain("log-separate-errors", CLIENTS, false, |s| &mut s.flags.log_separate_errors),
     plain("logasap", CLIENTS, false, |s| &mut s.flags.logasap),
@@ -38,6 +46,7 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("splice-request", BOTH, false, |s| &mut s.flags.splice_request),
     plain("splice-response", BOTH, false, |s| &mut s.flags.splice_response),
     plain("srvtcpka", SERVERS, false, |s| &mut s.flags.srvtcpka),
+    plain("tcp-smart-connect", SERVERS, false, |s| &mut s.flags.tcp_smart_connect),
 ];
 
 const CLIENTS: Sections = Sections::CLIENT_SIDE;
@@ -65,21 +74,15 @@ pub static ROWS: &[Keyword] = &[
     row("option redispatch", SERVERS, redispatch, "let retries go to another server"),
     row("option forwardfor", BOTH, forwardfor, "tell servers the client's address"),
     row("option originalto", BOTH, originalto, "tell servers the address that the client connected to"),
+    row("option http-restrict-req-hdr-names", BOTH, header_names, "what becomes of unusual header names"),
+    row("option tcp-smart-accept", CLIENTS, smart_accept, "save an acknowledgement per connection"),
     row("option tcpka", BOTH, tcpka, "TCP keep-alives on both sides"),
 ];
 
 /// Options of HAProxy 2.6 that are not built yet.
 const LATER: &[&str] = &[
-    "checkcache",
-    "disable-h2-upgrade",
     "external-check",
-    "h1-case-adjust-bogus-client",
-    "h1-case-adjust-bogus-server",
-    "http-buffer-request",
-    "http-restrict-req-hdr-names",
-    "http-use-proxy-header",
     "httpslog",
-    "independent-streams",
     "ldap-check",
     "mysql-check",
     "pgsql-check",
@@ -87,8 +90,6 @@ const LATER: &[&str] = &[
     "smtpchk",
     "spop-check",
     "ssl-hello-chk",
-    "tcp-smart-accept",
-    "tcp-smart-connect",
     "transparent",
 ];
 
@@ -274,5 +275,28 @@ fn tcpka(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let flags = &mut scope.settings().flags;
     flags.clitcpka |= section.intersects(CLIENTS);
     flags.srvtcpka |= section.intersects(SERVERS);
+    Ok(())
+}
+
+fn smart_accept(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    no_more_than(words, 2, 0, "option tcp-smart-accept")?;
+    scope.settings().smart_accept = match scope.prefix {
+        Prefix::None => Some(true),
+        Prefix::No => Some(false),
+        Prefix::Default => None,
+    };
+    Ok(())
+}
+
+fn header_names(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    no_more_than(words, 2, 1, "option")?;
+    let wanted = "option 'http-restrict-req-hdr-names' expects 'preserve', 'reject' or 'delete' option.";
+    scope.settings().header_names = match arg(words, 2) {
+        "preserve" => HeaderNames::Preserve,
+        "delete" => HeaderNames::Delete,
+        "reject" => HeaderNames::Reject,
+        "" => return Err(format!("missing parameter. {wanted}")),
+        other => return Err(format!("invalid parameter '{other}'. {wanted}")),
+    };
     Ok(())
 }

@@ -23,6 +23,14 @@ pub static ROWS: &[Keyword] = &[
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
     row("dispatch", Sections::LISTEN.union(Sections::BACKEND), Some(1), dispatch, "where requests go without a server"),
     row("monitor-uri", Sections::CLIENT_SIDE, Some(1), monitor_uri, "the URI that is answered at once"),
+    row("http-send-name-header", Sections::SERVER_SIDE, None, name_header, "header that tells a server its name"),
+    row(
+        "max-keep-alive-queue",
+        Sections::SERVER_SIDE,
+        None,
+        keep_alive_queue,
+        "queue of a client's last server at which another is chosen",
+    ),
     row("http-reuse", Sections::SERVER_SIDE, None, http_reuse, "whose idle server connections are used"),
     row("description", Sections::PROXIES, None, description, "text shown by the statistics"),
     row("id", Sections::PROXIES, Some(1), id, "number of the proxy"),
@@ -169,5 +177,33 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let end = if text.is_empty() { "\n" } else { "" };
     let address = address::dispatch(text).map_err(|e| format!("'dispatch' : {e}{end}"))?;
     scope.proxy().dispatch = Some(address);
+    Ok(())
+}
+
+/// An integer as HAProxy reads those that may be followed by nothing else.
+pub(super) fn integer(name: &str, text: &str) -> Result<i32, String> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    match digits.chars().find(|c| !c.is_ascii_digit()) {
+        Some(other) => Err(format!("'{name}' : unexpected character '{other}' in integer value '{text}'")),
+        None => Ok(atoi(text)),
+    }
+}
+
+fn name_header(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let name = arg(words, 1);
+    if name.is_empty() {
+        return Err("'http-send-name-header' requires a header string.".into());
+    }
+    scope.settings().name_header = Some(name.to_owned());
+    Ok(())
+}
+
+fn keep_alive_queue(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'max-keep-alive-queue' expects expects an integer value (or -1 to disable)".into());
+    }
+    // Less than zero is no limit.
+    scope.settings().keep_alive_queue_max = u32::try_from(integer("max-keep-alive-queue", text)?).ok();
     Ok(())
 }

@@ -37,6 +37,7 @@ const NEGATABLE_OPTIONS: &[&str] = &[
     "option http-tunnel",
     "option http_proxy",
     "option redispatch",
+    "option tcp-smart-accept",
 ];
 
 /// A conditional block.
@@ -366,9 +367,9 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         not_in_defaults(scope, row);
         return;
     }
-    // Timeouts complain about their value first; all others are warned about, and then parsed all the same.
-    let timeout = row.name.starts_with("timeout ");
-    if misplaced && !timeout {
+    // Some complain about their value first; all others are warned about, and then parsed all the same.
+    let late = looks_at_its_value_first(row.name);
+    if misplaced && !late {
         warn_ignored(scope, row);
     }
     let used = row.name.split(' ').count();
@@ -384,7 +385,7 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
     }
     match (row.parse)(scope, words) {
         Err(text) => scope.alert(text),
-        Ok(()) if misplaced && timeout => warn_ignored(scope, row),
+        Ok(()) if misplaced && late => warn_ignored(scope, row),
         Ok(()) => {}
     }
 }
@@ -438,6 +439,11 @@ fn not_in_defaults(scope: &mut Scope<'_>, row: &registry::Keyword) {
     scope.alert(text);
 }
 
+/// Whether the keyword complains about its value before it is told to be of no use.
+fn looks_at_its_value_first(name: &str) -> bool {
+    name.starts_with("timeout ") || name.contains("tcpka-") || name == "max-keep-alive-queue"
+}
+
 /// Warns of a keyword that has no effect in this kind of proxy.
 fn warn_ignored(scope: &mut Scope<'_>, row: &registry::Keyword) {
     let name = short_name(row);
@@ -447,6 +453,9 @@ fn warn_ignored(scope: &mut Scope<'_>, row: &registry::Keyword) {
         "fullconn" => format!("{text}. Maybe you want 'maxconn' instead ?"),
         "rate-limit" => text.replace("'rate-limit' ignored", "rate-limit sessions will be ignored"),
         _ if name.starts_with("timeout ") => text.replace(" ignored", " will be ignored"),
+        _ if looks_at_its_value_first(name) => {
+            text.replace(&format!("'{name}' ignored"), &format!("{name} will be ignored"))
+        }
         _ => format!("{text}."),
     });
 }

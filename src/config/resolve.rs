@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
 use super::{
-    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, userlist, workers,
+    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, spelling, userlist, workers,
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
@@ -85,6 +85,9 @@ impl<'a> Resolver<'a> {
             self.findings.alert(format!(
                 "global.tune.bufsize must be at least {BUFSIZE_BYTES_MIN} bytes (current value = {bytes})."
             ));
+        }
+        if let Some(path) = &extra.spelling_file {
+            spelling::read(path, &mut self.config.global.spellings, self.findings);
         }
         workers::check_counts(self);
         confinement::check(&self.config.global, self.findings);

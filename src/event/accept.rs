@@ -335,11 +335,9 @@ impl Listener {
             // Without it, the second of two small segments waits for the first one's acknowledgement.
             let _only_slower = socket.set_tcp_nodelay(true);
         }
-        if frontend.tcp_keepalive {
-            let _only_less_watchful = socket.set_keepalive(true);
-        }
-        if frontend.nolinger {
-            let _only_lingers = socket::reset_on_close(&fd);
+        if let Some(keepalive) = frontend.tcp_keepalive {
+            let _only_less_watchful =
+                socket::set_keepalive(&fd, keepalive.probes, keepalive.idle_s, keepalive.interval_s);
         }
         let tune = &core.services.config.global.tune;
         if tune.rcvbuf_client > 0 {

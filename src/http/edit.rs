@@ -119,6 +119,17 @@ impl Head {
         count
     }
 
+    /// Writes field names as `spelling` has them by their small letters; nothing but the case may differ.
+    pub fn respell<'a>(&mut self, spelling: impl Fn(&[u8]) -> Option<&'a [u8]>) {
+        for at in 0..self.slots.len() {
+            let name = self.slots[at].name;
+            let wanted = spelling(&self.at(name).to_ascii_lowercase());
+            if let Some(wanted) = wanted.filter(|wanted| wanted.eq_ignore_ascii_case(self.at(name))) {
+                self.bytes[name.start as usize..name.end()].copy_from_slice(wanted);
+            }
+        }
+    }
+
     /// Removes the field at this place ([`super::Field::index`]).
     pub fn remove_at(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {

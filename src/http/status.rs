@@ -180,6 +180,11 @@ pub fn answer(status: u16, head: &mut Head) -> Option<&'static [u8]> {
     Some(answer.body.as_bytes())
 }
 
+/// Whether this status has a built-in answer.
+pub fn has_page(status: u16) -> bool {
+    find(status).is_some()
+}
+
 /// Whether the built-in answer for this status closes the client's connection whatever gives it, a
 /// rule included: HAProxy's pages for 400 and 408 say so themselves.
 pub fn closes(status: u16) -> bool {

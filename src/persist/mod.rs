@@ -13,6 +13,7 @@ pub mod rdp;
 mod request;
 mod response;
 
+pub use cacheable::may_keep_cookie;
 pub use request::{Asked, Match, on_request};
 pub use response::{Answerer, on_response};
 

@@ -289,9 +289,10 @@ fn finish(
     let flags = socket.set_nonblocking(true).and_then(|()| socket.set_cloexec(true));
     let what = if spec.is_ip() { "cannot listen to socket" } else { "cannot listen to UNIX socket" };
     flags.and_then(|()| listen(&socket, spec, common)).map_err(|error| fault(STARTING, what, &error))?;
-    if spec.is_ip() && spec.smart_accept {
-        // Only saves a packet.
-        let _ = socket.set_tcp_quickack(false);
+    if spec.is_ip() {
+        // Connections have what their listener has. A socket that was taken over may have it otherwise.
+        let _only_packets_are_saved = socket.set_tcp_quickack(!spec.smart_accept);
+        let _only_lingers = socket.set_linger(spec.no_linger.then_some(Duration::ZERO));
     }
     Ok(Opened { socket: socket.into(), warnings, shared_with: None })
 }

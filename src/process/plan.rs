@@ -130,6 +130,8 @@ pub struct ListenSpec {
     /// Leave the acknowledgement of a request to the answer (`option tcp-smart-accept`, the default in HTTP
     /// mode).
     pub smart_accept: bool,
+    /// Connections are reset when they are closed (`option nolinger`).
+    pub no_linger: bool,
 }
 
 impl ListenSpec {
@@ -222,6 +224,7 @@ fn master(args: &Args, config: &Config) -> MasterPlan {
             backlog: Some(CLI_BACKLOG),
             workers: NumberSet::ALL,
             smart_accept: false,
+            no_linger: false,
         };
         (spec, bind.level)
     });
@@ -276,6 +279,7 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
             crew,
         ),
         smart_accept: false,
+        no_linger: false,
     });
     let enabled = config.frontends.iter().enumerate().filter(|(_, frontend)| !frontend.disabled);
     let proxies = enabled.flat_map(|(index, frontend)| {
@@ -292,7 +296,8 @@ fn listeners(config: &Config) -> Vec<ListenSpec> {
                 crew.of(frontend.processes, NumberSet::default()),
                 crew,
             ),
-            smart_accept: frontend.mode == crate::proxy::Mode::Http,
+            smart_accept: frontend.smart_accept,
+            no_linger: frontend.nolinger,
         })
     });
     cli.chain(proxies).collect()

@@ -187,6 +187,7 @@ mod tests {
             backlog: None,
             workers: crate::proxy::NumberSet::ALL,
             smart_accept: false,
+            no_linger: false,
         }
     }
 

@@ -337,6 +337,7 @@ mod tests {
             backlog: None,
             workers: crate::proxy::NumberSet::ALL,
             smart_accept: true,
+            no_linger: false,
         };
         StartPlan { workers: 1, program: "epoxy".to_owned(), listeners: vec![spec], ..StartPlan::default() }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::balance::{Algorithm, HashType};
 use super::check::CheckKind;
 use super::persistence::{AppSession, Cookie};
-use super::{AddressHeader, ConnectionMode, Mode, Splice, StatsPage};
+use super::{AddressHeader, ConnectionMode, HeaderNames, Mode, Splice, StatsPage, TcpKeepalive};
 use crate::log::LogSettings;
 use crate::rules::{Pages, Rules};
 use crate::time::Millis;
@@ -70,9 +70,25 @@ pub struct Backend {
     /// `option splice-*`.
     pub splice: Splice,
     /// `option tcpka` / `srvtcpka`: TCP keep-alives to servers.
-    pub tcp_keepalive: bool,
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// `option tcp-smart-connect`: the handshake's last acknowledgement goes with the first bytes.
+    pub smart_connect: bool,
     /// `option nolinger`.
     pub nolinger: bool,
+    /// `option independent-streams`: what is sent to a server says nothing of whether it still sends.
+    pub independent_streams: bool,
+    /// `option http-buffer-request`: a server is chosen when the request's body is here.
+    pub buffers_request: bool,
+    /// `option http-restrict-req-hdr-names`.
+    pub header_names: HeaderNames,
+    /// `option h1-case-adjust-bogus-server`: header names are written as `global` wants them.
+    pub respells: bool,
+    /// `option checkcache`: cookies that caches may keep are not let through.
+    pub checks_caching: bool,
+    /// `http-send-name-header`: the header that tells the server its name.
+    pub name_header: Option<String>,
+    /// `max-keep-alive-queue`: where more wait for the client's last server, another is chosen.
+    pub keep_alive_queue_max: Option<u32>,
     /// `option http-pretend-keepalive`: servers do not hear that their connection will be closed.
     pub pretend_keepalive: bool,
     /// `option prefer-last-server`.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::bind::Bind;
-use super::{AddressHeader, BackendId, Captures, ConnectionMode, Mode, NumberSet, Splice};
+use super::{AddressHeader, BackendId, Captures, ConnectionMode, HeaderNames, Mode, NumberSet, Splice, TcpKeepalive};
 use crate::log::LogSettings;
 use crate::log::format::Format;
 use crate::rules::{Pages, Rules};
@@ -55,9 +55,21 @@ pub struct Frontend {
     /// `option splice-*`.
     pub splice: Splice,
     /// `option tcpka` / `clitcpka`: TCP keep-alives to clients.
-    pub tcp_keepalive: bool,
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// `option tcp-smart-accept`, and HTTP mode by itself: the first acknowledgement goes with the answer.
+    pub smart_accept: bool,
     /// `option nolinger`.
     pub nolinger: bool,
+    /// `option independent-streams`: what is sent to a client says nothing of whether it still sends.
+    pub independent_streams: bool,
+    /// `option http-buffer-request`: rules wait for the request's body.
+    pub buffers_request: bool,
+    /// `option http-restrict-req-hdr-names`.
+    pub header_names: HeaderNames,
+    /// `option h1-case-adjust-bogus-client`: header names are written as `global` wants them.
+    pub respells: bool,
+    /// `option http-use-proxy-header`: requests for a proxy have a proxy's headers.
+    pub fronts_proxy: bool,
     /// `option http-ignore-probes`.
     pub ignore_probes: bool,
     /// `option abortonclose` of its defaults: counts until a backend is chosen.

@@ -89,6 +89,8 @@ pub struct Global {
     pub maxpipes: Option<u32>,
     /// `-dM`: byte that buffers are filled with before use.
     pub poison_byte: Option<u8>,
+    /// `h1-case-adjust`, `h1-case-adjust-file`.
+    pub spellings: super::Spellings,
     /// `tune.*`.
     pub tune: Tune,
     /// The name of the local peer (`-L`, `localpeer`); the host name when absent.

@@ -239,12 +239,15 @@ fn hint(run: &mut Run, ctx: &Ctx<'_>, name: &[u8], format: &Format, next: Option
     Some(head)
 }
 
-/// The answer that asks for a password (manual 4.2, `http-request auth`): the page for 401 with a challenge.
+/// The answer that asks for a password (manual 4.2, `http-request auth`): the page for 401 with a challenge, which is
+/// a proxy's where the request is for one (`option http-use-proxy-header`).
 pub fn challenge(ctx: &Ctx<'_>, realm: &str) -> Reply {
-    let page = ReplySpec { status: 401, content_type: None, headers: Vec::new(), payload: Payload::BuiltIn };
+    let (status, header) =
+        if ctx.asks_a_proxy() { (407, &b"proxy-authenticate"[..]) } else { (401, &b"www-authenticate"[..]) };
+    let page = ReplySpec { status, content_type: None, headers: Vec::new(), payload: Payload::BuiltIn };
     let mut reply = page.render(ctx);
-    reply.head.remove(b"www-authenticate");
-    reply.head.add(b"www-authenticate", format!("Basic realm=\"{realm}\"").as_bytes());
+    reply.head.remove(header);
+    reply.head.add(header, format!("Basic realm=\"{realm}\"").as_bytes());
     reply
 }
 

@@ -79,6 +79,12 @@ impl Ctx<'_> {
         }
     }
 
+    /// Whether the request is one for a proxy, and is treated so (manual 4.2, `option http-use-proxy-header`).
+    pub fn asks_a_proxy(&self) -> bool {
+        let named = |request: &Head| !matches!(request.uri().first(), Some(b'/' | b'*'));
+        self.config[self.client.frontend].fronts_proxy && self.request.is_some_and(named)
+    }
+
     /// Whether the session's bytes are passed without being understood.
     pub fn is_raw(&self) -> bool {
         self.config[self.client.frontend].mode == Mode::Tcp

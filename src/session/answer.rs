@@ -1,7 +1,7 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
 use super::judge::{self, Judged};
-use super::{After, Exchange, Phase, Services, Session, Step, Turn, body, capture, relay};
+use super::{After, Exchange, Phase, Services, Session, Step, Turn, body, capture, names, relay};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
@@ -135,7 +135,11 @@ fn judge_head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         Judged::Ends(step) => return Err(step),
     }
     capture::response_cookie(turn);
+    let risky = super::caching::is_risky(turn);
     super::persistence::response(turn);
+    if risky && let Some(step) = super::caching::block(turn) {
+        return Err(step);
+    }
     if judge::has_after_rules(turn)
         && let Some(step) = judge::forwarded(turn)
     {
@@ -183,6 +187,9 @@ fn tunnels(services: &Services, session: &Session, exchange: &Exchange) -> bool 
 /// Passes a 1xx on, unless the client is too old to know them (RFC 9110 15.2).
 fn interim(turn: &mut Turn<'_>) {
     if !relay::client_is_old(turn) {
+        if turn.services.config[turn.session.frontend].respells {
+            names::respell(&mut turn.exchange.response, &turn.services.config.global.spellings);
+        }
         let output = turn.services.buffers.attach(&mut turn.session.client.output);
         turn.exchange.response.write_response_to(output.compact());
         turn.exchange.facts.bytes_out += turn.exchange.response.counted_bytes();
@@ -212,6 +219,9 @@ fn finish_head(turn: &mut Turn<'_>) {
     }
     exchange.facts.status = Some(exchange.response.status());
     exchange.answered = true;
+    if turn.services.config[turn.session.frontend].respells {
+        names::respell(&mut exchange.response, &turn.services.config.global.spellings);
+    }
     let output = turn.services.buffers.attach(&mut turn.session.client.output);
     exchange.response.write_response_to(output.compact());
     super::finish::log_at(turn, crate::log::format::Moment::Answer);

@@ -1,5 +1,5 @@
 //! Phase body: the request's body arrives before a server is chosen or before rules go on, as far as it fits into a
-//! buffer (manual 4, `balance url_param … check_post` and `http-request wait-for-body`).
+//! buffer (manual 4, `balance url_param … check_post`, `http-request wait-for-body` and `option http-buffer-request`).
 
 use std::borrow::Cow;
 
@@ -18,6 +18,12 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How HAProxy counts it: the start line's 20 octets and its parts, and the end of the head.
 const CONTINUE_COUNTED_BYTES: u64 = 40;
 
+/// Whether the choice of a server has to wait for the body: rules that waited let one pass whose client has left.
+pub fn is_awaited(turn: &Turn<'_>, backend: BackendId) -> bool {
+    let waited = turn.frontend().buffers_request || turn.services.config[backend].buffers_request;
+    is_wanted(turn, backend) || (waited && turn.session.client.is_over() && !turn.exchange.upload.complete)
+}
+
 /// Whether the algorithm looks into the body of this request.
 pub fn is_wanted(turn: &Turn<'_>, backend: BackendId) -> bool {
     let checks = match &turn.services.config[backend].algorithm {
@@ -25,6 +31,16 @@ pub fn is_wanted(turn: &Turn<'_>, backend: BackendId) -> bool {
         _ => false,
     };
     checks && turn.exchange.request.method() == Method::Post && turn.exchange.request_body != Body::None
+}
+
+/// Waits before the rules if there is a body (`option http-buffer-request`), or goes on with them.
+pub fn buffer(turn: &mut Turn<'_>) -> Step {
+    let reader = BodyReader::Buffer;
+    if turn.exchange.upload.complete {
+        return Step::Go(next(turn, reader));
+    }
+    begin(turn);
+    Step::Go(Phase::Body { since: turn.services.now.tick(), reader })
 }
 
 /// Begins to wait, from the client's first octet on for no longer than for a head.
@@ -68,6 +84,10 @@ pub fn run(turn: &mut Turn<'_>, since: Tick, reader: BodyReader) -> Step {
         }
         return Step::Go(next(turn, reader));
     }
+    if turn.session.client.is_over() && reader == BodyReader::Buffer {
+        // The rules have their say first, as in HAProxy: then it is seen again.
+        return Step::Go(next(turn, reader));
+    }
     if turn.session.client.is_over() {
         turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
         turn.count_everywhere(Count::ClientAborts);
@@ -91,8 +111,8 @@ impl BodyReader {
 fn next(turn: &Turn<'_>, reader: BodyReader) -> Phase {
     match (reader, turn.exchange.backend) {
         (BodyReader::Balance, _) => Phase::Pick,
-        (BodyReader::Rules(_), None) => Phase::Inspect,
-        (BodyReader::Rules(_), Some(_)) => Phase::InspectBackend,
+        (BodyReader::Rules(_) | BodyReader::Buffer, None) => Phase::Inspect,
+        (BodyReader::Rules(_) | BodyReader::Buffer, Some(_)) => Phase::InspectBackend,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
-use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, ServerId};
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -51,7 +51,12 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<u
         Peer::Address(address) => address.into(),
     };
     turn.exchange.facts.upstream_peer = target.ip();
-    let options = ConnectOptions::new(backend.tcp_keepalive, backend.nolinger, &services.config.global.tune);
+    if backend.smart_connect && backend.mode == Mode::Tcp {
+        // What has come already takes the acknowledgement with it.
+        turn.session.client.receive(&mut services.buffers);
+    }
+    let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
+    let options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
     services.upstreams.open(&services.net, peer, &target, options, turn.slot, &services.counters)
 }
 

@@ -87,7 +87,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     let late = turn.services.now.tick() >= turn.exchange.client_deadline;
     (turn.exchange.client_deadline, turn.exchange.phase_deadline) = (Tick::NEVER, Tick::NEVER);
     if turn.is_http() {
-        return Step::Go(Phase::InspectBackend);
+        return route::to_rules(turn);
     }
     if turn.session.client.broken.is_some() {
         return lost(turn, Cause::ClientAbort);

@@ -81,6 +81,8 @@ pub enum Phase {
 pub enum BodyReader {
     /// The choice of a server.
     Balance,
+    /// All rules (`option http-buffer-request`).
+    Buffer,
     /// Rules that stopped for it, and go on when so many octets are here; 0 is all.
     Rules(u64),
 }

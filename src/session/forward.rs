@@ -1,9 +1,11 @@
 //! The body of a message on its way from one connection to the other.
 
 use super::exchange::Flow;
+use super::names;
 use crate::buffer::Pool;
 use crate::h1::{Limits, ParseError, parse_trailers};
 use crate::http::Head;
+use crate::proxy::Spellings;
 use crate::transport::Connection;
 use crate::transport::splice::{Pipes, SPLICE_BYTES_MIN};
 
@@ -19,6 +21,8 @@ pub struct Forward<'a> {
     pub splice: bool,
     /// Limits of trailers.
     pub limits: Limits,
+    /// How the receiver wants header names written.
+    pub spellings: Option<&'a Spellings>,
     /// Where buffers come from.
     pub buffers: &'a mut Pool,
     /// Where pipes come from.
@@ -152,6 +156,9 @@ impl Forward<'_> {
             let mut trailers = Head::default();
             let block = &self.from.received()[at..at + scan.trailers];
             parse_trailers(block, &mut trailers, &self.limits).map_err(Trouble::Invalid)?;
+            if let Some(spellings) = self.spellings {
+                names::respell(&mut trailers, spellings);
+            }
             let output = self.buffers.attach(&mut self.to.output).compact();
             let before = output.len();
             trailers.write_fields_to(output);

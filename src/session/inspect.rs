@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::errands::{self, Paused};
-use super::{After, Phase, Step, Turn, body, capture, persistence, reply, statistics};
+use super::{After, Phase, Step, Turn, body, capture, names, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::{Head, uri};
@@ -25,7 +25,8 @@ pub fn frontend(turn: &mut Turn<'_>) -> Step {
     {
         return step;
     }
-    if let Some(step) = request_rules(turn, rules, false).or_else(|| request_filters(turn, rules)) {
+    let refused = request_rules(turn, rules, false).or_else(|| names::restrict(turn, turn.frontend().header_names));
+    if let Some(step) = refused.or_else(|| request_filters(turn, rules)) {
         return step;
     }
     if let Some(step) = statistics::serve(turn, None) {
@@ -41,7 +42,8 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     // A `listen` shares its rules: they were run already.
     if !Arc::ptr_eq(&backend.rules, &turn.frontend().rules) {
         let rules = &backend.rules;
-        if let Some(step) = request_rules(turn, rules, false).or_else(|| request_filters(turn, rules)) {
+        let refused = request_rules(turn, rules, false).or_else(|| names::restrict(turn, backend.header_names));
+        if let Some(step) = refused.or_else(|| request_filters(turn, rules)) {
             return step;
         }
         if let Some(step) = statistics::serve(turn, Some(id)) {
@@ -57,7 +59,7 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     persistence::request(turn);
     add_identifier(turn);
     add_addresses(turn);
-    if body::is_wanted(turn, id) { body::begin(turn) } else { Step::Go(Phase::Pick) }
+    if body::is_awaited(turn, id) { body::begin(turn) } else { Step::Go(Phase::Pick) }
 }
 
 /// Runs the `http-request` rules, or those that guard the statistics; a step if one of them ends the exchange or waits.

@@ -23,10 +23,8 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     if let Some(server) = turn.exchange.hold.wanted {
         return own_server(turn, server);
     }
-    if let Some(server) = last_server(turn, backend) {
-        count_retry(turn, backend, Some(server));
-        assign(turn, server);
-        return Step::Go(Phase::Connect);
+    if let Some(step) = last_server(turn, backend) {
+        return step;
     }
     let beyond_servers = turn.services.config[backend].beyond;
     if beyond_servers != Beyond::Nowhere {
@@ -153,9 +151,9 @@ fn own_server(turn: &mut Turn<'_>, server: ServerId) -> Step {
     queue(turn, Some(server))
 }
 
-/// The server of the session's own connection, where `option prefer-last-server` wants it and it has a place,
-/// which is reserved then.
-fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
+/// To the server of the session's own connection, or into its queue, where `option prefer-last-server` wants it
+/// and not too many wait for it (`max-keep-alive-queue`).
+fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<Step> {
     let services = &*turn.services;
     let settings = &services.config[backend];
     if !settings.prefer_last_server || settings.algorithm.is_hash() {
@@ -163,15 +161,23 @@ fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<ServerId> {
     }
     let Peer::Server(server) = services.upstreams.get(turn.session.private?).peer else { return None };
     let usable = services.live[server.0 as usize].takes_part() && turn.exchange.avoid != Some(server);
-    let wanted = settings.servers.contains(&server.0) && usable && services.has_room(server);
-    if !wanted {
+    if !settings.servers.contains(&server.0) || !usable {
         return None;
     }
-    if !turn.services.occupy(server) {
+    if services.has_room(server) {
+        if turn.services.occupy(server) {
+            count_retry(turn, backend, Some(server));
+            assign(turn, server);
+            return Some(Step::Go(Phase::Connect));
+        }
         turn.services.freed.push(server);
+    }
+    let waiting = turn.services.queue_length(backend, Some(server));
+    if settings.keep_alive_queue_max.is_some_and(|max| waiting >= u64::from(max)) {
         return None;
     }
-    Some(server)
+    count_retry(turn, backend, Some(server));
+    Some(queue(turn, Some(server)))
 }
 
 /// Notes the server on which a place was reserved.

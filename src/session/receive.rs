@@ -1,6 +1,6 @@
 //! Phase receive: the request's head arrives.
 
-use super::{After, Phase, Step, Turn, capture, debug};
+use super::{After, Phase, Step, Turn, body, capture, debug};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, BodyDecoder, Framing, ParseError, Parsed, framing, persistence};
 use crate::http::Head;
@@ -121,7 +121,7 @@ pub fn accepted(turn: &mut Turn<'_>) -> Step {
     capture::request(turn);
     debug::request(turn);
     finish::log_at(turn, Moment::Request);
-    Step::Go(Phase::Inspect)
+    if turn.frontend().buffers_request { body::buffer(turn) } else { Step::Go(Phase::Inspect) }
 }
 
 /// Looks at what has come of the body with the head: a request that is invalid from the start reaches no server.

@@ -2,7 +2,7 @@
 
 use super::exchange::Flow;
 use super::forward::{Forward, Moved, Trouble};
-use super::{After, Phase, Step, Turn, answer};
+use super::{After, Phase, Step, Turn, answer, names};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
 use crate::http::{Known, Version};
@@ -33,8 +33,15 @@ pub fn begin(turn: &mut Turn<'_>) {
     if turn.exchange.repeated {
         turn.exchange.request.remove_known(Known::Connection);
     }
+    if let Some(header) = &services.config[backend].name_header {
+        names::announce(turn, header);
+    }
+    let services = &mut *turn.services;
     let pretends = services.config[backend].pretend_keepalive && mode != ConnectionMode::Tunnel;
     persistence::to_server(&mut turn.exchange.request, keep || pretends);
+    if services.config[backend].respells {
+        names::respell(&mut turn.exchange.request, &services.config.global.spellings);
+    }
     let connection = &mut services.upstreams.get_mut(key).connection;
     let output = services.buffers.attach(&mut connection.output);
     turn.exchange.request.write_request_to(output.compact());
@@ -153,16 +160,25 @@ fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
     let Some(key) = turn.exchange.upstream else { return Ok(Moved::default()) };
     let splice = turn.splice_allowed();
     let limits = turn.services.limits(false);
+    let config = turn.services.config;
+    let respells = if up {
+        turn.exchange.backend.is_some_and(|id| config[id].respells)
+    } else {
+        config[turn.session.frontend].respells
+    };
+    let spellings = respells.then_some(&config.global.spellings);
     let services = &mut *turn.services;
     let client = &mut turn.session.client;
     let server = &mut services.upstreams.get_mut(key).connection;
     let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
     if up {
         let flow = &mut turn.exchange.upload;
-        Forward { from: client, to: server, flow, splice: splice.request, limits, buffers, pipes, budget }.run()
+        Forward { from: client, to: server, flow, splice: splice.request, limits, spellings, buffers, pipes, budget }
+            .run()
     } else {
         let flow = &mut turn.exchange.download;
-        Forward { from: server, to: client, flow, splice: splice.response, limits, buffers, pipes, budget }.run()
+        Forward { from: server, to: client, flow, splice: splice.response, limits, spellings, buffers, pipes, budget }
+            .run()
     }
 }
 
@@ -203,18 +219,21 @@ fn refresh(turn: &mut Turn<'_>, up: &Moved, down: &Moved) {
     let answered = exchange.answered && exchange.download.complete;
     let body_awaited = !exchange.upload.complete && !server_pending && (answered || !exchange.client_late);
     let client_owes = body_awaited || client_pending;
-    let client_acted = up.received + down.sent > 0;
+    // Where directions are independent, what a side is sent says nothing of what it owes.
+    let (front, back) = (&turn.services.config[turn.session.frontend], &turn.services.config[backend]);
+    let client_acted = up.received > 0 || (down.sent > 0 && !(front.independent_streams && body_awaited));
     if !client_owes {
         exchange.client_deadline = Tick::NEVER;
     } else if client_acted || exchange.client_deadline == Tick::NEVER {
-        exchange.client_deadline = after(turn.services.config[turn.session.frontend].timeouts.client);
+        exchange.client_deadline = after(front.timeouts.client);
     }
-    let server_owes = server_pending || (!exchange.download.complete && !client_pending);
-    let server_acted = down.received + up.sent > 0;
+    let answer_awaited = !exchange.download.complete && !client_pending;
+    let server_owes = server_pending || answer_awaited;
+    let server_acted = down.received > 0 || (up.sent > 0 && !(back.independent_streams && answer_awaited));
     if !server_owes {
         exchange.server_deadline = Tick::NEVER;
     } else if server_acted || exchange.server_deadline == Tick::NEVER {
-        exchange.server_deadline = after(turn.services.config[backend].timeouts.server);
+        exchange.server_deadline = after(back.timeouts.server);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Phase reply: the proxy answers by itself.
 
-use super::{After, Phase, Step, Turn, judge};
+use super::{After, Phase, Step, Turn, judge, names};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::persistence;
 use crate::http::{Known, Method, Version, status};
@@ -85,6 +85,9 @@ fn send(turn: &mut Turn<'_>, body: &[u8]) -> Step {
         persistence::take(&mut exchange.response);
     }
     persistence::to_client(&mut exchange.response, exchange.client_keeps, exchange.request.version());
+    if turn.services.config[turn.session.frontend].respells {
+        names::respell(&mut exchange.response, &turn.services.config.global.spellings);
+    }
     exchange.reply.clear();
     exchange.response.write_response_to(&mut exchange.reply);
     exchange.reply.extend_from_slice(body);

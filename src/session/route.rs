@@ -1,6 +1,6 @@
 //! Phase route: which backend serves the request.
 
-use super::{Phase, Step, Turn};
+use super::{Phase, Step, Turn, body};
 use crate::facts::{Cause, Phase as Doing};
 use crate::log::format::Moment;
 use crate::session::{content, debug, finish, persistence, reply};
@@ -39,7 +39,13 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     if content::concerns_backend(turn) {
         return Step::Go(Phase::Content { backend: true });
     }
-    if turn.is_http() { Step::Go(Phase::InspectBackend) } else { to_server(turn) }
+    if turn.is_http() { to_rules(turn) } else { to_server(turn) }
+}
+
+/// What a request goes on with in its backend.
+pub fn to_rules(turn: &mut Turn<'_>) -> Step {
+    let waits = turn.exchange.backend.is_some_and(|id| turn.services.config[id].buffers_request);
+    if waits { body::buffer(turn) } else { Step::Go(Phase::InspectBackend) }
 }
 
 /// What a connection in TCP mode goes on with in its backend.

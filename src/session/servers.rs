@@ -7,6 +7,7 @@ use super::places::Promotion;
 use crate::check::notice::{self, Names};
 use crate::check::server::CheckEffect;
 use crate::check::{Change, Notice, ServerState, Tally};
+use crate::log::Level;
 use crate::notice as stderr;
 use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
 use crate::stats::Count;
@@ -128,6 +129,12 @@ impl Services {
             notices.extend(notice::announce(names, state, change, &tally, backend.log_health_checks));
         }
         notices
+    }
+
+    /// Raises an alarm about a backend, on standard error and in its log.
+    pub(super) fn alert(&mut self, backend: BackendId, text: &str) {
+        stderr::running(true, text);
+        self.log.message(self.now, Level::Alert, &self.config[backend].log, format_args!("{text}"));
     }
 
     fn say(&mut self, backend: BackendId, notice: &Notice) {

@@ -40,7 +40,9 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
         return Some(step);
     }
     turn.exchange.facts.termination.set_once(Cause::Local, Doing::Request);
-    if !may_see(page, turn.exchange.request.get_known(Known::Authorization)) {
+    let context = turn.services.context(turn.session, turn.exchange);
+    let header = if context.asks_a_proxy() { Known::ProxyAuthorization } else { Known::Authorization };
+    if !may_see(page, turn.exchange.request.get_known(header)) {
         let answer = challenge(&turn.services.context(turn.session, turn.exchange), &page.realm);
         return Some(refused(turn, &answer, Cause::Local));
     }

@@ -51,7 +51,13 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let client_fin = fins.1 && turn.frontend().timeouts.client_fin.is_some();
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
     let server_fin = fins.0 && backend.is_some_and(|backend| backend.timeouts.server_fin.is_some());
-    refresh(turn, client_fin || up.received + down.sent > 0, server_fin || down.received + up.sent > 0);
+    // Where directions are independent, what a side is sent says nothing of whether it still sends.
+    let client_sends = turn.frontend().independent_streams && !turn.session.client.ended;
+    let server_sends = backend.is_some_and(|backend| backend.independent_streams)
+        && !turn.services.upstreams.get(key).connection.ended;
+    let client_acted = up.received > 0 || (down.sent > 0 && !client_sends);
+    let server_acted = down.received > 0 || (up.sent > 0 && !server_sends);
+    refresh(turn, client_fin || client_acted, server_fin || server_acted);
     if let Some(over) = ended(turn, key) {
         return over;
     }

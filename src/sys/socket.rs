@@ -119,6 +119,19 @@ pub fn set_int(fd: impl AsFd, level: libc::c_int, option: libc::c_int, value: li
     Ok(())
 }
 
+/// Turns TCP keep-alives on: after how many `probes` without an answer the connection is broken, after how many
+/// seconds of silence they begin, and how often they come; zero leaves it to the system. Other sockets than TCP's
+/// know but the switch.
+pub fn set_keepalive(fd: impl AsFd, probes: u32, idle_s: u32, interval_s: u32) -> io::Result<()> {
+    SockRef::from(&fd).set_keepalive(true)?;
+    let figures = [(libc::TCP_KEEPCNT, probes), (libc::TCP_KEEPIDLE, idle_s), (libc::TCP_KEEPINTVL, interval_s)];
+    for (option, value) in figures.into_iter().filter(|(_, value)| *value > 0) {
+        // Out of the kernel's range: its own figure stays, as in HAProxy.
+        let _ = set_int(&fd, libc::IPPROTO_TCP, option, libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX));
+    }
+    Ok(())
+}
+
 /// TCP_DEFER_ACCEPT: the listener reports a connection when its first bytes are there, or after `wait`.
 pub fn set_defer_accept(fd: impl AsFd, wait: Duration) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, wait.as_secs().max(1) as libc::c_int)

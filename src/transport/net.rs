@@ -9,7 +9,7 @@ use mio::unix::SourceFd;
 use socket2::SockAddr;
 
 use super::Stream;
-use crate::proxy::{ServerAddress, global::Tune};
+use crate::proxy::{Backend, ServerAddress, TcpKeepalive, global::Tune};
 use crate::sys::socket;
 use crate::token::Token;
 
@@ -30,8 +30,9 @@ pub struct Target(SockAddr);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectOptions {
     /// `option tcpka` or `srvtcpka`.
-    pub keepalive: bool,
-    /// The handshake's last acknowledgement waits for something to send, or is never sent: see [`Net::connect`].
+    pub keepalive: Option<TcpKeepalive>,
+    /// The handshake's last acknowledgement waits for something to send (`option tcp-smart-connect`), or is never sent:
+    /// see [`Net::connect`].
     pub acknowledges_late: bool,
     /// `option nolinger`: the close resets the connection and leaves nothing behind.
     pub no_linger: bool,
@@ -42,10 +43,15 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// What a backend and `tune.*` ask for.
-    pub fn new(keepalive: bool, no_linger: bool, tune: &Tune) -> ConnectOptions {
-        let (rcvbuf, sndbuf) = (tune.rcvbuf_server, tune.sndbuf_server);
-        ConnectOptions { keepalive, acknowledges_late: false, no_linger, rcvbuf, sndbuf }
+    /// What a backend and `tune.*` ask for; `sends_at_once` says whether there is something to send.
+    pub fn new(backend: &Backend, sends_at_once: bool, tune: &Tune) -> ConnectOptions {
+        ConnectOptions {
+            keepalive: backend.tcp_keepalive,
+            acknowledges_late: backend.smart_connect && sends_at_once,
+            no_linger: backend.nolinger,
+            rcvbuf: tune.rcvbuf_server,
+            sndbuf: tune.sndbuf_server,
+        }
     }
 }
 
@@ -112,8 +118,8 @@ impl Net {
                     // Without it, the last segment of a message waits for the acknowledgement of the one before.
                     socket.set_tcp_nodelay(true)?;
                 }
-                if options.keepalive {
-                    socket.set_keepalive(true)?;
+                if let Some(keepalive) = options.keepalive {
+                    socket::set_keepalive(&socket, keepalive.probes, keepalive.idle_s, keepalive.interval_s)?;
                 }
                 if options.acknowledges_late && target.ip().is_some() {
                     // Whoever only looks whether somebody listens, and resets, is then no client to the server:
@@ -190,5 +196,45 @@ impl SimNet {
         }
         self.accepted.borrow_mut().push_back((target, theirs));
         Ok(ours)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// A connection made with these options; the listener is kept for it.
+    fn connected(options: ConnectOptions) -> (TcpListener, mio::Poll, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let poll = mio::Poll::new().expect("epoll");
+        let net = Net::Real(poll.registry().try_clone().expect("registry"));
+        let target = Target::from(listener.local_addr().expect("address"));
+        let stream = net.connect(&target, options, Token::new(crate::token::Kind::Upstream, 0, 0)).expect("connect");
+        (listener, poll, stream)
+    }
+
+    #[test]
+    fn a_smart_connection_leaves_the_acknowledgement_to_its_data() {
+        for late in [false, true] {
+            let (_listener, _poll, stream) =
+                connected(ConnectOptions { acknowledges_late: late, ..ConnectOptions::default() });
+            let fd = stream.descriptor().expect("a real one");
+            assert_eq!(SockRef::from(&fd).tcp_quickack().expect("TCP_QUICKACK"), !late);
+        }
+    }
+
+    #[test]
+    fn keep_alives_have_their_figures() {
+        let keepalive = TcpKeepalive { probes: 4, idle_s: 90, interval_s: 0 };
+        let (_listener, _poll, stream) =
+            connected(ConnectOptions { keepalive: Some(keepalive), ..ConnectOptions::default() });
+        let fd = stream.descriptor().expect("a real one");
+        let socket = SockRef::from(&fd);
+        assert!(socket.keepalive().expect("SO_KEEPALIVE"));
+        assert_eq!(socket.tcp_keepalive_retries().expect("TCP_KEEPCNT"), 4);
+        assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), Duration::from_secs(90));
     }
 }

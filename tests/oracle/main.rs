@@ -13,6 +13,7 @@ mod normal;
 mod render;
 mod run;
 mod script;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
 

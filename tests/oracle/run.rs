@@ -12,6 +12,7 @@ use super::client::Client;
 use super::normal::{self, Transcript};
 use super::render;
 use super::script::{Action, NodePlan, Order, Script, Values, Verb};
+use super::sockets;
 use super::support::message::Kind;
 use super::support::node::Node;
 use super::support::place::{self, TempDir};
@@ -238,6 +239,13 @@ impl<'a> Stage<'a> {
                     let csv = self.cli("show stat");
                     for line in pick_columns(&csv, columns) {
                         self.note("stat", line);
+                    }
+                }
+                Action::Sockets => {
+                    let names = FRONTEND_PORTS.iter().chain(&NODE_PORTS);
+                    let name = |port| names.clone().find(|(_, other)| *other == port).map(|(name, _)| *name);
+                    for line in sockets::describe(self.process.pid(), name)? {
+                        self.note("sockets", line);
                     }
                 }
                 Action::Signal(signal) => self.process.signal(*signal),

@@ -63,6 +63,7 @@ pub enum Action {
     WaitNode(String, usize),
     Cli(String),
     Stat(Vec<String>),
+    Sockets,
     Signal(Signal),
     Exit,
 }
@@ -234,6 +235,7 @@ fn parse_action(line: &str, block: &[&str]) -> Result<Action, String> {
         ("wait", node) => Action::WaitNode(node.to_owned(), number(rest)?),
         ("cli", _) => Action::Cli(String::from_utf8_lossy(&literal::parse(what)?).into_owned()),
         ("stat", _) => Action::Stat(words(what)),
+        ("sockets", "") => Action::Sockets,
         ("signal", name) => {
             let name = format!("SIG{}", name.to_uppercase());
             Action::Signal(name.parse().map_err(|_| "unknown signal".to_owned())?)

@@ -18,6 +18,7 @@ fn spec(address: ListenAddress) -> ListenSpec {
         backlog: None,
         workers: NumberSet::ALL,
         smart_accept: true,
+        no_linger: false,
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Fetch;
-use crate::http::{Head, Known};
+use crate::http::Known;
 use crate::proxy::userlist::{User, Userlist};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::Request;
@@ -12,7 +12,7 @@ use crate::sample::{Ctx, Type, Value};
 
 pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("http_auth", Type::Bool, Request, |ctx, args| {
-        basic(ctx.request?)?;
+        basic(ctx)?;
         Some(Value::Bool(entered(ctx, args).is_some()))
     })
     .args(&[Kind::Userlist], 1),
@@ -24,18 +24,16 @@ pub(super) const FETCHES: &[Fetch] = &[
     .each(|ctx, args, sink| {
         entered(ctx, args).is_some_and(|user| user.groups.iter().any(|group| sink(Value::str(group.as_bytes()))))
     }),
-    Fetch::new("http_auth_user", Type::Str, Request, |ctx, _| Some(Value::string(basic(ctx.request?)?.0))),
-    Fetch::new("http_auth_pass", Type::Str, Request, |ctx, _| Some(Value::string(basic(ctx.request?)?.1))),
+    Fetch::new("http_auth_user", Type::Str, Request, |ctx, _| Some(Value::string(basic(ctx)?.0))),
+    Fetch::new("http_auth_pass", Type::Str, Request, |ctx, _| Some(Value::string(basic(ctx)?.1))),
     Fetch::new("http_auth_type", Type::Str, Request, |ctx, _| {
-        let head = ctx.request?;
-        let bearer = scheme(authorization(head)?)?.0.eq_ignore_ascii_case(b"bearer");
-        if bearer { Some(Value::str(b"Bearer")) } else { basic(head).map(|_| Value::str(b"Basic")) }
+        let bearer = scheme(authorization(ctx)?)?.0.eq_ignore_ascii_case(b"bearer");
+        if bearer { Some(Value::str(b"Bearer")) } else { basic(ctx).map(|_| Value::str(b"Basic")) }
     }),
     Fetch::new("http_auth_bearer", Type::Str, Request, |ctx, args| {
-        let head = ctx.request?;
         let value = match args.text(0) {
-            Some(name) if !name.is_empty() => head.get(name)?,
-            _ => authorization(head)?,
+            Some(name) if !name.is_empty() => ctx.request?.get(name)?,
+            _ => authorization(ctx)?,
         };
         let (scheme, token) = scheme(value)?;
         scheme.eq_ignore_ascii_case(b"bearer").then(|| Value::str(token))
@@ -46,13 +44,14 @@ pub(super) const FETCHES: &[Fetch] = &[
 /// The user of the list that the request comes from.
 fn entered<'a>(ctx: &Ctx<'a>, args: &[Arg]) -> Option<&'a User> {
     let list: &'a Userlist = ctx.config.userlists.get(args.userlist(0)? as usize)?;
-    let (user, password) = basic(ctx.request?)?;
+    let (user, password) = basic(ctx)?;
     list.enter(&user, &password)
 }
 
 /// The line that names the client: a forward proxy is told by another one than a server.
-fn authorization(head: &Head) -> Option<&[u8]> {
-    head.get_known(Known::Authorization)
+fn authorization<'a>(ctx: &Ctx<'a>) -> Option<&'a [u8]> {
+    let header = if ctx.asks_a_proxy() { Known::ProxyAuthorization } else { Known::Authorization };
+    ctx.request?.get_known(header)
 }
 
 /// Scheme and what follows it.
@@ -62,8 +61,8 @@ fn scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// User and password of the basic scheme.
-fn basic(head: &Head) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (scheme, coded) = scheme(authorization(head)?)?;
+fn basic(ctx: &Ctx<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, coded) = scheme(authorization(ctx)?)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }

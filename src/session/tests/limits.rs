@@ -188,8 +188,17 @@ fn a_line_end_of_a_chunk_finds_room_in_a_full_buffer() {
     for _ in 0..3 {
         let (buffers, pipes, budget) = (&mut buffers, &mut pipes, &mut budget);
         let limits = Limits::default();
-        let mut forward =
-            Forward { from: &mut from, to: &mut to, flow: &mut flow, splice: false, limits, buffers, pipes, budget };
+        let mut forward = Forward {
+            from: &mut from,
+            to: &mut to,
+            flow: &mut flow,
+            splice: false,
+            limits,
+            spellings: None,
+            buffers,
+            pipes,
+            budget,
+        };
         forward.run().expect("a valid body");
         got.extend_from_slice(to.output.as_ref().map_or(&[], |output| output.bytes()));
         let bytes = to.pending();
