@@ -31,7 +31,6 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("http-pretend-keepalive", SERVERS, true, |s| &mut s.flags.http_pretend_keepalive),
     // Nothing is held back for more to come, with or without it.
     plain("http-no-delay", BOTH, true, |s| &mut s.flags.http_no_delay),
-    // No connection is ever upgraded, with or without it: HTTP/2 is not spoken yet.
     plain("disable-h2-upgrade", CLIENTS, true, |s| &mut s.flags.disable_h2_upgrade),
     plain("h1-case-adjust-bogus-client", CLIENTS, false, |s| &mut s.flags.h1_case_adjust_bogus_client),
     plain("h1-case-adjust-bogus-server", SERVERS, false, |s| &mut s.flags.h1_case_adjust_bogus_server),

@@ -216,6 +216,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         header_names: settings.header_names,
         respells: flags.h1_case_adjust_bogus_client,
         fronts_proxy: flags.http_use_proxy_header,
+        no_upgrade: flags.disable_h2_upgrade,
         nolinger: flags.nolinger,
         ignore_probes: flags.http_ignore_probes,
         abort_on_close: flags.abortonclose,

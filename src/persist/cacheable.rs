@@ -36,18 +36,16 @@ fn keepable(method: Method, answer: &Head) -> Keepable {
     // The last word counts.
     let mut keepable = if safe && STATUSES.contains(&answer.status()) { ALL } else { NOTHING };
     let mut dated = [&b"etag"[..], b"last-modified", b"expires"].iter().any(|name| answer.get(name).is_some());
-    let mut outdated = false;
     for value in answer.values(b"cache-control") {
         dated |= begins(value, "max-age") || begins(value, "s-maxage");
-        outdated |= is(value, "max-age=0") || is(value, "s-maxage=0");
         if is(value, "public") {
             keepable = ALL;
-        } else if ["private", "no-cache", "no-store"].iter().any(|no| is(value, no)) {
+        } else if ["private", "no-cache", "no-store", "max-age=0", "s-maxage=0"].iter().any(|no| is(value, no)) {
             keepable = NOTHING;
         } else if begins(value, "no-cache=\"set-cookie\"") || begins(value, "no-cache=\"set-cookie,") {
             keepable.cookie = false;
         }
     }
     // Nothing by which a cache could tell how long to keep it.
-    if outdated || !dated { NOTHING } else { keepable }
+    if dated { keepable } else { NOTHING }
 }

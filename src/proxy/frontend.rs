@@ -70,6 +70,8 @@ pub struct Frontend {
     pub respells: bool,
     /// `option http-use-proxy-header`: requests for a proxy have a proxy's headers.
     pub fronts_proxy: bool,
+    /// `option disable-h2-upgrade`: what an HTTP/2 client says first is a request like any other, a bad one.
+    pub no_upgrade: bool,
     /// `option http-ignore-probes`.
     pub ignore_probes: bool,
     /// `option abortonclose` of its defaults: counts until a backend is chosen.

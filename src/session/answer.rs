@@ -200,15 +200,11 @@ fn interim(turn: &mut Turn<'_>) {
 
 /// Decides about the client's connection and queues the head.
 fn finish_head(turn: &mut Turn<'_>) {
-    // A server that does not hear of the close does not pass it on to the client either, as in HAProxy.
-    let backend_closes = turn.exchange.backend.map(|id| &turn.services.config[id]);
-    let backend_closes = backend_closes
-        .is_some_and(|backend| backend.connection_mode == ConnectionMode::Close && !backend.pretend_keepalive);
     let stops = turn.services.ends_after_answer(turn.session);
     let exchange = &mut *turn.exchange;
     let body = exchange.response_body;
     let endless = matches!(body, Body::UntilClose | Body::Tunnel);
-    exchange.client_keeps &= !endless && !backend_closes && !stops;
+    exchange.client_keeps &= !endless && !stops;
     let version = exchange.request.version();
     if body != Body::Tunnel {
         if exchange.response.has(Known::Connection) {

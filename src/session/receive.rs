@@ -10,6 +10,9 @@ use crate::session::{finish, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
+/// What an HTTP/2 client begins with (RFC 9113 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How long a new session may wait for the first byte of its first request. HAProxy lets `timeout client`
 /// hold beside the more special timeouts, so that the shorter one counts.
 pub fn first_request_timeout(timeouts: &ClientTimeouts) -> Option<Millis> {
@@ -79,6 +82,11 @@ fn refuse(turn: &mut Turn<'_>, error: ParseError) -> Step {
     turn.exchange.request.clear();
     turn.services.count_request(frontend);
     turn.services.counters.frontend(frontend).add(Count::RequestErrors, 1);
+    if turn.frontend().no_upgrade && turn.session.client.received().starts_with(PREFACE) {
+        // It has a head, and gets the page that rules give.
+        turn.exchange.client_keeps = false;
+        turn.exchange.phase = Phase::Inspect;
+    }
     reply::error(turn, error.request_status(), Cause::Proxy, Doing::Request)
 }
 

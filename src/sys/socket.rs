@@ -195,6 +195,21 @@ pub fn bound_file(socket: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Packets that a TCP connection has sent.
+#[cfg(test)]
+pub fn packets_sent(fd: impl AsFd) -> io::Result<u32> {
+    // Where `tcpi_segs_out` lies in `tcp_info` (linux/tcp.h), which libc knows the beginning of.
+    const SEGMENTS_OUT: usize = 136;
+    let mut info = [0u8; 256];
+    let mut len = info.len() as libc::socklen_t;
+    // SAFETY: the pointer is that of `info`, which lives for the call, and `len` is its size.
+    check(unsafe {
+        libc::getsockopt(fd.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut len)
+    })?;
+    let field = info[SEGMENTS_OUT..SEGMENTS_OUT + 4].try_into();
+    Ok(u32::from_ne_bytes(field.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?))
+}
+
 /// What names the network namespace of a socket, for as long as the machine runs.
 pub fn netns_cookie(fd: impl AsFd) -> io::Result<u64> {
     let mut cookie = 0u64;
