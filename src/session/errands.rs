@@ -1,6 +1,6 @@
 //! What rules have the session do before they go on.
 
-use super::{Turn, capture};
+use super::{Turn, capture, names};
 use crate::h1::Body;
 use crate::rules::{Errand, Run};
 use crate::stats::Count;
@@ -45,7 +45,10 @@ pub fn run_errand(turn: &mut Turn<'_>, errand: Errand) {
         Errand::Tos(tos) => turn.session.client.stream.set_tos(tos),
         Errand::Mark(mark) => turn.session.client.stream.set_mark(mark),
         Errand::Capture(side, slot, text) => capture::keep(turn, side, slot, text),
-        Errand::Hint(head) => {
+        Errand::Hint(mut head) => {
+            if turn.frontend().respells {
+                names::respell(&mut head, &turn.services.config.global.spellings);
+            }
             let output = turn.services.buffers.attach(&mut turn.session.client.output);
             head.write_response_to(output.compact());
             turn.exchange.facts.bytes_out += head.counted_bytes();
