@@ -154,7 +154,7 @@ pub fn under_load() -> Result<(), String> {
         expect_in("ab", &ab, part)?;
     }
     expect("ab: other statuses", ab.contains("Non-2xx"), false)?;
-    let wrk = site.client.shell("wrk -t1 -c50 -d2s http://192.168.18.1:1080/phpinfo.php")?;
+    let wrk = site.client.shell("wrk -t1 -c50 -d2s --timeout 20s http://192.168.18.1:1080/phpinfo.php")?;
     expect_in("wrk", &wrk, " requests in ")?;
     for trouble in ["Non-2xx", "Socket errors"] {
         expect(&format!("wrk: {wrk}"), wrk.contains(trouble), false)?;

@@ -81,8 +81,9 @@ pub fn process() -> Result<(), String> {
     let site = Site::start()?;
     let host = &site.machine.host;
     // The supervisor stays what it was started as; the four drop to the user.
-    let workers = host.shell("ps -o pid= --user 200")?;
-    expect(&format!("processes of user 200: {workers}"), workers.split_whitespace().count(), 4)?;
+    let workers = || host.shell("ps -o pid= --user 200").unwrap_or_default();
+    site.machine.wait_for("four processes of user 200", || workers().split_whitespace().count() == 4)?;
+    let workers = workers();
     for worker in workers.split_whitespace() {
         let status = host.shell(&format!("cat /proc/{worker}/status"))?;
         expect_in("gid", &status, "\nGid:\t200\t200\t200\t200\n")?;
