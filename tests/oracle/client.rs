@@ -9,9 +9,6 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::render;
 use super::support::message::{self, Kind, Progress};
 
-/// Nothing in a script lasts longer.
-const PATIENCE: Duration = Duration::from_secs(6);
-
 /// One client connection, or what is left of it.
 pub struct Client {
     stream: Option<TcpStream>,
@@ -19,6 +16,8 @@ pub struct Client {
     pending: Vec<u8>,
     ended: Option<End>,
     notes: Vec<String>,
+    /// Nothing in a script lasts longer.
+    limit: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +27,10 @@ enum End {
 }
 
 impl Client {
-    /// Connects; a refusal is noted down.
-    pub fn connect(to: SocketAddr, from: Option<SocketAddr>) -> Self {
-        let mut client = Self { stream: None, pending: Vec::new(), ended: None, notes: Vec::new() };
-        match open(to, from) {
+    /// Connects; a refusal is noted down. Nothing that it waits for later takes longer than `limit`.
+    pub fn connect(to: SocketAddr, from: Option<SocketAddr>, limit: Duration) -> Self {
+        let mut client = Self { stream: None, pending: Vec::new(), ended: None, notes: Vec::new(), limit };
+        match open(to, from, limit) {
             Ok(stream) => client.stream = Some(stream),
             Err(error) => client.notes.push(format!("[connect: {}]", error.kind())),
         }
@@ -53,7 +52,7 @@ impl Client {
         loop {
             let len = match message::progress(&self.pending, expected) {
                 Progress::Complete(len) => len,
-                Progress::UntilClose | Progress::Partial if self.more(PATIENCE) => continue,
+                Progress::UntilClose | Progress::Partial if self.more(self.limit) => continue,
                 _ => {
                     let lines = render::stream(&self.pending, expected);
                     self.notes.extend(lines);
@@ -72,7 +71,7 @@ impl Client {
 
     /// Receives one head, of whatever status.
     pub fn head(&mut self) {
-        while message::head_len(&self.pending).is_none() && self.more(PATIENCE) {}
+        while message::head_len(&self.pending).is_none() && self.more(self.limit) {}
         let len = message::head_len(&self.pending).unwrap_or(self.pending.len());
         let bytes: Vec<u8> = self.pending.drain(..len).collect();
         self.notes.extend(render::message(&bytes, Kind::HeadResponse));
@@ -83,7 +82,7 @@ impl Client {
 
     /// Receives `count` bytes.
     pub fn receive(&mut self, count: usize) {
-        while self.pending.len() < count && self.more(PATIENCE) {}
+        while self.pending.len() < count && self.more(self.limit) {}
         let len = count.min(self.pending.len());
         let bytes: Vec<u8> = self.pending.drain(..len).collect();
         self.notes.extend(render::text(&bytes));
@@ -98,7 +97,7 @@ impl Client {
             let found = self.pending.windows(text.len()).position(|w| w == text);
             let len = match found {
                 Some(at) => at + text.len(),
-                None if self.more(PATIENCE) => continue,
+                None if self.more(self.limit) => continue,
                 None => self.pending.len(),
             };
             let bytes: Vec<u8> = self.pending.drain(..len).collect();
@@ -112,7 +111,7 @@ impl Client {
 
     /// Receives until the peer ends the connection. `strict` tells an end from a reset.
     pub fn closed(&mut self, strict: bool) {
-        while self.more(PATIENCE) {}
+        while self.more(self.limit) {}
         self.note_pending();
         self.notes.push(match (self.ended, strict) {
             (None, _) => "[still open]".to_owned(),
@@ -212,14 +211,14 @@ fn kind(error: &std::io::Error) -> &'static str {
     }
 }
 
-fn open(to: SocketAddr, from: Option<SocketAddr>) -> std::io::Result<TcpStream> {
+fn open(to: SocketAddr, from: Option<SocketAddr>, limit: Duration) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if let Some(from) = from {
         socket.bind(&SockAddr::from(from))?;
     }
-    socket.connect_timeout(&SockAddr::from(to), PATIENCE)?;
+    socket.connect_timeout(&SockAddr::from(to), limit)?;
     socket.set_tcp_nodelay(true)?;
     let stream: TcpStream = socket.into();
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(limit))?;
     Ok(stream)
 }

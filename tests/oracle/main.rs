@@ -26,15 +26,15 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use epoxy::process::sandbox;
 use normal::Transcript;
-use run::{Manner, Place};
+use run::{Manner, Patience, Place};
 use script::Script;
 
-/// How long nothing must happen before a side is believed to be at rest.
-const SETTLE: Duration = Duration::from_millis(80);
+/// The patience of the first attempt.
+const PATIENCE: Patience = Patience { settle: Duration::from_millis(80), limit: Duration::from_secs(6) };
 
 /// The second attempt of a conversation that differed is this much more patient: on a busy machine a
 /// late packet looks like a difference. A true difference stays.
-const PATIENT_SETTLE: Duration = Duration::from_millis(400);
+const MORE_PATIENCE: Patience = Patience { settle: Duration::from_millis(400), limit: Duration::from_secs(20) };
 
 /// Conversations mostly wait, so more of them run at once than there are processors.
 const THREADS: usize = 4;
@@ -80,12 +80,12 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
     if let Some(what) = waits_for.filter(|_| env::var_os("ORACLE_ALL").is_none()) {
         return Ok(Completion::ignored_with(format!("waits for {what}")));
     }
-    let mut report = attempt(&name, &text, &oracle, Path::new(&epoxy), SETTLE)?;
+    let mut report = attempt(&name, &text, &oracle, Path::new(&epoxy), PATIENCE)?;
     if let Some(first) = report {
         if env::var_os("ORACLE_ONCE").is_some() {
             return Err(first.into());
         }
-        report = attempt(&name, &text, &oracle, Path::new(&epoxy), PATIENT_SETTLE)?;
+        report = attempt(&name, &text, &oracle, Path::new(&epoxy), MORE_PATIENCE)?;
         if report.is_none() {
             eprintln!("note: equal only with more patience: {name}\n{first}");
         }
@@ -97,11 +97,14 @@ fn converse(path: &Path) -> Result<Completion, Failed> {
 }
 
 /// Runs both sides; the differences, if any.
-fn attempt(name: &str, text: &str, oracle: &Path, epoxy: &Path, settle: Duration) -> Result<Option<String>, Failed> {
+fn attempt(name: &str, text: &str, oracle: &Path, epoxy: &Path, patience: Patience) -> Result<Option<String>, Failed> {
     let place = Place::new()?;
     let script = Script::parse(text, &place.values)?;
-    let mut manner = Manner { program: oracle, settle, log_lines: 0, sandbox: false };
-    let expected = run::run(&script, &place, &manner).map_err(|why| format!("haproxy: {why}"))?;
+    let mut manner = Manner { program: oracle, patience, log_lines: 0, sandbox: false };
+    let expected = match run::run(&script, &place, &manner) {
+        Ok(expected) => expected,
+        Err(why) => return Ok(Some(format!("haproxy: {why}"))),
+    };
     if env::var_os("ORACLE_SHOW").is_some() {
         println!("#### {}\n{}", name, compare::show(&expected));
     }

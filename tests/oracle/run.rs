@@ -19,9 +19,6 @@ use super::support::place::{self, TempDir};
 use super::support::process::Running;
 use super::support::receiver::Receiver;
 
-/// Longest wait for anything a script waits for.
-const PATIENCE: Duration = Duration::from_secs(6);
-
 /// Ports of a script's address: `fe`, `fe2`, ...; then `node1`, `node2`, ...; then the log server.
 const FRONTEND_PORTS: [(&str, u16); 4] = [("fe", 8001), ("fe2", 8002), ("fe3", 8003), ("fe4", 8004)];
 const NODE_PORTS: [(&str, u16); 6] =
@@ -71,12 +68,21 @@ impl Place {
     }
 }
 
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The proxy is believed to be at rest when nothing happened for so long.
+    pub settle: Duration,
+    /// Longest wait for anything a script waits for.
+    pub limit: Duration,
+}
+
 /// How a side is run.
 pub struct Manner<'a> {
     /// The proxy's executable.
     pub program: &'a Path,
-    /// The proxy is believed to be at rest when nothing happened for so long.
-    pub settle: Duration,
+    /// How long it may take.
+    pub patience: Patience,
     /// Log lines that are waited for (those the other side wrote).
     pub log_lines: usize,
     /// The proxy serves locked into its sandbox.
@@ -114,7 +120,7 @@ pub fn run(script: &Script, place: &Place, manner: &Manner<'_>) -> Result<Transc
 fn verdict(args: &[String], place: &Place, manner: &Manner<'_>) -> Result<(u32, Transcript), String> {
     let mut process =
         Running::start(manner.program, "haproxy", args, place.dir.path()).map_err(|error| error.to_string())?;
-    let status = process.wait(PATIENCE);
+    let status = process.wait(manner.patience.limit);
     process.kill();
     let exit = match status {
         Some(status) => status.to_string(),
@@ -189,7 +195,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until every frontend and the runtime socket of the configuration listen.
     fn wait_ready(&mut self) -> Result<(), String> {
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + self.manner.patience.limit;
         let place = self.place;
         let config = &self.script.config;
         let ports: Vec<u16> = FRONTEND_PORTS
@@ -222,13 +228,13 @@ impl<'a> Stage<'a> {
                 Action::Node(name, order) => self.order(name, order)?,
                 Action::Pause(duration) => thread::sleep(*duration),
                 Action::WaitLog(count) => {
-                    place::wait_until(PATIENCE, || self.log_lines() >= *count);
+                    place::wait_until(self.manner.patience.limit, || self.log_lines() >= *count);
                 }
                 Action::WaitFor(text) => {
-                    place::wait_until(PATIENCE, || self.has_said(text));
+                    place::wait_until(self.manner.patience.limit, || self.has_said(text));
                 }
                 Action::WaitNode(name, count) => {
-                    place::wait_until(PATIENCE, || self.node_bytes(name) >= *count);
+                    place::wait_until(self.manner.patience.limit, || self.node_bytes(name) >= *count);
                 }
                 Action::Cli(command) => {
                     let output = lines(&self.cli(command));
@@ -250,7 +256,7 @@ impl<'a> Stage<'a> {
                 }
                 Action::Signal(signal) => self.process.signal(*signal),
                 Action::Exit => {
-                    let status = self.process.wait(PATIENCE);
+                    let status = self.process.wait(self.manner.patience.limit);
                     let text = status.map_or("still running".to_owned(), |s| s.to_string());
                     self.note("exit", text);
                 }
@@ -266,12 +272,12 @@ impl<'a> Stage<'a> {
                 Some(ip) => Some(SocketAddr::new(ip.parse().map_err(|_| format!("no address: {ip}"))?, 0)),
                 None => None,
             };
-            self.clients.push((name.to_owned(), Client::connect(to, from)));
+            self.clients.push((name.to_owned(), Client::connect(to, from, self.manner.patience.limit)));
             return Ok(());
         }
         if !self.clients.iter().any(|(other, _)| other == name) {
             let to = self.place.address_of("fe")?;
-            self.clients.push((name.to_owned(), Client::connect(to, None)));
+            self.clients.push((name.to_owned(), Client::connect(to, None, self.manner.patience.limit)));
         }
         // A name that connects again stands for its latest connection.
         let found = self.clients.iter_mut().rfind(|(other, _)| other == name);
@@ -315,7 +321,7 @@ impl<'a> Stage<'a> {
     fn cli(&self, command: &str) -> String {
         let mut output = Vec::new();
         let exchange = UnixStream::connect(self.place.path("sock")).and_then(|mut stream| {
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(self.manner.patience.limit))?;
             stream.write_all(format!("{command}\n").as_bytes())?;
             stream.read_to_end(&mut output)
         });
@@ -347,9 +353,9 @@ impl<'a> Stage<'a> {
         for (_, client) in self.clients.drain(..) {
             drop(client);
             // So that those who leave are logged in this order.
-            thread::sleep(self.manner.settle / 16);
+            thread::sleep(self.manner.patience.settle / 16);
         }
-        place::wait_until(PATIENCE / 4, || self.log_lines() >= self.manner.log_lines);
+        place::wait_until(self.manner.patience.limit / 4, || self.log_lines() >= self.manner.log_lines);
         self.settle();
         for (name, receiver) in &self.logs {
             let received = receiver.lines();
@@ -371,10 +377,10 @@ impl<'a> Stage<'a> {
 
     /// Waits until nothing has happened anywhere for the settling time.
     fn settle(&mut self) {
-        let limit = Instant::now() + PATIENCE / 2;
+        let limit = Instant::now() + self.manner.patience.limit / 2;
         let mut quiet_since = Instant::now();
         let mut before = self.activity();
-        while quiet_since.elapsed() < self.manner.settle && Instant::now() < limit {
+        while quiet_since.elapsed() < self.manner.patience.settle && Instant::now() < limit {
             for (_, client) in &mut self.clients {
                 client.take_for(Duration::from_millis(2));
             }
