@@ -36,43 +36,50 @@ fn a_soft_stop_ends_when_the_last_request_has() {
     assert!(!workers.iter().any(|worker| is_alive(worker.1)));
 }
 
+/// How long a service takes to end by SIGUSR1, the shortest of some times: a busy machine makes it longer.
+fn shortest_stop(global: &str, more: &str) -> Duration {
+    let stop = |_| {
+        let mut crew = Crew::start(global, more);
+        let mut busy = TcpStream::connect(crew.address).expect("connect");
+        busy.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+        if !more.contains("tarpit") {
+            // Its end is behind us before the stop begins.
+            assert_ne!(busy.read(&mut [0; 1]).expect("an answer"), 0);
+            drop(busy);
+        }
+        let begun = Instant::now();
+        crew.supervisor.signal(Signal::SIGUSR1);
+        assert!(crew.supervisor.wait(PATIENCE).is_some_and(|status| status.success()));
+        begun.elapsed()
+    };
+    (0..3).map(stop).min().unwrap_or_default()
+}
+
 #[test]
 fn a_soft_stop_becomes_a_hard_one() {
     let _turn = turn();
-    let mut crew = Crew::start("    nbproc 2\n    hard-stop-after 300ms", "    http-request tarpit\n");
-    let mut busy = TcpStream::connect(crew.address).expect("connect");
-    busy.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
-    std::thread::sleep(Duration::from_millis(100));
-    let begun = Instant::now();
-    crew.supervisor.signal(Signal::SIGUSR1);
-    assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
+    let took = shortest_stop("    nbproc 2\n    hard-stop-after 300ms", "    http-request tarpit\n");
     // A second would be how long it waits for what resists.
-    assert!(begun.elapsed() < Duration::from_millis(1200), "{:?}", begun.elapsed());
+    assert!(took < Duration::from_millis(1200), "{took:?}");
 }
 
 #[test]
 fn a_stop_after_its_grace_needs_no_other_event() {
     let _turn = turn();
-    let mut crew = Crew::start("    nbproc 3\n    grace 200ms", "");
-    // Connections of the start have ended.
-    std::thread::sleep(Duration::from_millis(300));
-    let begun = Instant::now();
-    crew.supervisor.signal(Signal::SIGUSR1);
-    assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
-    assert!((200..1200).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    let took = shortest_stop("    nbproc 3\n    grace 200ms", "");
+    assert!((200..1200).contains(&took.as_millis()), "{took:?}");
 }
 
 #[test]
 fn a_proxy_with_a_grace_of_its_own_goes_on_through_it() {
     let _turn = turn();
-    let mut crew = Crew::start("    nbproc 2", "    grace 600ms\n");
-    std::thread::sleep(Duration::from_millis(300));
+    let mut crew = Crew::start("    nbproc 2", "    grace 2s\n");
     let begun = Instant::now();
     crew.supervisor.signal(Signal::SIGUSR1);
     std::thread::sleep(Duration::from_millis(200));
-    assert!(who_answers(crew.address, Duration::from_millis(200)).is_some());
-    assert!(crew.supervisor.wait(Duration::from_secs(3)).is_some_and(|status| status.success()));
-    assert!((600..1600).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(who_answers(crew.address, PATIENCE).is_some());
+    assert!(crew.supervisor.wait(PATIENCE).is_some_and(|status| status.success()));
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(who_answers(crew.address, Duration::from_millis(200)).is_none());
 }
 
@@ -102,8 +109,8 @@ fn a_paused_service_refuses_until_it_is_resumed() {
     assert!(TcpStream::connect(crew.address).is_err(), "a successor is paused as well");
     crew.supervisor.signal(Signal::SIGTTIN);
     assert!(wait_until(PATIENCE, || TcpStream::connect(crew.address).is_ok()));
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(all_who_answer(crew.address, 64), ["1/0", "2/0"]);
+    let both = || all_who_answer(crew.address, 64) == ["1/0", "2/0"];
+    assert!(wait_until(PATIENCE, both), "{}", crew.supervisor.stderr());
 }
 
 #[test]

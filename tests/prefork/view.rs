@@ -4,8 +4,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use crate::service::{PATIENCE, Program, Service};
 use crate::support::place::wait_until;
@@ -140,7 +138,7 @@ fn a_worker_that_says_nothing_holds_nobody_up() {
     let service = start(2);
     let stopped = info(service.dir(), "@2 ", "Pid") as i32;
     let _clients: Vec<TcpStream> = (0..16).map(|_| busy(&service)).collect();
-    thread::sleep(Duration::from_millis(100));
+    assert!(wait_until(PATIENCE, || sessions(service.dir(), "").len() == 16));
     crate::crew::tell(stopped, nix::sys::signal::Signal::SIGSTOP);
     let free = || crate::crew::tell(stopped, nix::sys::signal::Signal::SIGCONT);
     // The runtime socket is one for both: only the first can take the question now.
@@ -148,7 +146,7 @@ fn a_worker_that_says_nothing_holds_nobody_up() {
     let listed = sessions(service.dir(), "").len();
     let took = heard.elapsed();
     free();
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < PATIENCE / 2, "{took:?}");
     assert!((1..16).contains(&listed), "{listed}");
     assert!(wait_until(PATIENCE, || sessions(service.dir(), "").len() == 16));
 }
@@ -166,7 +164,7 @@ fn sessions_of_an_old_process_stay_visible_until_they_end() {
     // So called when its workers are up; the old ones are told then.
     let is_new = || crate::crew::title(service.current.pid() as i32).contains("[supervisor]");
     assert!(wait_until(PATIENCE, is_new), "{}", service.current.stderr());
-    thread::sleep(Duration::from_millis(200));
+    assert!(wait_until(PATIENCE, || gone.stderr().matches("Proxy f stopped").count() == 2), "{}", gone.stderr());
     let _young = busy(&service);
     assert!(wait_until(PATIENCE, || sessions(&dir, "").len() == 7), "{:?}", sessions(&dir, ""));
     assert_eq!(info(&dir, "", "CurrConns"), 7);

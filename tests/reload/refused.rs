@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::load::{Habit, Load};
 use crate::service::{Form, PATIENCE, Program, Service};
+use crate::support::place::wait_until;
 use crate::support::process::Running;
 use crate::turn;
 
@@ -94,9 +95,10 @@ fn a_stale_pid_is_told_once() {
     gone.kill().expect("kill");
     gone.wait().expect("wait");
     let (_service, mut second) = start_after(gone.id());
+    let expected = format!("Old process {} cannot be told to leave (No such process).", gone.id());
+    assert!(wait_until(PATIENCE, || second.stderr().contains(&expected)), "{}", second.stderr());
     assert!(second.ended().is_none(), "{}", second.stderr());
     let printed = second.stderr();
-    let expected = format!("Old process {} cannot be told to leave (No such process).", gone.id());
     assert!(messages(&printed).len() == 1 && printed.contains(&expected), "{printed}");
 }
 
@@ -110,9 +112,10 @@ fn another_programs_pid_is_signalled_and_told() {
     let mut second = service.beside(Program::Epoxy, &["-sf", &other.id().to_string()]);
     let status = other.wait().expect("wait");
     assert_eq!(status.signal(), Some(nix::libc::SIGUSR1));
-    assert!(second.ended().is_none(), "{}", second.stderr());
     let expected =
         format!("Old process {} runs another program ('sleep'): no listening sockets are taken from it.", other.id());
+    assert!(wait_until(PATIENCE, || second.stderr().contains(&expected)), "{}", second.stderr());
+    assert!(second.ended().is_none(), "{}", second.stderr());
     let printed = second.stderr();
     assert!(messages(&printed).len() == 1 && printed.contains(&expected), "{printed}");
 }
