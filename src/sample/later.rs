@@ -16,7 +16,7 @@ const FETCHES: &str = "base32+src bc_err bc_err_str \
 /// Beginnings of families of converters.
 const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];
 
-const CONVERTERS: &str = "aes_gcm_dec capture-req capture-res debug digest hmac in_table json json_query \
+const CONVERTERS: &str = "aes_gcm_dec capture-req capture-res debug digest hmac in_table json_query \
     ltime map nbsrv protobuf sha1 sha2 srv_queue ungrpc utime";
 
 /// Whether HAProxy has a fetch of this name.

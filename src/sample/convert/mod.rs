@@ -3,6 +3,7 @@
 mod binary;
 mod date;
 mod hash;
+mod json;
 mod number;
 mod text;
 mod variable;
@@ -49,8 +50,9 @@ impl Converter {
     }
 }
 
-const TABLES: [&[Converter]; 6] = [
+const TABLES: [&[Converter]; 7] = [
     number::CONVERTERS,
+    json::CONVERTERS,
     text::CONVERTERS,
     binary::CONVERTERS,
     hash::CONVERTERS,
