@@ -7,6 +7,7 @@
 
 pub mod board;
 pub mod carry;
+pub mod expect;
 pub mod health;
 pub mod http;
 pub mod notice;

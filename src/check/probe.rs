@@ -1,47 +1,138 @@
-//! One check of one server, from the connection attempt to its result. Pure: the driver connects, moves
+//! One check of one server, from the first connection attempt to its result. Pure: the driver connects, moves
 //! bytes, tells the time, and does what it is told.
 //!
 //! ```text
-//!   connecting ──connected──▶ answering ──bytes, close──▶ ended
-//!        └───────failure, deadline──┴──────────────────────▲
+//!              ┌────────────── next step ◀─────────────┐
+//!              ▼                                       │
+//!   connecting ──connected──▶ sending ──sent──▶ expecting ──▶ ended
+//!        └───────failure, deadline──┴───────────────┴──────────▲
 //! ```
 
-use super::http::{Answer, Judgement};
+use std::net::SocketAddr;
+
+use super::expect::{self, Judgement, Texts, Why};
+use super::http::{self, Answer};
 use super::result::{Outcome, Status};
-use crate::proxy::{CheckKind, ServerTimeouts};
-use crate::time::{Millis, Tick};
+use crate::facts::Facts;
+use crate::proxy::check::{Action, Connect, Data, Expect, Port, Speech, Step};
+use crate::proxy::{BackendId, Config, FrontendId, Program, ServerId, ServerTimeouts};
+use crate::sample::ctx::Client;
+use crate::sample::live::LiveServer;
+use crate::sample::vars::Vars;
+use crate::sample::{Ctx, Type, Value};
+use crate::stats::Counters;
+use crate::time::{Millis, Now, Tick};
+
+/// Most octets of details in a result, as in HAProxy.
+const INFO_BYTES_MAX: usize = 127;
 
 /// A check under way.
 #[derive(Debug)]
 pub struct Probe {
     started: Tick,
     deadline: Tick,
+    inter: Millis,
     phase: Phase,
+    /// Index of the step under way.
+    at: usize,
+    output: Vec<u8>,
+    input: Vec<u8>,
+    answer: Answer,
+    /// The server closed.
+    over: bool,
+    own: Box<Own>,
 }
 
-#[derive(Debug)]
+/// What the formats of a check look at.
+#[derive(Debug, Default)]
+struct Own {
+    vars: Vars,
+    session_vars: Vars,
+    facts: Facts,
+    state: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
-    Answering(Answer),
+    Sending,
+    Expecting,
+}
+
+/// The world around a check, as it is at the moment.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The current time.
+    pub now: Now,
+    /// What the check does.
+    pub program: &'a Program,
+    /// The backend's timeouts.
+    pub timeouts: &'a ServerTimeouts,
+    /// The configuration.
+    pub config: &'a Config,
+    /// Live counters.
+    pub counters: &'a Counters,
+    /// The present state of every server.
+    pub servers: &'a [LiveServer],
+    /// The server that is checked.
+    pub server: ServerId,
+    /// Its backend.
+    pub backend: BackendId,
+    /// What the server has been so far.
+    pub is_up: bool,
 }
 
 /// What the driver does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next<'a> {
-    /// Send this, then wait for bytes until [`Probe::deadline`].
-    Send(&'a [u8]),
-    /// Wait until [`Probe::deadline`].
+pub enum Next {
+    /// Close the connection, if there is one, and open this one.
+    Connect(Attempt),
+    /// Send [`Probe::output`], then say that it was sent.
+    Send,
+    /// Wait for bytes until [`Probe::deadline`].
     Wait,
-    /// Close the connection, by a reset: the check is over.
+    /// Close the connection: the check is over.
     End(Outcome),
 }
 
+/// A connection to be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where, if not at the server's or the check's address.
+    pub ip: Option<std::net::IpAddr>,
+    /// The port, if not the server's or the check's.
+    pub port: Option<u16>,
+    /// End it in order, not by a reset.
+    pub linger: bool,
+    /// The server speaks first.
+    pub listens: bool,
+}
+
+impl Attempt {
+    /// Where it connects, given where checks of this server do.
+    pub fn target(&self, usual: Option<SocketAddr>) -> Option<SocketAddr> {
+        let ip = self.ip.or(usual.map(|usual| usual.ip()))?;
+        Some(SocketAddr::new(ip, self.port.or(usual.map(|usual| usual.port()))?))
+    }
+}
+
 impl Probe {
-    /// A check that starts to connect at `now`; `inter` is the server's. It has `inter` for all it does;
-    /// with `timeout check` it has `timeout connect` (but not more than `inter`) to connect, then that long.
-    pub fn new(now: Tick, inter: Millis, timeouts: &ServerTimeouts) -> Probe {
-        let connect = timeouts.check.and(timeouts.connect).map_or(inter, |connect| connect.min(inter));
-        Probe { started: now, deadline: now + connect, phase: Phase::Connecting }
+    /// A check that starts at `now`; `inter` is the server's, `state` what `http-check send-state` tells it.
+    /// It has `inter` for all it does; with `timeout check` it has `timeout connect` (but not more than `inter`)
+    /// to connect, then that long.
+    pub fn new(now: Tick, inter: Millis, state: Option<String>) -> Probe {
+        Probe {
+            started: now,
+            deadline: now + inter,
+            inter,
+            phase: Phase::Connecting,
+            at: 0,
+            output: Vec::new(),
+            input: Vec::new(),
+            answer: Answer::default(),
+            over: false,
+            own: Box::new(Own { state, ..Own::default() }),
+        }
     }
 
     /// When [`Probe::expired`] is to be called.
@@ -49,54 +140,300 @@ impl Probe {
         self.deadline
     }
 
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Does the first step.
+    pub fn begin(&mut self, world: &World<'_>) -> Next {
+        self.advance(world)
+    }
+
     /// The connection is established.
-    pub fn connected<'a>(&mut self, kind: &'a CheckKind, timeouts: &ServerTimeouts, now: Tick) -> Next<'a> {
-        match kind {
-            CheckKind::Tcp => self.end(Status::L4Passed, 0, String::new(), now),
-            CheckKind::Http(check) => {
-                if let Some(check) = timeouts.check {
-                    self.deadline = now + check;
-                }
-                self.phase = Phase::Answering(Answer::default());
-                Next::Send(&check.request)
-            }
+    pub fn connected(&mut self, world: &World<'_>) -> Next {
+        if let Some(check) = world.timeouts.check {
+            self.deadline = world.now.tick() + check;
         }
+        self.next(world)
+    }
+
+    /// All of [`Probe::output`] was sent.
+    pub fn sent(&mut self, world: &World<'_>) -> Next {
+        if self.phase != Phase::Sending {
+            return Next::Wait;
+        }
+        self.output.clear();
+        self.next(world)
     }
 
     /// Connecting failed, or the connection broke: `info` is the error in the system's words.
-    pub fn failed(&mut self, info: String, now: Tick) -> Next<'static> {
+    pub fn failed(&mut self, info: &str, world: &World<'_>) -> Next {
         let status = match self.phase {
             Phase::Connecting => Status::L4Failed,
-            Phase::Answering(_) => Status::SocketError,
+            Phase::Sending | Phase::Expecting => Status::SocketError,
         };
-        self.end(status, 0, info, now)
+        self.end(status, 0, format!("{info}{}", self.place(world)), world)
     }
 
     /// There is no way to connect at all: no descriptor, no route of our own.
-    pub fn impossible(&mut self, info: String, now: Tick) -> Next<'static> {
-        self.end(Status::SocketError, 0, info, now)
+    pub fn impossible(&mut self, info: &str, world: &World<'_>) -> Next {
+        self.end(Status::SocketError, 0, format!("{info}{}", self.place(world)), world)
     }
 
-    /// Bytes came; `over` when the server closed after them. `is_up` is the server's state so far.
-    pub fn received(&mut self, kind: &CheckKind, bytes: &[u8], over: bool, is_up: bool, now: Tick) -> Next<'static> {
-        let (Phase::Answering(answer), CheckKind::Http(check)) = (&mut self.phase, kind) else { return Next::Wait };
-        match answer.receive(check, bytes, over, is_up) {
-            Judgement::Open => Next::Wait,
-            Judgement::Final(status, code, info) => self.end(status, code, info, now),
+    /// Bytes came; `over` when the server closed after them.
+    pub fn received(&mut self, bytes: &[u8], over: bool, world: &World<'_>) -> Next {
+        self.over |= over;
+        if world.program.speech == Speech::Http {
+            self.answer.receive(bytes);
+        } else {
+            let room = world.program.answer_bytes_max.saturating_sub(self.input.len());
+            self.input.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        match self.phase {
+            Phase::Expecting => self.advance(world),
+            Phase::Connecting | Phase::Sending => Next::Wait,
         }
     }
 
     /// The deadline is reached.
-    pub fn expired(&mut self, now: Tick) -> Next<'static> {
+    pub fn expired(&mut self, world: &World<'_>) -> Next {
+        let late = match world.program.steps.get(self.at).map(|step| &step.action) {
+            Some(Action::Expect(expect)) => expect.late,
+            _ => None,
+        };
         let status = match self.phase {
             Phase::Connecting => Status::L4Timeout,
-            Phase::Answering(_) => Status::L7Timeout,
+            Phase::Sending | Phase::Expecting => late.unwrap_or(Status::L7Timeout),
         };
-        self.end(status, 0, String::new(), now)
+        self.end(status, 0, self.place(world), world)
     }
 
-    fn end(&mut self, status: Status, code: u16, info: String, now: Tick) -> Next<'static> {
-        Next::End(Outcome { status, code, info, duration: Millis(now.since(self.started)) })
+    fn next(&mut self, world: &World<'_>) -> Next {
+        self.at += 1;
+        self.advance(world)
+    }
+
+    /// Does the step at hand and all that follow it without waiting.
+    fn advance(&mut self, world: &World<'_>) -> Next {
+        while let Some(step) = world.program.steps.get(self.at) {
+            match &step.action {
+                Action::Connect(connect) => return self.connect(connect, world),
+                Action::Send(data) => {
+                    let Some(bytes) = self.text(data, world) else {
+                        let text = format!("tcp-check send : failed to build log-format string at step {}", step.number);
+                        return self.end(Status::L7Invalid, 0, text, world);
+                    };
+                    self.input.clear();
+                    if !bytes.is_empty() {
+                        (self.output, self.phase) = (bytes, Phase::Sending);
+                        return Next::Send;
+                    }
+                }
+                Action::Request(request) => {
+                    let text = |data: &Data| self.text(data, world).unwrap_or_default();
+                    self.output = http::request(request, self.own.state.as_deref(), text);
+                    (self.answer, self.phase) = (Answer::to(&request.method), Phase::Sending);
+                    return Next::Send;
+                }
+                Action::Expect(expect) => {
+                    self.phase = Phase::Expecting;
+                    if let Some(next) = self.judge(step, expect, world) {
+                        return next;
+                    }
+                }
+                Action::Set(setting, expr) => {
+                    let ctx = self.ctx(world);
+                    if let Some(value) = expr.eval(&ctx) {
+                        setting.apply(value, &ctx);
+                    }
+                }
+                Action::SetFormat(setting, format) => {
+                    let ctx = self.ctx(world);
+                    let mut text = Vec::new();
+                    format.write(&ctx, &mut text);
+                    setting.apply(Value::string(text), &ctx);
+                }
+                Action::Unset(variable) => variable.unset(&self.ctx(world)),
+            }
+            self.at += 1;
+        }
+        self.passed(world)
+    }
+
+    fn connect(&mut self, connect: &Connect, world: &World<'_>) -> Next {
+        let port = match &connect.port {
+            Some(Port::Fixed(port)) => Some(*port),
+            Some(Port::Computed(expr)) => match expr.eval(&self.ctx(world)).and_then(|value| value.cast(Type::Int)) {
+                Some(Value::Int(port)) => u16::try_from(port & 0xffff).ok(),
+                _ => None,
+            },
+            None => None,
+        };
+        let is_first = self.phase == Phase::Connecting;
+        if let (Some(limit), Some(_)) = (world.timeouts.connect, world.timeouts.check) {
+            let limit = if is_first { limit.min(self.inter) } else { limit };
+            self.deadline = world.now.tick() + limit;
+        }
+        self.phase = Phase::Connecting;
+        self.input.clear();
+        self.over = false;
+        let (ip, own_port) = connect.address.map_or((None, None), |(ip, port)| (Some(ip), port));
+        let mut rest = world.script.steps.iter().skip(self.at + 1);
+        let next = rest.find(|step| !matches!(step.action, Action::Assign(_)));
+        let listens = next.is_some_and(|step| matches!(step.action, Action::Expect(_)));
+        Next::Connect(Attempt { ip, port: port.or(own_port), linger: connect.linger, listens })
+    }
+
+    /// What an answer makes of the check; `None` if it goes on.
+    fn judge(&self, step: &Step, expect: &Expect, world: &World<'_>) -> Option<Next> {
+        let texts = Formats { probe: self, world };
+        let max = world.program.answer_bytes_max;
+        let judgement = if world.program.speech == Speech::Http {
+            let is_missing = self.answer.head().is_some_and(|head| head.status() == 404);
+            if is_missing && world.is_up && world.program.disable_on_404 {
+                return Some(self.end(Status::L7Conditional, 404, String::new(), world));
+            }
+            expect::judge_http(expect, &self.answer, self.over || self.answer.bytes() >= max, &texts)
+        } else {
+            let over = self.over || self.input.len() >= max;
+            expect::judge_bytes(expect, &self.input, over, &texts, step.number)
+        };
+        let (status, why) = match judgement {
+            Judgement::Open => return Some(Next::Wait),
+            Judgement::Passed => return None,
+            Judgement::Failed(status, why) => (status, why),
+        };
+        let mut code = self.answer.head().map_or(0, crate::http::Head::status);
+        let mut info = match why {
+            Why::Unasked(words) => return Some(self.end(status, code, words.to_owned(), world)),
+            Why::Unreadable("") => String::new(),
+            Why::Unreadable(words) => format!("{words} at step {}", step.number),
+            Why::Described(words) => match &expect.on_error {
+                Some(format) => self.formatted(format, world),
+                None => words,
+            },
+        };
+        if let Some(comment) = &step.comment {
+            info.push_str(&format!(" comment: {comment}"));
+        }
+        if let Some(own) = self.own_code(expect, world) {
+            code = own;
+        }
+        Some(self.end(status, code, info, world))
+    }
+
+    /// All steps are done.
+    fn passed(&self, world: &World<'_>) -> Next {
+        let steps = &world.program.steps;
+        let usual = if world.program.speech == Speech::Nothing { "" } else { "(tcp-check)" };
+        let is_tcp = world.program.speech == Speech::Tcp;
+        let telling = |step: &&Step| !matches!(step.action, Action::Set(..) | Action::SetFormat(..) | Action::Unset(_));
+        let Some(last) = steps.iter().rev().find(telling) else {
+            return self.end(Status::L4Passed, 0, String::new(), world);
+        };
+        match &last.action {
+            Action::Connect(_) if last.number == 0 => self.end(Status::L4Passed, 0, String::new(), world),
+            Action::Connect(_) => self.end(Status::L4Passed, 0, usual.to_owned(), world),
+            Action::Expect(expect) => {
+                let info = match &expect.on_success {
+                    Some(format) => self.formatted(format, world),
+                    None if is_tcp => usual.to_owned(),
+                    None => String::new(),
+                };
+                // HAProxy forgets the status of the answer where other steps follow.
+                let is_last = steps.last().is_some_and(|step| matches!(step.action, Action::Expect(_)));
+                let status = self.answer.head().filter(|_| is_last).map_or(0, crate::http::Head::status);
+                let code = self.own_code(expect, world).unwrap_or(status);
+                self.end(expect.passed.unwrap_or(Status::L7Passed), code, info, world)
+            }
+            _ => self.end(Status::L7Passed, 0, usual.to_owned(), world),
+        }
+    }
+
+    /// `status-code`
+    fn own_code(&self, expect: &Expect, world: &World<'_>) -> Option<u16> {
+        match expect.code.as_ref()?.eval(&self.ctx(world))?.cast(Type::Int)? {
+            Value::Int(code) => u16::try_from(code).ok(),
+            _ => None,
+        }
+    }
+
+    /// Where in the program something went wrong, as HAProxy tells of connections.
+    fn place(&self, world: &World<'_>) -> String {
+        let step = world.program.steps.get(self.at).filter(|step| step.number > 0);
+        match (world.program.speech, step) {
+            (Speech::Nothing | Speech::Http, _) => String::new(),
+            (Speech::Tcp, None) => " at initial connection step of tcp-check".to_owned(),
+            (Speech::Tcp, Some(step)) => {
+                let action = match &step.action {
+                    Action::Connect(Connect { port: Some(Port::Fixed(port)), .. }) => format!("connect port {port}"),
+                    Action::Connect(_) => "connect".to_owned(),
+                    Action::Expect(expect) => expect::description(&expect.pattern),
+                    _ => "send".to_owned(),
+                };
+                let comment = step.comment.as_ref().map(|comment| format!(" comment: '{comment}'"));
+                format!(" at step {} of tcp-check ({action}){}", step.number, comment.unwrap_or_default())
+            }
+        }
+    }
+
+    fn text(&self, data: &Data, world: &World<'_>) -> Option<Vec<u8>> {
+        Formats { probe: self, world }.text(data)
+    }
+
+    fn formatted(&self, format: &crate::log::Format, world: &World<'_>) -> String {
+        let mut out = Vec::new();
+        format.write(&self.ctx(world), &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn ctx<'a>(&'a self, world: &World<'a>) -> Ctx<'a> {
+        Ctx {
+            now: world.now,
+            config: world.config,
+            counters: world.counters,
+            // There is no client; expressions of checks cannot ask for one.
+            client: Client { frontend: FrontendId(0), bind: 0, source: None, destination: None, requests: 0 },
+            request: None,
+            response: self.answer.head(),
+            backend: Some(world.backend),
+            server: Some(world.server),
+            servers: world.servers,
+            stopping: false,
+            vars: &self.own.vars,
+            session_vars: &self.own.session_vars,
+            facts: &self.own.facts,
+        }
+    }
+
+    fn end(&self, status: Status, code: u16, mut info: String, world: &World<'_>) -> Next {
+        if info.len() > INFO_BYTES_MAX {
+            let end = (0..=INFO_BYTES_MAX).rev().find(|&at| info.is_char_boundary(at));
+            info.truncate(end.unwrap_or_default());
+        }
+        Next::End(Outcome { status, code, info, duration: Millis(world.now.tick().since(self.started)) })
+    }
+}
+
+/// The formats of a step, evaluated in its check.
+struct Formats<'a> {
+    probe: &'a Probe,
+    world: &'a World<'a>,
+}
+
+impl Texts for Formats<'_> {
+    fn text(&self, data: &Data) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        match data {
+            Data::Bytes(bytes) => return Some(bytes.to_vec()),
+            Data::Format(format) => format.write(&self.probe.ctx(self.world), &mut out),
+            Data::Hex(format) => {
+                format.write(&self.probe.ctx(self.world), &mut out);
+                return expect::octets(&out);
+            }
+        }
+        Some(out)
     }
 }
 
@@ -105,85 +442,5 @@ pub fn error_text(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_string(),
         None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proxy::HttpCheck;
-
-    const START: Tick = Tick(1000);
-
-    fn http() -> CheckKind {
-        CheckKind::Http(Box::new(HttpCheck { request: b"OPTIONS / HTTP/1.0\r\n\r\n".to_vec(), ..HttpCheck::default() }))
-    }
-
-    fn outcome(next: Next<'_>) -> (Status, u16, String, u64) {
-        match next {
-            Next::End(Outcome { status, code, info, duration }) => (status, code, info, duration.0),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_tcp_check_ends_with_the_connection() {
-        let timeouts = ServerTimeouts::default();
-        let mut probe = Probe::new(START, Millis(200), &timeouts);
-        let end = probe.connected(&CheckKind::Tcp, &timeouts, Tick(1003));
-        assert_eq!(outcome(end), (Status::L4Passed, 0, String::new(), 3));
-        let mut probe = Probe::new(START, Millis(200), &timeouts);
-        let end = probe.failed("Connection refused".into(), START);
-        assert_eq!(outcome(end), (Status::L4Failed, 0, "Connection refused".into(), 0));
-    }
-
-    #[test]
-    fn without_timeout_check_the_interval_limits_everything() {
-        let timeouts = ServerTimeouts { connect: Some(Millis(300)), ..ServerTimeouts::default() };
-        let mut probe = Probe::new(START, Millis(1000), &timeouts);
-        assert_eq!(probe.deadline(), Tick(2000));
-        assert_eq!(outcome(probe.expired(Tick(2000))).0, Status::L4Timeout);
-        let kind = http();
-        assert_eq!(probe.connected(&kind, &timeouts, Tick(1500)), Next::Send(b"OPTIONS / HTTP/1.0\r\n\r\n"));
-        assert_eq!(probe.deadline(), Tick(2000));
-        assert_eq!(outcome(probe.expired(Tick(2000))), (Status::L7Timeout, 0, String::new(), 1000));
-    }
-
-    #[test]
-    fn timeout_check_begins_with_the_connection() {
-        let timeouts =
-            ServerTimeouts { connect: Some(Millis(300)), check: Some(Millis(100)), ..ServerTimeouts::default() };
-        let mut probe = Probe::new(START, Millis(1000), &timeouts);
-        assert_eq!(probe.deadline(), Tick(1300));
-        probe.connected(&http(), &timeouts, Tick(1200));
-        assert_eq!(probe.deadline(), Tick(1300));
-        assert_eq!(Probe::new(START, Millis(50), &timeouts).deadline(), Tick(1050));
-    }
-
-    #[test]
-    fn an_answer_may_come_in_pieces_or_never() {
-        let (kind, timeouts) = (http(), ServerTimeouts::default());
-        let begin = || {
-            let mut probe = Probe::new(START, Millis(1000), &timeouts);
-            probe.connected(&kind, &timeouts, START);
-            probe
-        };
-        let mut probe = begin();
-        assert_eq!(probe.received(&kind, b"HTTP/1.1 2", false, true, Tick(1001)), Next::Wait);
-        let end = probe.received(&kind, b"04 No Content\r\n\r\n", false, true, Tick(1040));
-        assert_eq!(outcome(end), (Status::L7Passed, 204, String::new(), 40));
-        let end = begin().received(&kind, b"", true, true, START);
-        assert_eq!(outcome(end), (Status::L7Invalid, 0, String::new(), 0));
-        let end = begin().failed("Connection reset by peer".into(), START);
-        assert_eq!(outcome(end), (Status::SocketError, 0, "Connection reset by peer".into(), 0));
-    }
-
-    #[test]
-    fn errors_speak_as_the_system_does() {
-        let text = |number| error_text(&std::io::Error::from_raw_os_error(number));
-        assert_eq!(text(libc::ECONNREFUSED), "Connection refused");
-        assert_eq!(text(libc::ECONNRESET), "Connection reset by peer");
-        assert_eq!(text(libc::EHOSTUNREACH), "No route to host");
-        assert_eq!(text(libc::ENETUNREACH), "Network is unreachable");
     }
 }

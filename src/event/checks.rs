@@ -4,6 +4,7 @@ use crate::check::probe::error_text;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::check::server::CheckEffect;
+use crate::check::probe::{Attempt, World};
 use crate::check::{Next, Outcome, Probe, schedule};
 use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
 use crate::session::Services;
@@ -42,8 +43,10 @@ enum Run {
     },
     Probing {
         probe: Probe,
-        stream: Stream,
+        /// None before the first connection.
+        stream: Option<Stream>,
         established: bool,
+        /// Octets of what is to be sent that have gone.
         sent: usize,
     },
 }
@@ -107,7 +110,7 @@ impl Checks {
         match &mut slot.run {
             Run::Resting { .. } => self.begin(at, services),
             Run::Probing { probe, .. } => {
-                let next = probe.expired(now);
+                let next = probe.expired(&world(slot.server, services));
                 self.follow(at, next, services);
             }
         }
@@ -117,18 +120,17 @@ impl Checks {
     pub fn ready(&mut self, token: Token, ready: Readiness, services: &mut Services) {
         let at = token.slot();
         let Some(slot) = self.slots.get_mut(at).filter(|slot| token.is_generation(slot.generation)) else { return };
-        let now = services.now.tick();
-        let Run::Probing { probe, stream, established, .. } = &mut slot.run else { return };
+        let Run::Probing { probe, stream: Some(stream), established, .. } = &mut slot.run else { return };
         if !*established {
             if !ready.writable && !ready.hangup {
                 return;
             }
-            let backend = &services.config[services.config[slot.server].backend];
+            let world = world(slot.server, services);
             let next = match stream.take_error() {
-                Some(error) => probe.failed(error_text(&error), now),
+                Some(error) => probe.failed(&error_text(&error), &world),
                 None => {
                     *established = true;
-                    probe.connected(&backend.check, &backend.timeouts, now)
+                    probe.connected(&world)
                 }
             };
             if !self.follow(at, next, services) {
@@ -140,10 +142,9 @@ impl Checks {
         }
     }
 
-    /// Connects for the next check of a server.
+    /// Begins the next check of a server.
     fn begin(&mut self, at: usize, services: &mut Services) {
         let slot = &mut self.slots[at];
-        let now = services.now.tick();
         if !services.servers[slot.server.0 as usize].runs_checks() {
             return self.rest(at, services);
         }
@@ -151,81 +152,98 @@ impl Checks {
             state.check_begins();
             CheckEffect::default()
         });
-        let server = &services.config[slot.server];
-        let backend = &services.config[server.backend];
-        let mut probe = Probe::new(now, slot.settings.inter, &backend.timeouts);
-        let options =
-            ConnectOptions { acknowledges_late: backend.check.request().is_empty(), ..ConnectOptions::default() };
+        let world = world(slot.server, services);
+        let state = world.program.send_state.then(|| services.server_state_line(slot.server));
+        let mut probe = Probe::new(services.now.tick(), slot.settings.inter, state);
+        let next = probe.begin(&world);
+        slot.run = Run::Probing { probe, stream: None, established: false, sent: 0 };
+        self.follow(at, next, services);
+    }
+
+    /// Opens the connection that the probe wants in place of the one so far. Whether the check goes on.
+    fn connect(&mut self, at: usize, attempt: Attempt, services: &mut Services) -> bool {
+        let slot = &mut self.slots[at];
         slot.generation = slot.generation.wrapping_add(1);
         let token = Token::new(Kind::Check, at, slot.generation);
-        let stream =
-            target(&server.address, slot.settings).and_then(|target| services.net.connect(&target, options, token));
-        match stream {
-            Ok(stream) => {
-                stream.reset_on_close();
-                slot.run = Run::Probing { probe, stream, established: false, sent: 0 };
+        let Run::Probing { probe, stream, established, sent } = &mut slot.run else { return false };
+        (*stream, *established, *sent) = (None, false, 0);
+        let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
+        let opened = target(&services.config[slot.server].address, slot.settings, attempt)
+            .and_then(|target| services.net.connect(&target, options, token));
+        match opened {
+            Ok(opened) => {
+                if !attempt.linger {
+                    opened.reset_on_close();
+                }
+                *stream = Some(opened);
                 self.arm(at, services);
+                true
             }
             Err(error) => {
-                let text = error_text(&error);
-                let next = if is_ours(&error) { probe.impossible(text, now) } else { probe.failed(text, now) };
-                if let Next::End(outcome) = next {
-                    self.end(at, outcome, services);
-                }
+                let (text, world) = (error_text(&error), world(slot.server, services));
+                let next = if is_ours(&error) { probe.impossible(&text, &world) } else { probe.failed(&text, &world) };
+                self.follow(at, next, services)
             }
         }
     }
 
-    /// Does what the probe says. Whether the check goes on.
-    fn follow(&mut self, at: usize, next: Next<'_>, services: &mut Services) -> bool {
+    /// Does what the probe says. Whether there is a check to go on with.
+    fn follow(&mut self, at: usize, next: Next, services: &mut Services) -> bool {
         match next {
             Next::End(outcome) => {
                 self.end(at, outcome, services);
                 false
             }
-            Next::Send(_) => {
+            Next::Connect(attempt) => self.connect(at, attempt, services),
+            Next::Send => {
                 self.arm(at, services);
                 self.send(at, services)
             }
-            Next::Wait => true,
+            Next::Wait => {
+                self.arm(at, services);
+                true
+            }
         }
     }
 
-    /// Sends what is left of the request. Whether the check goes on.
+    /// Sends what is left to be sent. Whether there is a check to go on with.
     fn send(&mut self, at: usize, services: &mut Services) -> bool {
         let slot = &mut self.slots[at];
-        let backend = &services.config[services.config[slot.server].backend];
-        let Run::Probing { probe, stream, sent, .. } = &mut slot.run else { return false };
-        let request = backend.check.request();
-        while *sent < request.len() {
-            match stream.send(&request[*sent..], false) {
+        let Run::Probing { probe, stream: Some(stream), established: true, sent } = &mut slot.run else { return true };
+        if probe.output().is_empty() {
+            return true;
+        }
+        while *sent < probe.output().len() {
+            match stream.send(&probe.output()[*sent..], false) {
                 Ok(count) => *sent += count,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
                 Err(error) => {
-                    let next = probe.failed(error_text(&error), services.now.tick());
+                    let next = probe.failed(&error_text(&error), &world(slot.server, services));
                     return self.follow(at, next, services);
                 }
             }
         }
-        true
+        *sent = 0;
+        let next = probe.sent(&world(slot.server, services));
+        self.follow(at, next, services)
     }
 
     /// Receives until the check is over or nothing is left.
     fn receive(&mut self, at: usize, services: &mut Services) {
-        let now = services.now.tick();
         let mut room = Vec::with_capacity(RECEIVE_BYTES);
         loop {
             let slot = &mut self.slots[at];
-            let backend = &services.config[services.config[slot.server].backend];
-            let Run::Probing { probe, stream, .. } = &mut slot.run else { return };
-            let is_up = services.servers[slot.server.0 as usize].is_up();
+            let Run::Probing { probe, stream: Some(stream), established: true, .. } = &mut slot.run else { return };
             room.clear();
-            let next = match stream.recv(&mut room) {
-                Ok(count) => probe.received(&backend.check, &room, count == 0, is_up, now),
+            let received = stream.recv(&mut room);
+            let over = matches!(received, Ok(0));
+            let world = world(slot.server, services);
+            let next = match received {
+                Ok(_) => probe.received(&room, over, &world),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) => probe.failed(error_text(&error), now),
+                Err(error) => probe.failed(&error_text(&error), &world),
             };
-            if !self.follow(at, next, services) {
+            if !self.follow(at, next, services) || over {
                 return;
             }
         }
@@ -258,15 +276,32 @@ impl Checks {
     }
 }
 
+/// What the probe of a server may look at.
+fn world(server: ServerId, services: &Services) -> World<'_> {
+    let backend = services.config[server].backend;
+    World {
+        now: services.now,
+        program: &services.config[backend].check,
+        timeouts: &services.config[backend].timeouts,
+        config: services.config,
+        counters: &services.counters,
+        servers: &services.live,
+        server,
+        backend,
+        is_up: services.servers[server.0 as usize].is_up(),
+    }
+}
+
 /// Where a check connects.
-fn target(address: &ServerAddress, settings: &CheckSettings) -> std::io::Result<Target> {
-    match address {
-        ServerAddress::Ip(address) => Ok(settings.target(*address).into()),
-        ServerAddress::IpRelative(ip, _) => Ok(settings.target((*ip, 0).into()).into()),
-        other => match (settings.addr, settings.port) {
-            (Some(ip), Some(port)) => Ok(std::net::SocketAddr::new(ip, port).into()),
-            _ => Target::new(other, None),
-        },
+fn target(address: &ServerAddress, settings: &CheckSettings, attempt: Attempt) -> std::io::Result<Target> {
+    let usual = match address {
+        ServerAddress::Ip(address) => Some(settings.target(*address)),
+        ServerAddress::IpRelative(ip, _) => Some(settings.target((*ip, 0).into())),
+        _ => settings.addr.zip(settings.port).map(std::net::SocketAddr::from),
+    };
+    match attempt.target(usual) {
+        Some(target) => Ok(target.into()),
+        None => Target::new(address, None),
     }
 }
 

@@ -1,71 +1,236 @@
-//! Health check settings of a backend and of its servers (manual 5.2 `check`, and `option httpchk`).
+//! Health check settings: what a backend's checks say and expect, and when its servers are checked (manual 5.2
+//! `check`; 4.2 `option httpchk`, `http-check`, `option tcp-check`, `tcp-check`).
 
 use std::net::{IpAddr, SocketAddr};
 
+use regex::bytes::Regex;
+
+use super::status::Status;
+use crate::log::Format;
+use crate::sample::Expr;
+use crate::sample::vars::{Setting, Variable};
 use crate::time::Millis;
 
-/// What a check says to the server.
-#[derive(Clone, Debug, Default)]
-pub enum CheckKind {
-    /// Connects, nothing more.
-    #[default]
-    Tcp,
-    /// Sends an HTTP request and looks at the answer.
-    Http(Box<HttpCheck>),
+/// What a check does with a server, step by step. Without steps it connects, nothing more.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What stands between connecting and the result, in order.
+    pub steps: Vec<Step>,
+    /// What the steps speak.
+    pub speech: Speech,
+    /// `http-check disable-on-404`: 404 takes a server that is up out softly, whatever is expected.
+    pub disable_on_404: bool,
+    /// `http-check send-state`: requests tell the server how it is seen.
+    pub send_state: bool,
+    /// Most octets of an answer that are looked at (`tune.chksize`, `tune.bufsize`); one that goes on is judged
+    /// by its beginning.
+    pub answer_bytes_max: usize,
 }
 
-impl CheckKind {
-    /// What is sent once connected; nothing for a TCP check.
-    pub fn request(&self) -> &[u8] {
-        match self {
-            CheckKind::Tcp => &[],
-            CheckKind::Http(check) => &check.request,
+/// The language of a check, which decides how its messages name what failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speech {
+    /// None: there is no `option` about checks.
+    #[default]
+    Nothing,
+    /// `option tcp-check`
+    Tcp,
+    /// `option httpchk`
+    Http,
+}
+
+/// One line of a program.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its number as messages give it, from 1; 0 for a step that nobody wrote.
+    pub number: u32,
+    /// `comment`
+    pub comment: Option<Box<str>>,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `connect`: leaves the connection so far for another one.
+    Connect(Connect),
+    /// `send` and its kin.
+    Send(Data),
+    /// `http-check send`
+    Request(Box<Request>),
+    /// `expect`
+    Expect(Box<Expect>),
+    /// `set-var`
+    Set(Setting, Box<Expr>),
+    /// `set-var-fmt`
+    SetFormat(Setting, Box<Format>),
+    /// `unset-var`
+    Unset(Variable),
+}
+
+/// Where and how a step connects.
+#[derive(Clone, Debug, Default)]
+pub struct Connect {
+    /// `port`; the check's or the server's own if absent.
+    pub port: Option<Port>,
+    /// `addr`, its port where it has one.
+    pub address: Option<(IpAddr, Option<u16>)>,
+    /// `linger`: the connection ends in order, not by a reset.
+    pub linger: bool,
+}
+
+/// `port` of a `connect`.
+#[derive(Clone, Debug)]
+pub enum Port {
+    /// A number.
+    Fixed(u16),
+    /// Computed when the step begins.
+    Computed(Box<Expr>),
+}
+
+/// Bytes that are sent or looked for.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// As written.
+    Bytes(Box<[u8]>),
+    /// A log format.
+    Format(Box<Format>),
+    /// A log format whose text is hexadecimal digits.
+    Hex(Box<Format>),
+}
+
+/// The request of an HTTP check.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Box<[u8]>,
+    /// URI.
+    pub uri: Data,
+    /// Version.
+    pub version: Box<[u8]>,
+    /// Names and values of the header fields.
+    pub fields: Vec<(Box<[u8]>, Data)>,
+    /// Body; empty for none.
+    pub body: Data,
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// `!`: the step passes when the rest does not match.
+    pub negate: bool,
+    /// `min-recv`, unless negative.
+    pub bytes_min: Option<usize>,
+    /// What to look for.
+    pub pattern: Pattern,
+    /// `ok-status`: of the check, if this is its last step.
+    pub passed: Option<Status>,
+    /// `error-status`
+    pub failed: Option<Status>,
+    /// `tout-status`
+    pub late: Option<Status>,
+    /// `on-success`
+    pub on_success: Option<Box<Format>>,
+    /// `on-error`
+    pub on_error: Option<Box<Format>>,
+    /// `status-code`
+    pub code: Option<Box<Expr>>,
+}
+
+/// What `expect` looks for: in the body of an HTTP answer, in all that came otherwise.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// `string`, `string-lf`
+    Text(Data),
+    /// `rstring`
+    Regex(Regex),
+    /// `binary`, `binary-lf`
+    Binary(Data),
+    /// `rbinary`: on hexadecimal digits.
+    BinaryRegex(Regex),
+    /// `status`: inclusive ranges.
+    Status(Vec<(u16, u16)>),
+    /// `rstatus`
+    StatusRegex(Regex),
+    /// `hdr`, `fhdr`
+    Field(Box<FieldPattern>),
+}
+
+/// A header field that an answer must have.
+#[derive(Clone, Debug)]
+pub struct FieldPattern {
+    /// Its name, in any case.
+    pub name: Match,
+    /// Its value; any if absent.
+    pub value: Option<Match>,
+    /// `fhdr`: commas do not divide values.
+    pub full: bool,
+}
+
+/// How a text is compared.
+#[derive(Clone, Debug)]
+pub enum Match {
+    /// `str`
+    Exact(Data),
+    /// `beg`
+    Begin(Data),
+    /// `end`
+    End(Data),
+    /// `sub`
+    Sub(Data),
+    /// `reg`
+    Regex(Regex),
+}
+
+/// Octets of an answer that are looked at where no setting says otherwise: a buffer (`tune.bufsize`).
+const ANSWER_BYTES_MAX: usize = 16384;
+
+impl Default for Program {
+    fn default() -> Self {
+        Program {
+            steps: Vec::new(),
+            speech: Speech::Nothing,
+            disable_on_404: false,
+            send_state: false,
+            answer_bytes_max: ANSWER_BYTES_MAX,
         }
     }
 }
 
-/// `option httpchk` and `http-check …`.
-#[derive(Clone, Debug, Default)]
-pub struct HttpCheck {
-    /// The request, ready to send, but for fields that depend on the server.
-    pub request: Vec<u8>,
-    /// What the answer must be; 2xx or 3xx when absent.
-    pub expect: Option<HttpExpect>,
-    /// `http-check disable-on-404`: 404 takes a server that is up out softly, whatever is expected.
-    pub disable_on_404: bool,
-    /// `tune.chksize`, where it is given.
-    pub answer_bytes: Option<usize>,
-}
-
-impl HttpCheck {
-    /// Most octets of an answer that are looked at; a body that goes on is judged by its beginning. HAProxy
-    /// looks at one buffer.
-    pub fn answer_bytes_max(&self) -> usize {
-        const ANSWER_BYTES_MAX: usize = 16384;
-        self.answer_bytes.unwrap_or(ANSWER_BYTES_MAX)
+impl Program {
+    /// Whether the program begins by connecting somewhere that it names itself.
+    pub fn names_port(&self) -> bool {
+        let first = self.steps.iter().find_map(|step| match &step.action {
+            Action::Connect(connect) => Some(connect),
+            _ => None,
+        });
+        first.is_some_and(|connect| connect.port.is_some() || connect.address.is_some_and(|(_, port)| port.is_some()))
     }
 }
 
-/// `http-check expect [!] …`.
-#[derive(Clone, Debug)]
-pub struct HttpExpect {
-    /// `!`: the check passes when the rest does not match.
-    pub negate: bool,
-    /// What to look at.
-    pub what: ExpectWhat,
+impl Expect {
+    /// A step that looks for `pattern`, nothing more.
+    pub fn new(pattern: Pattern) -> Expect {
+        Expect {
+            negate: false,
+            bytes_min: None,
+            pattern,
+            passed: None,
+            failed: None,
+            late: None,
+            on_success: None,
+            on_error: None,
+            code: None,
+        }
+    }
 }
 
-/// What `http-check expect` looks at.
-#[derive(Clone, Debug)]
-pub enum ExpectWhat {
-    /// `status`: inclusive ranges.
-    Status(Vec<(u16, u16)>),
-    /// `rstatus`.
-    StatusRegex(regex::bytes::Regex),
-    /// `string`: found in the body.
-    Body(Vec<u8>),
-    /// `rstring`.
-    BodyRegex(regex::bytes::Regex),
+impl Data {
+    /// Nothing.
+    pub fn empty() -> Data {
+        Data::Bytes(Box::new([]))
+    }
 }
 
 /// `check` and its companions on a server line.

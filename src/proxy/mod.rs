@@ -15,6 +15,7 @@ pub mod master;
 pub mod options;
 pub mod persistence;
 pub mod server;
+pub mod status;
 pub mod userlist;
 pub mod workers;
 
@@ -28,7 +29,7 @@ pub use backend::{Backend, InspectDelays, ServerTimeouts};
 pub use balance::{Algorithm, HashFunction, HashType, HeaderKey, Key, ParamKey, UriKey};
 pub use bind::{Bind, BindOptions, ListenAddress};
 pub use capture::{Captures, CookieCapture, HeaderCapture};
-pub use check::{CheckKind, CheckSettings, HttpCheck};
+pub use check::{CheckSettings, Program};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};
 pub use master::{MasterSettings, Program};

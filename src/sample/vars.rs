@@ -20,6 +20,8 @@ enum Life {
     Request,
     /// `res`: from then on.
     Response,
+    /// `check`: as long as one health check, whose other variables end with it as well.
+    Check,
 }
 
 /// The name of a variable.
@@ -54,7 +56,8 @@ impl Variable {
             "txn" => Life::Transaction,
             "req" => Life::Request,
             "res" => Life::Response,
-            "proc" | "check" => {
+            "check" => Life::Check,
+            "proc" => {
                 return Err(format!("variables of scope '{scope}' are not supported by this build of epoxy yet"));
             }
             _ => return Err(no_scope()),
@@ -102,7 +105,7 @@ impl Variable {
         let responding = ctx.facts.connected.is_some() || ctx.facts.status.is_some();
         match self.life {
             Life::Session => Some(ctx.session_vars),
-            Life::Transaction => Some(ctx.vars),
+            Life::Transaction | Life::Check => Some(ctx.vars),
             Life::Request => (!responding).then_some(ctx.vars),
             Life::Response => responding.then_some(ctx.vars),
         }

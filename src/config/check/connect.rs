@@ -1,0 +1,58 @@
+//! `tcp-check connect`, `http-check connect`.
+
+use super::StepDraft;
+use super::line::{Line, ready};
+use crate::config::scope::not_yet;
+use crate::proxy::check::{Action, Connect, Port};
+use crate::text::address::{self, Host, Target};
+use crate::text::unit::atoi;
+
+/// Parameters of 2.6 that are not built yet.
+const LATER: &[&str] = &["send-proxy", "via-socks4", "ssl", "sni", "alpn", "proto"];
+
+pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
+    let mut connect = Connect::default();
+    let mut comment = None;
+    while let Some(word) = line.next() {
+        match word.text.as_str() {
+            // The server's own settings are what is used anyway.
+            "default" => {}
+            "linger" => connect.linger = true,
+            "comment" => comment = Some(line.argument("comment", "a string")?.text.as_str().into()),
+            "port" => connect.port = Some(port(line)?),
+            "addr" => connect.address = Some(addr(line)?),
+            name if LATER.contains(&name) => return Err(line.error(&not_yet(name))),
+            other => {
+                return Err(line.error(&format!(
+                    "expects 'comment', 'port', 'addr', 'send-proxy', 'ssl', 'sni', 'alpn' or 'via-socks4', 'linger', \
+                     'default' but got '{other}' as argument.."
+                )));
+            }
+        }
+    }
+    Ok(ready(Action::Connect(connect), comment))
+}
+
+fn port(line: &mut Line<'_>) -> Result<Port, String> {
+    let text = &line.argument("port", "a port number or a sample expression")?.text;
+    if text.bytes().next().is_some_and(|octet| octet.is_ascii_digit()) {
+        let number = atoi(text);
+        return match u16::try_from(number) {
+            Ok(port) if port > 0 => Ok(Port::Fixed(port)),
+            _ => Err(line.error(&format!(
+                "expects a valid TCP port (from range 1 to 65535) or a sample expression, got {number}.."
+            ))),
+        };
+    }
+    line.expression("port", text).map(Port::Computed)
+}
+
+fn addr(line: &mut Line<'_>) -> Result<(std::net::IpAddr, Option<u16>), String> {
+    let text = &line.argument("addr", "<ipv4|ipv6>")?.text;
+    let parsed = address::parse(text, address::SERVER).map_err(|e| line.error(&format!("'addr' : {e}\n..")))?;
+    match parsed.target {
+        Target::Inet { host: Host::Ip(ip), port } => Ok((ip, port.fixed())),
+        Target::Inet { .. } => Err(line.error(&format!("'addr' : invalid address: '{text}' in '{text}'\n.."))),
+        _ => Err(line.error(&not_yet("addr of another kind than IPv4 or IPv6"))),
+    }
+}
