@@ -8,13 +8,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use epoxy::check::http::{Answer, Judgement};
+use epoxy::check::expect::{Judgement, Texts, judge_bytes, judge_http};
+use epoxy::check::http::Answer;
 use epoxy::cli::line;
 use epoxy::config;
 use epoxy::h1::{self, Body, BodyDecoder, Limits, Parsed, framing, persistence};
 use epoxy::http::{Head, Version, uri};
-use epoxy::proxy::HttpCheck;
-use epoxy::proxy::check::{ExpectWhat, HttpExpect};
+use epoxy::proxy::check::{Data, Expect, FieldPattern, Match, Pattern};
 
 /// Changed inputs a subject, unless `FUZZ_ROUNDS` says otherwise: about a second without optimisation.
 const ROUNDS: usize = 3000;
@@ -65,25 +65,39 @@ fn chunked_bodies() {
     run("chunked", |raw| body(Body::Chunked, raw));
 }
 
+/// Bytes of steps, which here have no formats.
+struct Plain;
+
+impl Texts for Plain {
+    fn text(&self, data: &Data) -> Option<Vec<u8>> {
+        match data {
+            Data::Bytes(bytes) => Some(bytes.to_vec()),
+            Data::Format(_) | Data::Hex(_) => None,
+        }
+    }
+}
+
 #[test]
 fn answers_to_health_checks() {
-    let expects = [
-        None,
-        Some(HttpExpect { negate: false, what: ExpectWhat::Body(b"ok".to_vec()) }),
-        Some(HttpExpect { negate: true, what: ExpectWhat::Status(vec![(200, 299), (404, 404)]) }),
-    ];
-    let checks = expects.map(|expect| HttpCheck { expect, disable_on_404: true, ..HttpCheck::default() });
+    let text = |text: &[u8]| Data::Bytes(text.into());
+    let unwanted = Expect { negate: true, ..Expect::new(Pattern::Status(vec![(200, 299), (404, 404)])) };
+    let field = FieldPattern { name: Match::Begin(text(b"x-")), value: Some(Match::End(text(b"1"))), full: false };
+    let expects = [Expect::new(Pattern::Text(text(b"ok"))), unwanted, Expect::new(Pattern::Field(Box::new(field)))];
     run("checks", |raw| {
-        for check in &checks {
-            let whole = Answer::default().receive(check, raw, true, true);
-            assert_ne!(whole, Judgement::Open, "the server closed: there is a verdict");
-            let mut answer = Answer::default();
+        for expect in &expects {
+            let mut whole = Answer::to(b"GET");
+            whole.receive(raw);
+            assert_ne!(judge_http(expect, &whole, true, &Plain), Judgement::Open, "the server closed: there is a verdict");
+            let mut answer = Answer::to(b"GET");
             for piece in raw.chunks(5) {
-                if answer.receive(check, piece, false, false) != Judgement::Open {
+                answer.receive(piece);
+                if judge_http(expect, &answer, false, &Plain) != Judgement::Open {
                     break;
                 }
             }
         }
+        let bytes = &expects[0];
+        assert_ne!(judge_bytes(bytes, raw, true, &Plain, 1), Judgement::Open, "the server closed: there is a verdict");
     });
 }
 

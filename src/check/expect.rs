@@ -130,9 +130,7 @@ fn failed(status: Status, why: Why) -> Judgement {
 /// Whether a text is found, or what is wrong with the text that should be.
 fn found_in(pattern: &Pattern, input: &[u8], texts: &dyn Texts) -> Result<bool, &'static str> {
     match pattern {
-        Pattern::Text(data) | Pattern::Binary(data) => {
-            Ok(memchr::memmem::find(input, &wanted(data, texts)?).is_some())
-        }
+        Pattern::Text(data) | Pattern::Binary(data) => Ok(memchr::memmem::find(input, &wanted(data, texts)?).is_some()),
         Pattern::Regex(regex) => Ok(regex.is_match(input)),
         _ => Ok(false),
     }
@@ -152,9 +150,7 @@ fn has_field(head: &Head, pattern: &FieldPattern, texts: &dyn Texts) -> Result<b
     Ok(head.fields().filter(|field| is_match(&name, field.name, true)).any(|field| match &value {
         None => true,
         Some(value) if pattern.full => is_match(value, field.value, false),
-        Some(value) => {
-            field.value.split(|octet| *octet == b',').any(|part| is_match(value, part.trim_ascii(), false))
-        }
+        Some(value) => field.value.split(|octet| *octet == b',').any(|part| is_match(value, part.trim_ascii(), false)),
     }))
 }
 
@@ -173,6 +169,8 @@ fn is_match((how, text): &(&Match, Vec<u8>), input: &[u8], any_case: bool) -> bo
         Match::Begin(_) => input.get(..text.len()).is_some_and(same),
         Match::End(_) => input.len().checked_sub(text.len()).and_then(|at| input.get(at..)).is_some_and(same),
         Match::Sub(_) => text.is_empty() || input.windows(text.len()).any(same),
+        // Regular expressions see names as HAProxy keeps them.
+        Match::Regex(regex) if any_case => regex.is_match(&input.to_ascii_lowercase()),
         Match::Regex(regex) => regex.is_match(input),
     }
 }
@@ -212,13 +210,6 @@ pub fn description(pattern: &Pattern) -> String {
 fn hexadecimal(input: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     input.iter().flat_map(|octet| [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)])).collect()
-}
-
-/// The octets that hexadecimal digits stand for.
-pub fn octets(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.chunks(2);
-    pairs.map(|pair| Some((digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?) as u8)).collect()
 }
 
 #[cfg(test)]
@@ -324,10 +315,5 @@ mod tests {
         let words = "TCPCHK matched unwanted content (binary regex) at step 2";
         assert_eq!(judge(&unwanted, "+OK", false), described(Status::L7Invalid, words));
         assert_eq!((judge(&unwanted, "-", false), judge(&unwanted, "-", true)), (Judgement::Open, Judgement::Passed));
-    }
-
-    #[test]
-    fn digits_are_octets() {
-        assert_eq!((octets(b"4a0B"), octets(b"4"), octets(b"zz")), (Some(vec![0x4a, 0x0b]), None, None));
     }
 }

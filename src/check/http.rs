@@ -91,7 +91,11 @@ impl Answer {
 }
 
 /// The request as it goes to the server; `text` gives the bytes of its parts.
-pub fn request(request: &Request, state: Option<&str>, text: impl Fn(&crate::proxy::check::Data) -> Vec<u8>) -> Vec<u8> {
+pub fn request(
+    request: &Request,
+    state: Option<&str>,
+    text: impl Fn(&crate::proxy::check::Data) -> Vec<u8>,
+) -> Vec<u8> {
     let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     // The length of the body is the checker's to say.
     let framing = |name: &[u8]| is(name, "content-length") || is(name, "transfer-encoding");

@@ -15,10 +15,10 @@ use super::http::{self, Answer};
 use super::result::{Outcome, Status};
 use crate::facts::Facts;
 use crate::proxy::check::{Action, Connect, Data, Expect, Port, Speech, Step};
-use crate::proxy::{BackendId, Config, FrontendId, Program, ServerId, ServerTimeouts};
-use crate::sample::ctx::Client;
-use crate::sample::live::LiveServer;
-use crate::sample::vars::Vars;
+use crate::proxy::{BackendId, Config, FrontendId, Script, ServerId, ServerTimeouts};
+use crate::sample::Client;
+use crate::sample::LiveServer;
+use crate::sample::Vars;
 use crate::sample::{Ctx, Type, Value};
 use crate::stats::Counters;
 use crate::time::{Millis, Now, Tick};
@@ -65,7 +65,7 @@ pub struct World<'a> {
     /// The current time.
     pub now: Now,
     /// What the check does.
-    pub program: &'a Program,
+    pub script: &'a Script,
     /// The backend's timeouts.
     pub timeouts: &'a ServerTimeouts,
     /// The configuration.
@@ -184,10 +184,10 @@ impl Probe {
     /// Bytes came; `over` when the server closed after them.
     pub fn received(&mut self, bytes: &[u8], over: bool, world: &World<'_>) -> Next {
         self.over |= over;
-        if world.program.speech == Speech::Http {
+        if world.script.speech == Speech::Http {
             self.answer.receive(bytes);
         } else {
-            let room = world.program.answer_bytes_max.saturating_sub(self.input.len());
+            let room = world.script.answer_bytes_max.saturating_sub(self.input.len());
             self.input.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         match self.phase {
@@ -198,7 +198,7 @@ impl Probe {
 
     /// The deadline is reached.
     pub fn expired(&mut self, world: &World<'_>) -> Next {
-        let late = match world.program.steps.get(self.at).map(|step| &step.action) {
+        let late = match world.script.steps.get(self.at).map(|step| &step.action) {
             Some(Action::Expect(expect)) => expect.late,
             _ => None,
         };
@@ -216,12 +216,13 @@ impl Probe {
 
     /// Does the step at hand and all that follow it without waiting.
     fn advance(&mut self, world: &World<'_>) -> Next {
-        while let Some(step) = world.program.steps.get(self.at) {
+        while let Some(step) = world.script.steps.get(self.at) {
             match &step.action {
                 Action::Connect(connect) => return self.connect(connect, world),
                 Action::Send(data) => {
                     let Some(bytes) = self.text(data, world) else {
-                        let text = format!("tcp-check send : failed to build log-format string at step {}", step.number);
+                        let text =
+                            format!("tcp-check send : failed to build log-format string at step {}", step.number);
                         return self.end(Status::L7Invalid, 0, text, world);
                     };
                     self.input.clear();
@@ -242,19 +243,7 @@ impl Probe {
                         return next;
                     }
                 }
-                Action::Set(setting, expr) => {
-                    let ctx = self.ctx(world);
-                    if let Some(value) = expr.eval(&ctx) {
-                        setting.apply(value, &ctx);
-                    }
-                }
-                Action::SetFormat(setting, format) => {
-                    let ctx = self.ctx(world);
-                    let mut text = Vec::new();
-                    format.write(&ctx, &mut text);
-                    setting.apply(Value::string(text), &ctx);
-                }
-                Action::Unset(variable) => variable.unset(&self.ctx(world)),
+                Action::Assign(assignment) => assignment.apply(&self.ctx(world), &mut Vec::new()),
             }
             self.at += 1;
         }
@@ -288,10 +277,10 @@ impl Probe {
     /// What an answer makes of the check; `None` if it goes on.
     fn judge(&self, step: &Step, expect: &Expect, world: &World<'_>) -> Option<Next> {
         let texts = Formats { probe: self, world };
-        let max = world.program.answer_bytes_max;
-        let judgement = if world.program.speech == Speech::Http {
+        let max = world.script.answer_bytes_max;
+        let judgement = if world.script.speech == Speech::Http {
             let is_missing = self.answer.head().is_some_and(|head| head.status() == 404);
-            if is_missing && world.is_up && world.program.disable_on_404 {
+            if is_missing && world.is_up && world.script.disable_on_404 {
                 return Some(self.end(Status::L7Conditional, 404, String::new(), world));
             }
             expect::judge_http(expect, &self.answer, self.over || self.answer.bytes() >= max, &texts)
@@ -325,10 +314,10 @@ impl Probe {
 
     /// All steps are done.
     fn passed(&self, world: &World<'_>) -> Next {
-        let steps = &world.program.steps;
-        let usual = if world.program.speech == Speech::Nothing { "" } else { "(tcp-check)" };
-        let is_tcp = world.program.speech == Speech::Tcp;
-        let telling = |step: &&Step| !matches!(step.action, Action::Set(..) | Action::SetFormat(..) | Action::Unset(_));
+        let steps = &world.script.steps;
+        let usual = if world.script.speech == Speech::Nothing { "" } else { "(tcp-check)" };
+        let is_tcp = world.script.speech == Speech::Tcp;
+        let telling = |step: &&Step| !matches!(step.action, Action::Assign(_));
         let Some(last) = steps.iter().rev().find(telling) else {
             return self.end(Status::L4Passed, 0, String::new(), world);
         };
@@ -359,10 +348,10 @@ impl Probe {
         }
     }
 
-    /// Where in the program something went wrong, as HAProxy tells of connections.
+    /// Where in the script something went wrong, as HAProxy tells of connections.
     fn place(&self, world: &World<'_>) -> String {
-        let step = world.program.steps.get(self.at).filter(|step| step.number > 0);
-        match (world.program.speech, step) {
+        let step = world.script.steps.get(self.at).filter(|step| step.number > 0);
+        match (world.script.speech, step) {
             (Speech::Nothing | Speech::Http, _) => String::new(),
             (Speech::Tcp, None) => " at initial connection step of tcp-check".to_owned(),
             (Speech::Tcp, Some(step)) => {
@@ -430,7 +419,7 @@ impl Texts for Formats<'_> {
             Data::Format(format) => format.write(&self.probe.ctx(self.world), &mut out),
             Data::Hex(format) => {
                 format.write(&self.probe.ctx(self.world), &mut out);
-                return expect::octets(&out);
+                return crate::text::regex::hex_bytes(&out).ok();
             }
         }
         Some(out)

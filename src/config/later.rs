@@ -20,7 +20,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("source", P),
     ("stick", P),
     ("stick-table", P),
-    ("tcp-check", P),
     ("transparent", P),
     ("use-fcgi-app", P),
     ("51degrees-data-file", G),

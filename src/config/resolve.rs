@@ -12,7 +12,7 @@ use super::{
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
-use crate::proxy::{Backend, BackendId, CheckKind, CliBind, Config, Frontend, Mode};
+use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
 use crate::rules::parse::Parser;
 
 /// Buffers must be smaller than this.
@@ -142,9 +142,7 @@ impl<'a> Resolver<'a> {
         resolve_server::addresses(self);
         if let Some(bytes) = self.config.global.tune.check_bytes {
             for backend in &mut self.config.backends {
-                if let CheckKind::Http(check) = &mut backend.check {
-                    check.answer_bytes = Some(bytes);
-                }
+                backend.check.answer_bytes_max = bytes;
             }
         }
         if self.config.backends.iter().any(|backend| backend.beyond == Beyond::Uri) {

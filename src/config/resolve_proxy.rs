@@ -8,6 +8,7 @@ use super::legacy;
 use super::resolve::{Resolver, number};
 use super::resolve_log;
 use crate::proxy::backend::Beyond;
+use crate::proxy::check::Speech;
 use crate::proxy::frontend::greeting;
 use crate::proxy::{Backend, Bind, BindOptions, Captures, Frontend, Mode, Splice};
 
@@ -48,7 +49,7 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     two_guards(resolver, proxy);
     format_without_target(resolver, proxy);
     http_only(resolver, proxy);
-    if proxy.settings.check.rules() && !proxy.settings.check.http {
+    if proxy.settings.check.has_http_rules() && proxy.settings.check.speech != Speech::Http {
         resolver.findings.warning(format!(
             "{} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
             proxy.kind.noun(),
@@ -191,7 +192,7 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         description: proxy.description.clone(),
         mode: settings.mode,
         is_listen: proxy.kind.is_backend(),
-        greeting: settings.health.then(|| greeting(settings.check.http)),
+        greeting: settings.health.then(|| greeting(settings.check.speech == Speech::Http)),
         monitor_nets: settings.monitor_nets.clone(),
         monitor_uri: settings.monitor_uri.clone().filter(|_| settings.mode == Mode::Http),
         forward_proxy: flags.http_proxy,

@@ -78,6 +78,7 @@ pub(super) fn rules(
     let (mut rules, mut references) =
         parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));
     references.extend(pages::references(proxy));
+    references.extend_from_slice(proxy.settings.check.references());
     if parse::resolve(&references, names, &proxy.name, resolver.findings) {
         for (acl, group) in rules.acls.unknown_groups(&resolver.config.userlists) {
             let name = &proxy.name;

@@ -8,6 +8,7 @@ use super::draft::{ProxyDraft, ServerDraft};
 use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
 use super::scope::not_yet;
+use crate::proxy::check::Speech;
 use crate::proxy::{AdminAtStart, BackendId, Server, ServerAddress};
 use crate::time::Millis;
 
@@ -119,8 +120,11 @@ fn check_has_port(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &Serve
     if !matches!(address, ServerAddress::IpRelative(..)) || draft.settings.port.is_some() {
         return;
     }
-    let rules = proxy.settings.check.http;
-    let hint = if rules { " nor tcp_check rule 'connect' with port information" } else { "" };
+    let check = proxy.settings.check.resolve();
+    if check.names_port() {
+        return;
+    }
+    let hint = if check.speech != Speech::Nothing { " nor tcp_check rule 'connect' with port information" } else { "" };
     resolver.findings.alert(format!(
         "config: {} '{}': server '{}' has neither service port nor check port{hint}.",
         proxy.kind.noun(),

@@ -56,7 +56,7 @@ pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
 fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, String> {
     let line = Line::parse(scope, words, kind)?;
     let mut settings = inherited(scope, kind, &line)?;
-    settings.check.inherited = true;
+    settings.check.inherit();
     if kind == Kind::Backend {
         settings.forget_client_side();
     }

@@ -3,8 +3,8 @@
 use crate::check::probe::error_text;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::check::server::CheckEffect;
 use crate::check::probe::{Attempt, World};
+use crate::check::server::CheckEffect;
 use crate::check::{Next, Outcome, Probe, schedule};
 use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
 use crate::session::Services;
@@ -38,9 +38,7 @@ struct Slot {
 
 enum Run {
     /// Until the next check begins.
-    Resting {
-        until: Tick,
-    },
+    Resting { until: Tick },
     Probing {
         probe: Probe,
         /// None before the first connection.
@@ -153,7 +151,7 @@ impl Checks {
             CheckEffect::default()
         });
         let world = world(slot.server, services);
-        let state = world.program.send_state.then(|| services.server_state_line(slot.server));
+        let state = world.script.send_state.then(|| services.server_state_line(slot.server));
         let mut probe = Probe::new(services.now.tick(), slot.settings.inter, state);
         let next = probe.begin(&world);
         slot.run = Run::Probing { probe, stream: None, established: false, sent: 0 };
@@ -281,7 +279,7 @@ fn world(server: ServerId, services: &Services) -> World<'_> {
     let backend = services.config[server].backend;
     World {
         now: services.now,
-        program: &services.config[backend].check,
+        script: &services.config[backend].check,
         timeouts: &services.config[backend].timeouts,
         config: services.config,
         counters: &services.counters,

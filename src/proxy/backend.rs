@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::balance::{Algorithm, HashType};
-use super::check::CheckKind;
+use super::check::Script;
 use super::persistence::{AppSession, Cookie};
 use super::{AddressHeader, ConnectionMode, HeaderNames, Mode, Splice, StatsPage, TcpKeepalive};
 use crate::log::LogSettings;
@@ -60,7 +60,7 @@ pub struct Backend {
     /// `option abortonclose`.
     pub abort_on_close: bool,
     /// How its servers are checked.
-    pub check: CheckKind,
+    pub check: Script,
     /// `option log-health-checks`.
     pub log_health_checks: bool,
     /// Logging of its own messages (state changes).

@@ -7,13 +7,13 @@ use regex::bytes::Regex;
 
 use super::status::Status;
 use crate::log::Format;
+use crate::rules::variable::Assignment;
 use crate::sample::Expr;
-use crate::sample::vars::{Setting, Variable};
 use crate::time::Millis;
 
 /// What a check does with a server, step by step. Without steps it connects, nothing more.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct Script {
     /// What stands between connecting and the result, in order.
     pub steps: Vec<Step>,
     /// What the steps speak.
@@ -39,7 +39,7 @@ pub enum Speech {
     Http,
 }
 
-/// One line of a program.
+/// One line of a script.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Its number as messages give it, from 1; 0 for a step that nobody wrote.
@@ -61,12 +61,8 @@ pub enum Action {
     Request(Box<Request>),
     /// `expect`
     Expect(Box<Expect>),
-    /// `set-var`
-    Set(Setting, Box<Expr>),
-    /// `set-var-fmt`
-    SetFormat(Setting, Box<Format>),
-    /// `unset-var`
-    Unset(Variable),
+    /// `set-var`, `set-var-fmt`, `unset-var`
+    Assign(Box<Assignment>),
 }
 
 /// Where and how a step connects.
@@ -186,9 +182,9 @@ pub enum Match {
 /// Octets of an answer that are looked at where no setting says otherwise: a buffer (`tune.bufsize`).
 const ANSWER_BYTES_MAX: usize = 16384;
 
-impl Default for Program {
+impl Default for Script {
     fn default() -> Self {
-        Program {
+        Script {
             steps: Vec::new(),
             speech: Speech::Nothing,
             disable_on_404: false,
@@ -198,8 +194,8 @@ impl Default for Program {
     }
 }
 
-impl Program {
-    /// Whether the program begins by connecting somewhere that it names itself.
+impl Script {
+    /// Whether the script begins by connecting somewhere that it names itself.
     pub fn names_port(&self) -> bool {
         let first = self.steps.iter().find_map(|step| match &step.action {
             Action::Connect(connect) => Some(connect),

@@ -16,7 +16,7 @@ pub enum Assignment {
 
 impl Assignment {
     /// Sets or forgets the variable; `text` is room for texts.
-    pub(super) fn apply(&self, ctx: &Ctx<'_>, text: &mut Vec<u8>) {
+    pub fn apply(&self, ctx: &Ctx<'_>, text: &mut Vec<u8>) {
         match self {
             Assignment::Value(setting, expr) => {
                 if let Some(value) = expr.eval(ctx) {

@@ -4,7 +4,7 @@
 use super::Services;
 use crate::balance::{Balancer, Weight};
 use crate::check::Verdict;
-use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::proxy::{BackendId, Config, FrontendId, ServerAddress, ServerId};
 use crate::stats::Count;
 use crate::stats::view::{BackendView, CheckView, FrontendView, ServerView, States as Views};
 use crate::time::Now;
@@ -170,5 +170,32 @@ pub fn address_text(address: &crate::proxy::ServerAddress) -> String {
         ServerAddress::Ip(address) => address.to_string(),
         ServerAddress::IpRelative(ip, _) => std::net::SocketAddr::new(*ip, 0).to_string(),
         ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),
+    }
+}
+
+impl Services {
+    /// How a server is seen, as `http-check send-state` tells it (manual 4.2).
+    pub fn server_state_line(&self, id: ServerId) -> String {
+        let (server, backend) = (&self.config[id], self.config[id].backend);
+        let (address, port) = match &server.address {
+            ServerAddress::Ip(address) => (address.ip().to_string(), address.port().to_string()),
+            ServerAddress::IpRelative(ip, _) => (ip.to_string(), "0".to_owned()),
+            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), "unix".to_owned()),
+        };
+        let count = |of: ServerId| self.counters.server(of).get(Count::SessionsCurrent);
+        let all = || self.config.servers_of(backend).map(|(of, _)| of);
+        let weight = |of: ServerId| self.live[of.0 as usize].weight;
+        let usable = all().filter(|of| self.live[of.0 as usize].usable).map(weight).sum::<u32>();
+        format!(
+            "{}; address={address}; port={port}; name={}/{}; node={}; weight={}/{usable}; scur={}/{}; qcur={}",
+            self.servers[id.0 as usize].status_word(),
+            self.config[backend].name,
+            server.name,
+            self.config.global.node.as_deref().unwrap_or_else(crate::log::host_name),
+            weight(id),
+            count(id),
+            all().map(count).sum::<u64>(),
+            self.counters.server(id).get(Count::QueueCurrent),
+        )
     }
 }

@@ -1,9 +1,10 @@
 //! `tcp-check connect`, `http-check connect`.
 
 use super::StepDraft;
-use super::line::{Line, ready};
+use super::line::{Line, dotted, ready};
 use crate::config::scope::not_yet;
 use crate::proxy::check::{Action, Connect, Port};
+use crate::text::address::Port as Written;
 use crate::text::address::{self, Host, Target};
 use crate::text::unit::atoi;
 
@@ -18,7 +19,7 @@ pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
             // The server's own settings are what is used anyway.
             "default" => {}
             "linger" => connect.linger = true,
-            "comment" => comment = Some(line.argument("comment", "a string")?.text.as_str().into()),
+            "comment" => comment = Some(dotted(line.argument("comment", "a string"))?.text.as_str().into()),
             "port" => connect.port = Some(port(line)?),
             "addr" => connect.address = Some(addr(line)?),
             name if LATER.contains(&name) => return Err(line.error(&not_yet(name))),
@@ -34,7 +35,7 @@ pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
 }
 
 fn port(line: &mut Line<'_>) -> Result<Port, String> {
-    let text = &line.argument("port", "a port number or a sample expression")?.text;
+    let text = &dotted(line.argument("port", "a port number or a sample expression"))?.text;
     if text.bytes().next().is_some_and(|octet| octet.is_ascii_digit()) {
         let number = atoi(text);
         return match u16::try_from(number) {
@@ -48,11 +49,19 @@ fn port(line: &mut Line<'_>) -> Result<Port, String> {
 }
 
 fn addr(line: &mut Line<'_>) -> Result<(std::net::IpAddr, Option<u16>), String> {
-    let text = &line.argument("addr", "<ipv4|ipv6>")?.text;
+    let text = &dotted(line.argument("addr", "<ipv4|ipv6>"))?.text;
     let parsed = address::parse(text, address::SERVER).map_err(|e| line.error(&format!("'addr' : {e}\n..")))?;
     match parsed.target {
-        Target::Inet { host: Host::Ip(ip), port } => Ok((ip, port.fixed())),
+        Target::Inet { host: Host::Ip(ip), port } => Ok((ip, fixed(&port))),
         Target::Inet { .. } => Err(line.error(&format!("'addr' : invalid address: '{text}' in '{text}'\n.."))),
         _ => Err(line.error(&not_yet("addr of another kind than IPv4 or IPv6"))),
+    }
+}
+
+/// The port that an address names.
+fn fixed(port: &Written) -> Option<u16> {
+    match port {
+        Written::Fixed(port) => Some(*port).filter(|port| *port > 0),
+        _ => None,
     }
 }

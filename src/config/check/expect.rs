@@ -4,9 +4,9 @@ use regex::bytes::Regex;
 
 use super::StepDraft;
 use super::line::{Line, ready};
-use crate::check_text::octets;
 use crate::proxy::check::{Action, Data, Expect, FieldPattern, Match, Pattern, Speech};
 use crate::proxy::status::Status;
+use crate::text::regex::{compile, hex_bytes};
 use crate::text::unit::atoi;
 
 const HTTP: &str = "'only supports min-recv, [!]string', '[!]rstring', '[!]string-lf', '[!]status', '[!]rstatus', \
@@ -89,9 +89,7 @@ fn bytes_min(line: &mut Line<'_>) -> Result<Option<usize>, String> {
 fn status(line: &mut Line<'_>, name: &str) -> Result<Status, String> {
     use Status::*;
     let (known, listed): (&[Status], _) = match name {
-        "ok-status" => {
-            (&[L7Passed, L7Conditional, L6Passed, L4Passed], "'L4OK', 'L6OK', 'L7OK' or 'L7OKC'")
-        }
+        "ok-status" => (&[L7Passed, L7Conditional, L6Passed, L4Passed], "'L4OK', 'L6OK', 'L7OK' or 'L7OKC'"),
         "error-status" => {
             (&[L7Conditional, L7Invalid, L7Status, L6Invalid, L4Failed], "'L4CON', 'L6RSP', 'L7RSP' or 'L7STS'")
         }
@@ -122,20 +120,20 @@ fn parse_pattern(name: &str, line: &mut Line<'_>) -> Result<Pattern, String> {
     Ok(match name {
         "string" => Pattern::Text(Data::Bytes(word.bytes().into())),
         "string-lf" => Pattern::Text(Data::Format(line.format(text)?)),
-        "rstring" => Pattern::Regex(regex(line, text)?),
-        "binary" => match octets(text.as_bytes()) {
+        "rstring" => Pattern::Regex(compiled(line, text)?),
+        "binary" => match hex_bytes(text.as_bytes()) {
             Ok(octets) => Pattern::Binary(Data::Bytes(octets.into())),
             Err(e) => return Err(line.error(&format!("invalid binary string ({e})."))),
         },
         "binary-lf" => Pattern::Binary(Data::Hex(line.format(text)?)),
-        "rbinary" => Pattern::BinaryRegex(regex(line, text)?),
-        "rstatus" => Pattern::StatusRegex(regex(line, text)?),
+        "rbinary" => Pattern::BinaryRegex(compiled(line, text)?),
+        "rstatus" => Pattern::StatusRegex(compiled(line, text)?),
         _ => Pattern::Status(statuses(line, text)?),
     })
 }
 
-fn regex(line: &Line<'_>, text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|error| line.error(&format!("regex '{text}' is invalid ({error}).")))
+fn compiled(line: &Line<'_>, text: &str) -> Result<Regex, String> {
+    compile(text, false).map_err(|error| line.error(&format!("{error}.")))
 }
 
 /// `200-299,404`
@@ -151,7 +149,9 @@ fn statuses(line: &Line<'_>, text: &str) -> Result<Vec<(u16, u16)>, String> {
                 let c = rest.chars().next().unwrap_or_default();
                 return Err(line.error(&format!("invalid character '{c}' in the list of status codes.")));
             }
-            Some(high) if high.is_empty() || number(high) < low || !high.bytes().all(|octet| octet.is_ascii_digit()) => {
+            Some(high)
+                if high.is_empty() || number(high) < low || !high.bytes().all(|octet| octet.is_ascii_digit()) =>
+            {
                 return Err(line.error(&format!("invalid range of status codes '{part}'.")));
             }
             Some(high) => number(high),
@@ -169,7 +169,9 @@ fn number(digits: &str) -> u16 {
 fn field(name: &str, line: &mut Line<'_>) -> Result<FieldPattern, String> {
     let first = line.next().map(|word| word.text.as_str());
     if !matches!(first, Some("name" | "name-lf")) || line.text(line.at).is_none() {
-        return Err(line.error(&format!("'{name}' expects at the name keyword as first argument followed by a pattern.")));
+        return Err(
+            line.error(&format!("'{name}' expects at the name keyword as first argument followed by a pattern."))
+        );
     }
     let field = comparison(name, first == Some("name-lf"), line)?;
     let value = match line.text(line.at) {
@@ -203,10 +205,12 @@ fn comparison(name: &str, is_format: bool, line: &mut Line<'_>) -> Result<Match,
         return Err(line.error(&text));
     }
     let Some(word) = line.next() else {
-        return Err(line.error(&format!("'{name}' expects at the name keyword as first argument followed by a pattern.")));
+        return Err(
+            line.error(&format!("'{name}' expects at the name keyword as first argument followed by a pattern."))
+        );
     };
     if method == "reg" {
-        return regex(line, &word.text).map(Match::Regex);
+        return compiled(line, &word.text).map(Match::Regex);
     }
     let data = if is_format { Data::Format(line.format(&word.text)?) } else { Data::Bytes(word.bytes().into()) };
     Ok(match method {

@@ -7,7 +7,7 @@ use crate::log::Format;
 use crate::log::format::Purpose;
 use crate::proxy::Mode;
 use crate::proxy::check::{Action, Data, Speech, Step};
-use crate::rules::parse::assignment;
+use crate::rules::parse::variable;
 use crate::sample::expr::Scope;
 use crate::sample::{Expr, Place};
 
@@ -72,9 +72,7 @@ impl<'w> Line<'w> {
     /// An expression, as the value of the parameter `name`.
     pub(super) fn expression(&mut self, name: &str, text: &str) -> Result<Box<Expr>, String> {
         let parsed = Expr::parse(text, &mut self.scope);
-        parsed
-            .map(Box::new)
-            .map_err(|e| self.error(&format!("error detected while parsing {name} expression : {e}.")))
+        parsed.map(Box::new).map_err(|e| self.error(&format!("error detected while parsing {name} expression : {e}.")))
     }
 
     /// `set-var(…)` and its kin.
@@ -82,7 +80,7 @@ impl<'w> Line<'w> {
         let word = arg(self.words, 1);
         let name = word.split('(').next().unwrap_or_default();
         let mode = self.mode();
-        let parsed = assignment(word, arg(self.words, 2), Purpose::Plain, mode, &mut self.scope);
+        let parsed = variable::parse(word, arg(self.words, 2), Purpose::Plain, mode, &mut self.scope);
         let assignment = parsed.map_err(|e| self.error(&format!("'{name}' : {e}.")))?;
         Ok(ready(Action::Assign(Box::new(assignment)), None))
     }
@@ -95,4 +93,9 @@ impl<'w> Line<'w> {
 /// A step whose number is not known yet.
 pub(super) fn ready(action: Action, comment: Option<Box<str>>) -> StepDraft {
     StepDraft::Ready(Step { number: 0, comment, action })
+}
+
+/// Some of HAProxy's sentences end twice.
+pub(super) fn dotted<T>(parsed: Result<T, String>) -> Result<T, String> {
+    parsed.map_err(|e| format!("{e}."))
 }

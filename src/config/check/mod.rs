@@ -1,6 +1,6 @@
 //! `option httpchk`, `option tcp-check`, `http-check …` and `tcp-check …` (section 4.2).
 //!
-//! Lines are parsed into the steps of a program as they are read. What nobody wrote but every check does (the
+//! Lines are parsed into the steps of a script as they are read. What nobody wrote but every check does (the
 //! first connection, the request of `option httpchk`, the status that is expected) is added once all lines are.
 
 mod connect;
@@ -10,7 +10,7 @@ mod request;
 
 use super::scope::{Scope, arg, no_more_than};
 use super::word::Word;
-use crate::proxy::Program;
+use crate::proxy::Script;
 use crate::proxy::check::{Action, Connect, Expect, Pattern, Speech, Step};
 use crate::registry::{Keyword, Sections};
 use crate::sample::arg::Reference;
@@ -92,7 +92,7 @@ impl CheckDraft {
 
     /// What the checks of a proxy do.
     #[must_use]
-    pub fn resolve(&self) -> Program {
+    pub fn resolve(&self) -> Script {
         let mut steps = match self.speech {
             Speech::Nothing => Vec::new(),
             Speech::Tcp => self.tcp.steps.iter().map(|step| step.resolve(None)).collect(),
@@ -103,7 +103,7 @@ impl CheckDraft {
             steps.insert(0, unwritten(Action::Connect(Connect::default())));
         }
         let (disable_on_404, send_state) = (self.disable_on_404, self.send_state);
-        Program { steps, speech: self.speech, disable_on_404, send_state, ..Program::default() }
+        Script { steps, speech: self.speech, disable_on_404, send_state, ..Script::default() }
     }
 
     /// The steps of HTTP checks, with what `option httpchk` asks and expects.
@@ -193,7 +193,7 @@ impl Steps {
             None => Ok(()),
             Some(missing) => Err(line.error(&format!(
                 "unable to add http-check {kind} rule at step {} (missing {missing} rule)..",
-                self.lines + 1
+                self.lines.max(2)
             ))),
         }
     }
@@ -242,7 +242,9 @@ fn step(scope: &mut Scope<'_>, words: &[Word], speech: Speech) -> Result<(), Str
         "expect" => Some(expect::parse(&mut line)?),
         "set-var" | "set-var-fmt" | "unset-var" => Some(line.assignment()?),
         _ => {
-            let others = if is_http { "'disable-on-404', 'send-state', 'comment', 'connect', 'send'" } else {
+            let others = if is_http {
+                "'disable-on-404', 'send-state', 'comment', 'connect', 'send'"
+            } else {
                 "'comment', 'connect', 'send', 'send-binary'"
             };
             return Err(format!(

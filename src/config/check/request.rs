@@ -1,12 +1,12 @@
 //! What checks send: `option httpchk`, `http-check send`, `tcp-check send` and its kin.
 
 use super::StepDraft;
-use super::line::{Line, ready};
-use crate::check_text::octets;
+use super::line::{Line, dotted, ready};
 use crate::config::finding::Place;
 use crate::config::scope::{Scope, arg, no_more_than};
 use crate::config::word::Word;
 use crate::proxy::check::{Action, Data, Request, Speech};
+use crate::text::regex::hex_bytes;
 
 /// The request of a check, as written.
 #[derive(Clone, Debug, Default)]
@@ -94,13 +94,8 @@ fn old_version(scope: &mut Scope<'_>, text: &[u8], request: &mut RequestDraft) {
 pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
     let mut request = RequestDraft::default();
     let mut comment = None;
-    const STRING: &str = "a string";
-    let dotted = |e: String| format!("{e}.");
     while let Some(word) = line.next() {
-        let mut one = |line: &mut Line<'_>, name: &str| match line.argument(name, STRING) {
-            Ok(word) => Ok(word.clone()),
-            Err(e) => Err(dotted(e)),
-        };
+        let one = |line: &mut Line<'_>, name: &str| dotted(line.argument(name, "a string")).cloned();
         match word.text.as_str() {
             "meth" => request.method = Some(one(line, "meth")?.bytes().to_vec()),
             "uri" => request.uri = Some(Data::Bytes(one(line, "uri")?.bytes().into())),
@@ -144,7 +139,7 @@ pub(super) fn parse_data(line: &mut Line<'_>) -> Result<StepDraft, String> {
         "send" => Data::Bytes(word.bytes().into()),
         "send-lf" => Data::Format(line.format(&word.text)?),
         "send-binary-lf" => Data::Hex(line.format(&word.text)?),
-        _ => match octets(word.text.as_bytes()) {
+        _ => match hex_bytes(word.text.as_bytes()) {
             Ok(octets) => Data::Bytes(octets.into()),
             Err(e) => return Err(line.error(&format!("'{}' invalid binary string ({e}).\n.", word.text))),
         },
@@ -152,7 +147,7 @@ pub(super) fn parse_data(line: &mut Line<'_>) -> Result<StepDraft, String> {
     let comment = match line.next() {
         None => None,
         Some(word) if word.text == "comment" => {
-            Some(line.argument("comment", "a string").map_err(|e| format!("{e}."))?.text.as_str().into())
+            Some(dotted(line.argument("comment", "a string"))?.text.as_str().into())
         }
         Some(other) => {
             return Err(line.error(&format!("expects 'comment' but got '{}' as argument..", other.text)));

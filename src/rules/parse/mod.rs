@@ -8,7 +8,7 @@ mod redirection;
 mod references;
 mod reply;
 mod tcp;
-mod variable;
+pub mod variable;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! `set-var`, `set-var-fmt` and `unset-var` (manual 4.2).
 
-use super::Input;
+use super::{Input, parse_format};
+use crate::log::format::Purpose;
+use crate::proxy::Mode;
 use crate::rules::variable::Assignment;
+use crate::sample::expr::Scope;
 use crate::sample::{Expr, Setting, Variable};
 
 const EXPECTED: &str = "Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)' or 'unset-var(<var-name>)'";
@@ -9,6 +12,18 @@ const EXPECTED: &str = "Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)'
 /// Reads the variable in the action's own word, and what follows it.
 pub(super) fn assignment(input: &mut Input<'_, '_>) -> Result<Assignment, String> {
     let word = input.cursor.words.get(input.cursor.at.wrapping_sub(1)).map_or("", |word| word.text.as_str());
+    let parsed = parse(word, input.cursor.peek(), Purpose::Http, input.mode, input.scope)?;
+    if !matches!(parsed, Assignment::Unset(_)) {
+        input.cursor.next();
+    }
+    Ok(parsed)
+}
+
+/// Reads `set-var(…)` or one of its kin, and its value.
+///
+/// # Errors
+/// HAProxy's words.
+pub fn parse(word: &str, value: &str, purpose: Purpose, mode: Mode, scope: &mut Scope) -> Result<Assignment, String> {
     let (action, inside) = word.split_once('(').unwrap_or((word, ""));
     if !matches!(action, "set-var" | "set-var-fmt" | "unset-var") || action == word {
         return Err(format!("invalid or incomplete action '{word}'. {EXPECTED}"));
@@ -30,16 +45,14 @@ pub(super) fn assignment(input: &mut Input<'_, '_>) -> Result<Assignment, String
     }
     let setting = Setting::parse(inside.split(',')).map_err(shown)?;
     if action == "set-var-fmt" {
-        let text = input.cursor.next();
-        return Ok(Assignment::Format(setting, input.format(text)?));
+        return Ok(Assignment::Format(setting, parse_format(value, purpose, mode, scope)?));
     }
-    let expr = Expr::parse(input.cursor.peek(), input.scope)?;
-    if expr.needs().places().intersection(input.scope.places).is_empty() {
+    let expr = Expr::parse(value, scope)?;
+    if expr.needs().places().intersection(scope.places).is_empty() {
         let source = expr.needs().name();
         return Err(format!(
             "fetch method '{word}' extracts information from '{source}', none of which is available here"
         ));
     }
-    input.cursor.next();
     Ok(Assignment::Value(setting, Box::new(expr)))
 }
