@@ -87,7 +87,11 @@ fn answers_to_health_checks() {
         for expect in &expects {
             let mut whole = Answer::to(b"GET");
             whole.receive(raw);
-            assert_ne!(judge_http(expect, &whole, true, &Plain), Judgement::Open, "the server closed: there is a verdict");
+            assert_ne!(
+                judge_http(expect, &whole, true, &Plain),
+                Judgement::Open,
+                "the server closed: there is a verdict"
+            );
             let mut answer = Answer::to(b"GET");
             for piece in raw.chunks(5) {
                 answer.receive(piece);

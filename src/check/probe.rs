@@ -383,9 +383,20 @@ impl Probe {
             config: world.config,
             counters: world.counters,
             // There is no client; expressions of checks cannot ask for one.
-            client: Client { frontend: FrontendId(0), bind: 0, source: None, destination: None, requests: 0 },
+            client: Client {
+                frontend: FrontendId(0),
+                bind: 0,
+                source: None,
+                destination: None,
+                outside: [None; 2],
+                requests: 0,
+            },
             request: None,
+            kept_request: None,
             response: self.answer.head(),
+            request_bytes: &[],
+            response_bytes: if world.script.speech == Speech::Http { self.answer.body() } else { &self.input },
+            inspection: None,
             backend: Some(world.backend),
             server: Some(world.server),
             servers: world.servers,
@@ -433,3 +444,6 @@ pub fn error_text(error: &std::io::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Checks driven by hand: their steps, times and results.
+
+use super::*;
+use crate::stats::Counters;
+
+/// A check by the lines of a backend, driven by hand.
+struct Check {
+    config: &'static Config,
+    counters: Counters,
+    live: Vec<LiveServer>,
+    probe: Probe,
+    now_ms: u64,
+    is_up: bool,
+}
+
+impl Check {
+    fn new(lines: &str) -> Check {
+        let text = format!(
+            "defaults\n timeout client 1s\n timeout server 1s\n timeout connect 300ms\n\
+             backend be\n{lines}\n server s 127.0.0.1:1 check inter 1s\n"
+        );
+        let config: &'static Config =
+            Box::leak(Box::new(crate::config::load_text("c.cfg", &text).config.expect("valid")));
+        let (counters, live) = (Counters::private(config), LiveServer::all(config));
+        let probe = Probe::new(Tick(1000), Millis(1000), None);
+        Check { config, counters, live, probe, now_ms: 1000, is_up: true }
+    }
+
+    fn does(&mut self, step: impl FnOnce(&mut Probe, &World<'_>) -> Next) -> Next {
+        let world = World {
+            now: Now { mono_us: self.now_ms * 1000, wall_us: 0 },
+            script: &self.config.backends[0].check,
+            timeouts: &self.config.backends[0].timeouts,
+            config: self.config,
+            counters: &self.counters,
+            servers: &self.live,
+            server: ServerId(0),
+            backend: BackendId(0),
+            is_up: self.is_up,
+        };
+        step(&mut self.probe, &world)
+    }
+
+    /// Connects, sends, and hears all of `answer` an octet at a time, then the close.
+    fn hears(&mut self, answer: &str) -> (Status, u16, String) {
+        let mut next = self.does(Probe::begin);
+        let mut octets = answer.as_bytes().chunks(1);
+        loop {
+            next = match next {
+                Next::Connect(_) => self.does(Probe::connected),
+                Next::Send => self.does(Probe::sent),
+                Next::Wait => match octets.next() {
+                    Some(octet) => self.does(|probe, world| probe.received(octet, false, world)),
+                    None => self.does(|probe, world| probe.received(b"", true, world)),
+                },
+                Next::End(outcome) => return (outcome.status, outcome.code, outcome.info),
+            };
+        }
+    }
+}
+
+fn outcome(next: Next) -> (Status, u16, String, u64) {
+    match next {
+        Next::End(Outcome { status, code, info, duration }) => (status, code, info, duration.0),
+        other => panic!("{other:?}"),
+    }
+}
+
+const OK: &str = "HTTP/1.0 200 OK\r\n\r\nhello";
+const MISSING: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nabc";
+
+#[test]
+fn a_tcp_check_ends_with_the_connection() {
+    let mut check = Check::new("");
+    assert_eq!(check.does(Probe::begin), Next::Connect(Attempt::default()));
+    check.now_ms = 1003;
+    assert_eq!(outcome(check.does(Probe::connected)), (Status::L4Passed, 0, String::new(), 3));
+    let mut check = Check::new("");
+    check.does(Probe::begin);
+    let end = check.does(|probe, world| probe.failed("Connection refused", world));
+    assert_eq!(outcome(end), (Status::L4Failed, 0, "Connection refused".into(), 0));
+}
+
+#[test]
+fn without_timeout_check_the_interval_limits_everything() {
+    let mut check = Check::new(" option httpchk");
+    check.does(Probe::begin);
+    assert_eq!(check.probe.deadline(), Tick(2000));
+    check.now_ms = 1500;
+    assert_eq!(check.does(Probe::connected), Next::Send);
+    assert_eq!(check.probe.output(), b"OPTIONS / HTTP/1.0\r\n\r\n");
+    assert_eq!(check.probe.deadline(), Tick(2000));
+    check.now_ms = 2000;
+    assert_eq!(outcome(check.does(Probe::expired)), (Status::L7Timeout, 0, String::new(), 1000));
+}
+
+#[test]
+fn timeout_check_begins_with_each_connection() {
+    let mut check = Check::new(
+        " timeout check 100ms\n option tcp-check\n tcp-check connect\n tcp-check expect string a\n tcp-check connect",
+    );
+    check.does(Probe::begin);
+    assert_eq!(check.probe.deadline(), Tick(1300));
+    check.now_ms = 1200;
+    check.does(Probe::connected);
+    assert_eq!(check.probe.deadline(), Tick(1300));
+    check.now_ms = 1250;
+    let next = check.does(|probe, world| probe.received(b"a", false, world));
+    assert!(matches!(next, Next::Connect(_)));
+    assert_eq!(check.probe.deadline(), Tick(1550));
+}
+
+#[test]
+fn an_answer_may_come_in_pieces_or_never() {
+    assert_eq!(Check::new(" option httpchk").hears(OK), (Status::L7Passed, 200, String::new()));
+    assert_eq!(Check::new(" option httpchk").hears(""), (Status::L7Invalid, 0, String::new()));
+    let words = "Server Error";
+    let answer = format!("HTTP/1.1 500 {words}\r\n\r\n");
+    assert_eq!(Check::new(" option httpchk").hears(&answer), (Status::L7Status, 500, words.into()));
+}
+
+#[test]
+fn a_404_can_take_a_running_server_out_softly() {
+    let lines = " option httpchk\n http-check disable-on-404\n http-check expect string hello";
+    assert_eq!(Check::new(lines).hears(MISSING), (Status::L7Conditional, 404, String::new()));
+    let mut down = Check { is_up: false, ..Check::new(lines) };
+    assert_eq!(down.hears(MISSING), (Status::L7Invalid, 404, "HTTP content check did not match".into()));
+}
+
+#[test]
+fn long_details_are_cut_between_letters() {
+    let answer = format!("HTTP/1.1 500 {}\r\n\r\n", "é".repeat(100));
+    assert_eq!(Check::new(" option httpchk").hears(&answer).2, "é".repeat(63));
+}
+
+#[test]
+fn what_comes_before_the_step_that_expects_it_counts() {
+    let mut check = Check::new(" option tcp-check\n tcp-check connect\n tcp-check send x\n tcp-check expect string a");
+    check.does(Probe::begin);
+    assert_eq!(check.does(Probe::connected), Next::Send);
+    assert_eq!(check.does(|probe, world| probe.received(b"a", true, world)), Next::Wait);
+    assert_eq!(outcome(check.does(Probe::sent)).0, Status::L7Passed);
+}
+
+#[test]
+fn errors_speak_as_the_system_does() {
+    let text = |number| error_text(&std::io::Error::from_raw_os_error(number));
+    assert_eq!(text(libc::ECONNREFUSED), "Connection refused");
+    assert_eq!(text(libc::ECONNRESET), "Connection reset by peer");
+    assert_eq!(text(libc::EHOSTUNREACH), "No route to host");
+    assert_eq!(text(libc::ENETUNREACH), "Network is unreachable");
+}
