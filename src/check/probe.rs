@@ -412,6 +412,7 @@ impl Probe {
             let end = (0..=INFO_BYTES_MAX).rev().find(|&at| info.is_char_boundary(at));
             info.truncate(end.unwrap_or_default());
         }
+        let code = if status.has_code() { code } else { 0 };
         Next::End(Outcome { status, code, info, duration: Millis(world.now.tick().since(self.started)) })
     }
 }

@@ -140,11 +140,9 @@ impl<'a> Resolver<'a> {
             resolve_proxy::check_late(self, proxy);
         }
         resolve_server::addresses(self);
-        if let Some(bytes) = self.config.global.tune.check_bytes {
-            for backend in &mut self.config.backends {
-                backend.check.answer_bytes_max = bytes;
-            }
-        }
+        let tune = &self.config.global.tune;
+        let bytes_max = tune.check_bytes.unwrap_or(tune.bufsize);
+        self.config.backends.iter_mut().for_each(|backend| backend.check.answer_bytes_max = bytes_max);
         if self.config.backends.iter().any(|backend| backend.beyond == Beyond::Uri) {
             self.config.hosts = hosts(&std::fs::read_to_string(HOSTS_FILE).unwrap_or_default());
         }

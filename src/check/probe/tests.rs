@@ -124,7 +124,7 @@ fn a_404_can_take_a_running_server_out_softly() {
     let lines = " option httpchk\n http-check disable-on-404\n http-check expect string hello";
     assert_eq!(Check::new(lines).hears(MISSING), (Status::L7Conditional, 404, String::new()));
     let mut down = Check { is_up: false, ..Check::new(lines) };
-    assert_eq!(down.hears(MISSING), (Status::L7Invalid, 404, "HTTP content check did not match".into()));
+    assert_eq!(down.hears(MISSING), (Status::L7Invalid, 0, "HTTP content check did not match".into()));
 }
 
 #[test]
