@@ -122,6 +122,7 @@ impl<'a> Resolver<'a> {
             let rules = resolve_rules::rules(self, proxy, parser, &names);
             let own_pages = Arc::new(pages::resolve(self, proxy));
             let log = resolve_log::settings(self, proxy, &names);
+            let unique_id_format = resolve_log::unique_id(self, proxy, &names);
             if proxy.kind.is_backend() {
                 let servers = resolve_server::servers(self, proxy);
                 let (rules, log) = (rules.clone(), LogSettings { format: Format::default(), ..log.clone() });
@@ -132,7 +133,6 @@ impl<'a> Resolver<'a> {
             }
             if proxy.kind.is_frontend() {
                 let pages = own_pages;
-                let unique_id_format = resolve_log::unique_id(self, proxy, &names);
                 let rest = resolve_proxy::frontend(proxy, uuid);
                 let frontend = Frontend { default_backend, rules, log, pages, unique_id_format, ..rest };
                 self.config.frontends.push(frontend);

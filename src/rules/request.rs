@@ -67,7 +67,7 @@ pub enum UriPart {
 }
 
 impl Action {
-    /// Whether no further rule is looked at after it.
+    /// Whether HAProxy warns of rules that come after it.
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
@@ -77,7 +77,6 @@ impl Action {
                 | Action::Return(_)
                 | Action::Auth(_)
                 | Action::Redirect(_)
-                | Action::Reject
         )
     }
 

@@ -233,7 +233,8 @@ fn replace_uri(input: &mut Input<'_, '_>, part: UriPart) -> Result<request::Acti
     if missing || !super::ends_arguments(input.cursor.peek_at(2)) {
         return Err("expects exactly 2 arguments <match-regex> and <replace-format>".to_owned());
     }
-    let regex = text::regex::compile(input.cursor.next(), false)?;
+    let regex = text::regex::compile(input.cursor.next(), false);
+    let regex = regex.map_err(|e| format!("failed to parse the regex : {e}"))?;
     let text = input.cursor.next();
     Ok(request::Action::ReplaceUri(part, Box::new(regex), input.format(text)?))
 }
