@@ -63,7 +63,7 @@ pub struct Facts {
     pub upstream_local: Option<SocketAddr>,
     /// The server's address (%si, %sp).
     pub upstream_peer: Option<SocketAddr>,
-    /// Counter of requests of the process, for %rt.
+    /// The number of the exchange, for %rt.
     pub request_counter: u64,
     /// The stats page, a redirect, a deny or `return` answered: logged as `<STATS>`, `<NOSRV>` and so on.
     pub responder: Responder,

@@ -90,6 +90,10 @@ impl Core {
         if self.services.config[frontend].mode == Mode::Tcp {
             let inspects = !rules.tcp.content.is_empty();
             self.begin_exchange(slot, if inspects { Phase::Content { backend: false } } else { Phase::Route });
+            let number = self.services.number();
+            if let Some(at) = self.sessions[slot].exchange {
+                self.exchanges[at].facts.request_counter = number;
+            }
         }
         self.run(slot);
     }

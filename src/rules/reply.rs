@@ -140,9 +140,7 @@ impl ReplySpec {
                 head.add(name, &text);
             }
         }
-        if status != 204 {
-            head.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
-        }
+        head.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         if let Some(kind) = self.content_type.as_ref().filter(|_| !body.is_empty()) {
             head.add(b"content-type", kind.as_bytes());
         }

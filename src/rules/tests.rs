@@ -130,7 +130,7 @@ fn answers_are_rendered_as_haproxys() {
         answer("http-request deny hdr X-A b hdr X-B %[src] hdr X-C %[hdr(nope)]"),
         "HTTP/1.1 403 Forbidden|x-a: b|x-b: 192.0.2.7|content-length: 0||"
     );
-    assert_eq!(answer("http-request return status 204"), "HTTP/1.1 204 No Content||");
+    assert_eq!(answer("http-request return status 204"), "HTTP/1.1 204 No Content|content-length: 0||");
     assert_eq!(
         answer("http-request return status 299 content-type text/plain lf-string %[src]%[path] hdr X-Y z"),
         "HTTP/1.1 299 Success|x-y: z|content-length: 13|content-type: text/plain||192.0.2.7/a/b"

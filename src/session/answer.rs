@@ -174,8 +174,8 @@ fn held(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         return Ok(Progress::Nothing);
     }
     turn.exchange.paused = None;
-    turn.count_response_error();
-    Err(reply::error(turn, 504, Cause::ServerTimeout, Doing::Headers))
+    turn.exchange.facts.response_received = None;
+    Err(reply::error(turn, 504, Cause::ServerTimeout, Doing::Request))
 }
 
 /// Whether bytes pass unseen from here on (`option http-tunnel`).

@@ -124,8 +124,7 @@ pub fn accepted(turn: &mut Turn<'_>) -> Step {
     (exchange.phase_deadline, exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
     exchange.facts.request_received = Some(turn.services.now);
     turn.services.count_request(turn.session.frontend);
-    // The first one is 0, as in HAProxy.
-    exchange.facts.request_counter = turn.services.requests - 1;
+    exchange.facts.request_counter = turn.services.number();
     capture::request(turn);
     debug::request(turn);
     finish::log_at(turn, Moment::Request);

@@ -80,6 +80,10 @@ fn send(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     exchange.client_keeps &= exchange.upload.complete && !stops;
     let body = if exchange.request.method() == Method::Head { b"" } else { body };
     exchange.facts.bytes_out += exchange.response.counted_bytes() + body.len() as u64;
+    if exchange.response.status() == 204 {
+        // Counted, as in HAProxy, but not to be said (RFC 9110 8.6).
+        exchange.response.remove_known(Known::ContentLength);
+    }
     // What a page says of the connection counts, as in HAProxy; what is sent is what happens.
     if exchange.response.has(Known::Connection) {
         persistence::take(&mut exchange.response);

@@ -72,8 +72,8 @@ pub struct Services {
     pub scratch: Vec<u8>,
     /// The last invalid messages (`show errors`).
     pub captures: Captures,
-    /// Requests received since the start, this worker's.
-    pub requests: u64,
+    /// Exchanges that have got a number, this worker's.
+    numbered: u64,
     /// Sessions have places among those that are ready at the same time (`set-nice`, `nice`).
     pub orders_sessions: bool,
     /// Exchanges that debug mode has shown.
@@ -141,7 +141,7 @@ impl Services {
             log: Logger::new(config, program),
             scratch: Vec::new(),
             captures: Captures::default(),
-            requests: 0,
+            numbered: 0,
             orders_sessions: config
                 .frontends
                 .iter()
@@ -193,9 +193,17 @@ impl Services {
         Limits { target_is_host: frontend.forward_proxy, ..self.limits(frontend.accept_invalid) }
     }
 
+    /// The number of an exchange (%rt): from 0 on, and no two workers of a crew give the same one.
+    pub fn number(&mut self) -> u64 {
+        let workers = self.config.global.crew().count.max(1);
+        let worker = self.counters.segment().number(self.counters.slot()).saturating_sub(1);
+        let number = self.numbered * u64::from(workers) + worker as u64;
+        self.numbered += 1;
+        number
+    }
+
     /// Counts a request.
     pub fn count_request(&mut self, frontend: FrontendId) {
-        self.requests += 1;
         for row in [self.counters.frontend(frontend), self.counters.process()] {
             row.add(Count::RequestsTotal, 1);
             row.tick_rate(Count::RequestRate, Count::RequestRateMax, self.now);
