@@ -79,7 +79,8 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
     if args.check && args.verbose {
         loaded.dated.print(Style::Plain, &mut |_, text| notice::notice(text));
     }
-    let args = &args::Args { debug: args.debug || config.global.debug, ..(**args).clone() };
+    let (debug, zero_warning) = (args.debug || config.global.debug, args.zero_warning || config.global.zero_warning);
+    let args = &args::Args { debug, zero_warning, ..(**args).clone() };
     overrule(&mut config, args);
     if let Some(classes) = &args.keyword_classes {
         // A reader that has gone (`| head`) is no error.

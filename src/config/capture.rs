@@ -21,9 +21,6 @@ pub static ROWS: &[Keyword] = &[
 /// Sections that may declare slots.
 const FRONTENDS: Sections = Sections::FRONTEND.union(Sections::LISTEN);
 
-/// Most bytes kept of a cookie; HAProxy's default of `tune.http.cookielen`.
-pub const COOKIE_BYTES_MAX: usize = 63;
-
 fn capture(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let what = arg(words, 1);
     if scope.sections() == Sections::DEFAULTS {

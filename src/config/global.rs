@@ -52,8 +52,21 @@ pub static ROWS: &[Keyword] = &[
     ),
     row("quiet", Some(0), |s, _| switch(s, |g| &mut g.quiet), "print no messages at start"),
     row("carry-over", Some(0), carry_over, "counters and states of servers outlive a reload"),
+    row("fd-hard-limit", Some(1), fd_hard_limit, "most descriptors of the process"),
+    row("zero-warning", Some(0), |s, _| switch(s, |g| &mut g.zero_warning), "do not start after a warning"),
+    row("busy-polling", Some(0), |s, _| switch(s, |g| &mut g.busy_polling), "never sleep"),
+    row("noepoll", Some(0), |_, _| Err(NO_EPOLL.into()), "do not wait with epoll (refused)"),
+    row("nogetaddrinfo", Some(0), |_, _| Err(NO_RESOLVER.into()), "do not resolve with getaddrinfo (refused)"),
+    // What these are to do without is never used.
+    row("nopoll", Some(0), |_, _| Ok(()), "do not wait with poll"),
+    row("nokqueue", Some(0), |_, _| Ok(()), "do not wait with kqueue"),
+    row("noevports", Some(0), |_, _| Ok(()), "do not wait with event ports"),
     row("strict-limits", Some(0), strict_limits, "limits that cannot be had are fatal"),
 ];
+
+/// Words about what cannot be done without.
+const NO_EPOLL: &str = "'noepoll' leaves no polling system: epoll is the only one in this version of epoxy.";
+const NO_RESOLVER: &str = "'nogetaddrinfo' leaves no resolver: getaddrinfo() is the only one in this version of epoxy.";
 
 const fn row(
     name: &'static str,
@@ -107,6 +120,16 @@ fn limit(scope: &mut Scope<'_>, words: &[Word], field: fn(&mut Global) -> &mut O
 fn ulimit_n(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let n = count(words)?;
     scope.global().ulimit_n = u64::try_from(n).ok().filter(|n| *n > 0);
+    Ok(())
+}
+
+fn fd_hard_limit(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.global().fd_hard_limit.is_some() {
+        return already(scope, "'fd-hard-limit' already specified. Continuing.");
+    }
+    let n = count(words)?;
+    // Zero is no limit, and one below zero allows more than there ever are.
+    scope.global().fd_hard_limit = (n != 0).then(|| u64::try_from(n).unwrap_or(u64::MAX));
     Ok(())
 }
 

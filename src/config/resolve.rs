@@ -133,7 +133,7 @@ impl<'a> Resolver<'a> {
             }
             if proxy.kind.is_frontend() {
                 let pages = own_pages;
-                let rest = resolve_proxy::frontend(proxy, uuid);
+                let rest = resolve_proxy::frontend(proxy, uuid, &self.config.global.tune);
                 let frontend = Frontend { default_backend, rules, log, pages, unique_id_format, ..rest };
                 self.config.frontends.push(frontend);
             }

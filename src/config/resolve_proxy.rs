@@ -1,7 +1,6 @@
 //! Frontends and backends from their drafts, and the remarks about each.
 
 use super::balance;
-use super::capture::COOKIE_BYTES_MAX;
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
 use super::legacy;
@@ -10,7 +9,7 @@ use super::resolve_log;
 use crate::proxy::backend::Beyond;
 use crate::proxy::check::Speech;
 use crate::proxy::frontend::greeting;
-use crate::proxy::{Backend, Bind, BindOptions, Captures, Frontend, Mode, Splice};
+use crate::proxy::{Backend, Bind, BindOptions, Captures, Frontend, Mode, Splice, Tune};
 
 /// Says what is odd about a proxy.
 pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
@@ -39,9 +38,10 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
         return;
     }
     missing_timeouts(resolver, proxy);
-    if proxy.captures.cookie.as_ref().is_some_and(|cookie| cookie.bytes_max > COOKIE_BYTES_MAX) {
+    let most = resolver.config.global.tune.cookie_bytes_max;
+    if proxy.captures.cookie.as_ref().is_some_and(|cookie| cookie.bytes_max > most) {
         resolver.findings.warning(format!(
-            "truncating capture length to {COOKIE_BYTES_MAX} bytes for {} '{}'.",
+            "truncating capture length to {most} bytes for {} '{}'.",
             proxy.kind.noun(),
             proxy.name
         ));
@@ -183,7 +183,7 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
 }
 
 /// The client side of a proxy, its default backend, rules and logging left open.
-pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
+pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32, tune: &Tune) -> Frontend {
     let settings = &proxy.settings;
     let flags = &settings.flags;
     Frontend {
@@ -225,19 +225,19 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32) -> Frontend {
         socket_stats: flags.socket_stats,
         continuous_stats: flags.contstats,
         accept_invalid: flags.accept_invalid_http_request,
-        captures: captures(proxy),
+        captures: captures(proxy, tune.cookie_bytes_max),
         unique_id_header: settings.unique_id_header.clone().filter(|_| settings.mode == Mode::Http),
         ..Frontend::default()
     }
 }
 
-fn captures(proxy: &ProxyDraft) -> Captures {
+fn captures(proxy: &ProxyDraft, cookie_bytes_max: usize) -> Captures {
     let mut captures = proxy.captures.clone();
     if proxy.settings.mode != Mode::Http {
         return Captures::default();
     }
     if let Some(cookie) = &mut captures.cookie {
-        cookie.bytes_max = cookie.bytes_max.min(COOKIE_BYTES_MAX);
+        cookie.bytes_max = cookie.bytes_max.min(cookie_bytes_max);
     }
     captures
 }

@@ -9,12 +9,20 @@ use crate::registry::{Keyword, Sections};
 /// Most header fields that `tune.http.maxhdr` takes.
 const MAXHDR_MAX: i32 = 32767;
 
+/// Most events that are taken at a time, whatever is asked for: they have to have room.
+const EVENTS_MAX: usize = 1 << 16;
+
+/// What `tune.maxpollevents 0` stands for.
+const EVENTS_DEFAULT: usize = 200;
+
 /// The rows of this module.
 pub static ROWS: &[Keyword] = &[
     row("tune.bufsize", |s, w| positive(s, w, |t| &mut t.bufsize), "bytes of a buffer"),
     row("tune.maxrewrite", maxrewrite, "bytes of a buffer kept for added headers"),
     row("tune.http.maxhdr", maxhdr, "header fields of a message"),
     row("tune.http.logurilen", logurilen, "bytes of the URI in a log line"),
+    row("tune.http.cookielen", cookielen, "bytes kept of a captured cookie"),
+    row("tune.maxpollevents", maxpollevents, "events taken from the kernel at a time"),
     row("tune.maxaccept", maxaccept, "connections accepted in a row"),
     row("tune.pipesize", pipesize, "bytes of a pipe for splicing"),
     row("tune.rcvbuf.client", |s, w| socket(s, w, |t| &mut t.rcvbuf_client), "receive buffer of client sockets"),
@@ -62,6 +70,20 @@ fn maxhdr(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 fn logurilen(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let n = super::global::count(words)?;
     scope.global().tune.http_logurilen = usize::try_from(n).unwrap_or(0);
+    Ok(())
+}
+
+fn cookielen(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = super::global::count(words)?;
+    scope.global().tune.cookie_bytes_max = usize::try_from(n).unwrap_or(0);
+    Ok(())
+}
+
+fn maxpollevents(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    let n = super::global::count(words)?;
+    // HAProxy's own number, where none is named.
+    scope.global().tune.events_max =
+        usize::try_from(n).ok().filter(|n| *n > 0).unwrap_or(EVENTS_DEFAULT).min(EVENTS_MAX);
     Ok(())
 }
 

@@ -22,9 +22,6 @@ use crate::shm::SlotWord;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
 
-/// Events taken from the kernel at a time.
-const EVENTS_MAX: usize = 256;
-
 /// The clocks of a worker: read once a turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock;
@@ -98,7 +95,7 @@ impl Worker {
     /// # Errors
     /// The kernel refuses to wait: nothing can be done then.
     pub fn run(&mut self) -> io::Result<ExitCode> {
-        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut events = Events::with_capacity(self.core.services.config.global.tune.events_max);
         let mut more = true;
         loop {
             if let Some(code) = self.ended {
@@ -112,7 +109,7 @@ impl Worker {
             more |= self.stop != before;
             self.busy_since.store(0, Relaxed);
             self.core.services.publish();
-            let timeout = if more { Some(Duration::ZERO) } else { self.timeout() };
+            let timeout = if more || self.is_busy() { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
@@ -162,6 +159,11 @@ impl Worker {
         let ours = self.stop_deadline().min(self.ancestors.next_look()).min(self.listeners.next_deadline());
         let deadline = self.core.next_deadline().min(self.cli.next_deadline(now)).min(ours);
         (deadline != Tick::NEVER).then(|| Duration::from_millis(deadline.since(now)))
+    }
+
+    /// Whether the worker waits without sleeping (`busy-polling`); one that leaves lets its successor have the processor.
+    fn is_busy(&self) -> bool {
+        self.core.services.config.global.busy_polling && self.stop == Stop::Not
     }
 
     fn drop_closed(&mut self, event: &Event) {

@@ -29,6 +29,7 @@ pub struct Limits {
 
 /// Computes the limits; `available` is the limit of descriptors that this process can have without asking.
 pub fn compute(wanted: &LimitsWanted, available: u64) -> Limits {
+    let available = wanted.fd_hard_limit.map_or(available, |limit| available.min(limit));
     let fixed = BASE_DESCRIPTORS + (wanted.listeners + wanted.checks + wanted.cli_connections) as u64;
     let maxconn = wanted.maxconn.unwrap_or_else(|| computed_maxconn(wanted, fixed, available));
     let maxpipes = match wanted.maxpipes {
@@ -78,7 +79,21 @@ pub fn apply(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<()
 /// Raises the limit of descriptors, never lowers it: to what `ulimit-n` says, else to all that can be had.
 fn raise_descriptors(program: &str, wanted: &LimitsWanted, limits: &Limits) -> Result<(), Stop> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
-    let unasked = if wanted.ulimit_n.is_some() { soft } else { hard };
+    let own = wanted.fd_hard_limit.unwrap_or(u64::MAX);
+    if limits.descriptors > own {
+        let granted = if wanted.strict { own.min(hard) } else { hard };
+        let needed = limits.descriptors;
+        complain(program, wanted.strict, format!("Cannot raise FD limit to {needed}, limit is {granted}."))?;
+        // What the system allows is better than nothing where that is tolerated, as in HAProxy.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        return Ok(());
+    }
+    if soft > own {
+        // A process with privileges could raise it again; HAProxy's does not try either.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, own, hard);
+        return Ok(());
+    }
+    let unasked = if wanted.ulimit_n.is_some() { soft } else { hard.min(own) };
     let target = limits.descriptors.max(soft).max(unasked);
     if soft < target && setrlimit(Resource::RLIMIT_NOFILE, target, target.max(hard)).is_err() {
         // What the hard limit allows is better than nothing where that is tolerated.

@@ -78,6 +78,8 @@ pub struct LimitsWanted {
     pub maxconn: Option<u32>,
     /// `ulimit-n`; computed from maxconn when absent.
     pub ulimit_n: Option<u64>,
+    /// `fd-hard-limit`.
+    pub fd_hard_limit: Option<u64>,
     /// Whether connections may be spliced, which takes pipes.
     pub splicing: bool,
     /// `maxpipes`; a quarter of maxconn when absent.
@@ -99,6 +101,7 @@ impl Default for LimitsWanted {
         LimitsWanted {
             maxconn: None,
             ulimit_n: None,
+            fd_hard_limit: None,
             splicing: false,
             maxpipes: None,
             listeners: 0,
@@ -170,6 +173,7 @@ impl StartPlan {
         let limits = LimitsWanted {
             maxconn: positive(args.maxconn).or(global.maxconn),
             ulimit_n: global.ulimit_n,
+            fd_hard_limit: global.fd_hard_limit,
             splicing: !args.no_splice && !global.nosplice && uses_splice(config),
             maxpipes: global.maxpipes,
             listeners: listeners.iter().map(|spec| spec.sockets_max(crew.count)).sum(),

@@ -29,6 +29,12 @@ pub struct Global {
     pub pidfile: Option<PathBuf>,
     /// `ulimit-n`.
     pub ulimit_n: Option<u64>,
+    /// `fd-hard-limit`: most descriptors that the process asks for.
+    pub fd_hard_limit: Option<u64>,
+    /// `zero-warning`: a warning keeps the process from starting.
+    pub zero_warning: bool,
+    /// `busy-polling`: the process never sleeps.
+    pub busy_polling: bool,
     /// `no strict-limits`: limits that cannot be had are only warned about.
     pub lenient_limits: bool,
     /// `carry-over`, on by default: counters and states of servers outlive a reload.
@@ -135,6 +141,10 @@ pub struct Tune {
     pub http_maxhdr: usize,
     /// `tune.http.logurilen`: bytes of the URI (with method and version) that a log line keeps.
     pub http_logurilen: usize,
+    /// `tune.http.cookielen`: bytes that are kept of a captured cookie.
+    pub cookie_bytes_max: usize,
+    /// `tune.maxpollevents`: events taken from the kernel at a time.
+    pub events_max: usize,
     /// `tune.maxaccept`: connections accepted in a row.
     pub maxaccept: usize,
     /// `tune.pipesize`: capacity asked for a splicing pipe; the kernel's default when 0.
@@ -159,6 +169,8 @@ impl Default for Tune {
             maxrewrite: 1024,
             http_maxhdr: 101,
             http_logurilen: 1024,
+            cookie_bytes_max: 63,
+            events_max: 256,
             maxaccept: 64,
             pipesize: 0,
             rcvbuf_client: 0,
