@@ -14,6 +14,7 @@ use super::expect::{self, Judgement, Texts, Why};
 use super::http::{self, Answer};
 use super::result::{Outcome, Status};
 use crate::facts::Facts;
+use crate::h1::Body;
 use crate::proxy::check::{Action, Connect, Data, Expect, Port, Speech, Step};
 use crate::proxy::{BackendId, Config, FrontendId, Script, ServerId, ServerTimeouts};
 use crate::sample::Client;
@@ -396,6 +397,10 @@ impl Probe {
             response: self.answer.head(),
             request_bytes: &[],
             response_bytes: if world.script.speech == Speech::Http { self.answer.body() } else { &self.input },
+            request_framing: Body::None,
+            // The body is without its framing here.
+            response_framing: Body::UntilClose,
+            upstream: None,
             inspection: None,
             backend: Some(world.backend),
             server: Some(world.server),

@@ -6,6 +6,8 @@
 //! extensions and blanks are dropped, a bare LF becomes CRLF, as HAProxy's rewriting of chunks does.
 //! Both eat all they are given, but for trailers, which are taken only when they are complete.
 
+use std::borrow::Cow;
+
 use super::error::{Fault, ParseError};
 use super::framing::{self, Body};
 use super::parse::{Limits, Parsed};
@@ -322,6 +324,28 @@ fn trailer_block(input: &[u8]) -> Option<usize> {
 /// Whether a block of trailers is nothing but its empty line.
 fn is_empty_line(input: &[u8], block: usize) -> bool {
     matches!(input.get(..block), Some(b"\n" | b"\r\n"))
+}
+
+/// The body's octets among those received, without their framing, and whether it ends there.
+///
+/// # Errors
+/// The framing is broken.
+pub fn arrived(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
+    if let Body::Length(length) = framing {
+        let here = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
+        return Ok((Cow::Borrowed(&bytes[..here]), here as u64 == length));
+    }
+    let mut decoder = BodyDecoder::new(framing);
+    let mut body = Vec::new();
+    while !decoder.is_done() && !bytes.is_empty() {
+        let piece = decoder.next(bytes)?;
+        body.extend_from_slice(&bytes[piece.framing..piece.framing + piece.payload]);
+        if piece.consumed() == 0 {
+            break;
+        }
+        bytes = &bytes[piece.consumed()..];
+    }
+    Ok((Cow::Owned(body), decoder.is_done()))
 }
 
 /// Parses a block of trailers ([`Piece::trailers`]) into `head`, to be looked at and written by

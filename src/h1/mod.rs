@@ -62,7 +62,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyDecoder, Piece, Scan, parse_trailers};
+pub use body::{BodyDecoder, Piece, Scan, arrived, parse_trailers};
 pub use error::{Fault, ParseError};
 pub use framing::{Body, Framing};
 pub use grammar::is_token;

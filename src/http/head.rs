@@ -162,6 +162,14 @@ impl Head {
         }
     }
 
+    /// The version as it was received, such as `HTTP/1.2`.
+    pub fn version_received(&self) -> &[u8] {
+        match self.at(self.version_text) {
+            b"" => self.version_text(),
+            received => received,
+        }
+    }
+
     /// The status of a response; 0 in a request.
     pub fn status(&self) -> u16 {
         self.status

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use super::format::{Format, Moment, Purpose};
 use super::{LogLine, LogSettings, LogTarget, Logger, date, line};
 use crate::facts::{Cause, Concurrent, Facts, Phase, Responder, Termination};
+use crate::h1::Body;
 use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
 use crate::sample::{Client, Ctx, Place, Scope, Vars};
 use crate::stats::Counters;
@@ -105,6 +106,9 @@ impl World {
             response: None,
             request_bytes: b"",
             response_bytes: b"",
+            request_framing: Body::None,
+            response_framing: Body::None,
+            upstream: None,
             inspection: None,
             backend: self.backend,
             server: self.server,

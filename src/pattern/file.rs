@@ -1,5 +1,7 @@
 //! Patterns from files (manual 7.1, `-f`): one a line.
 
+use std::io::ErrorKind;
+
 use super::{Patterns, Reading};
 
 /// Adds the patterns of a file. Empty lines and lines that begin with `#` do not count; blanks before a pattern
@@ -8,7 +10,11 @@ use super::{Patterns, Reading};
 /// # Errors
 /// HAProxy's words, with the line of a pattern that cannot be taken.
 pub fn load(path: &str, reading: Reading, patterns: &mut Patterns) -> Result<(), String> {
-    let text = std::fs::read(path).map_err(|_| format!("failed to open pattern file <{path}>"))?;
+    let unreadable = |e: std::io::Error| match e.kind() {
+        ErrorKind::IsADirectory => format!("error encountered while reading  <{path}> : Is a directory"),
+        _ => format!("failed to open pattern file <{path}>"),
+    };
+    let text = std::fs::read(path).map_err(unreadable)?;
     for (index, line) in text.split(|c| *c == b'\n').enumerate() {
         if line.first() == Some(&b'#') {
             continue;
@@ -18,7 +24,11 @@ pub fn load(path: &str, reading: Reading, patterns: &mut Patterns) -> Result<(),
         if start == end {
             continue;
         }
-        let added = patterns.add(&line[start..end], reading);
+        let mut pattern = &line[start..end];
+        if reading.keys_only {
+            pattern = pattern.split(|c| b" \t".contains(c)).next().unwrap_or_default();
+        }
+        let added = patterns.add(pattern, reading);
         added.map_err(|e| format!("{e} at line {} of file '{path}'", index + 1))?;
     }
     Ok(())

@@ -27,7 +27,8 @@ impl Networks {
             Some((host, mask)) => (host, mask4(mask)?),
             None => (text, Ipv4Addr::BROADCAST),
         };
-        let address = short_v4(host).or_else(|| if resolve { resolve_v4(host) } else { None })?;
+        let address =
+            short_v4(host).or_else(|| if resolve && !host.starts_with("0x") { resolve_v4(host) } else { None })?;
         let mask = u32::from(mask);
         let network = u32::from(address) & mask;
         if mask.count_ones() == mask.leading_ones() {

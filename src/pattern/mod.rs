@@ -110,6 +110,8 @@ impl Method {
 pub struct Reading {
     /// `-i`
     pub ignore_case: bool,
+    /// `-M`: files are maps, of which only the keys count.
+    pub keys_only: bool,
     /// Not `-n`: host names may be resolved.
     pub resolve: bool,
     /// `eq` and the like.
@@ -166,7 +168,7 @@ impl Patterns {
             Set::Ranges(ranges) if self.method == Method::Version => {
                 ranges.extend(int::parse_dotted(pattern, reading.operator)?);
             }
-            Set::Ranges(ranges) => ranges.extend(int::parse(pattern, reading.operator)?),
+            Set::Ranges(ranges) => ranges.push(int::compared(pattern, reading.operator)?),
             Set::Networks(networks) => networks.add(pattern, reading.resolve)?,
             Set::Bytes(bytes) => drop(bytes.insert(hex_bytes(pattern)?.into())),
             Set::Texts(texts) => texts.add(pattern, reading.ignore_case),

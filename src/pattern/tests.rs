@@ -92,7 +92,17 @@ fn integers_match_ranges_and_operators() {
     assert!(int("gt 5 6 lt 7", 5) && int("gt 7 5", 6) && int("gt 3 lt 4", 5));
     assert!(int("eq 5 gt 9 8", 9), "an operator holds until the next");
     assert!(int("lt 1:3", 3) && int("gt 1:3", 1) && !int("gt 1:3", 4), "operators do not touch ranges");
-    assert!(int("gt 9223372036854775806", i64::MAX) && !int("gt 9223372036854775807", i64::MAX));
+    assert!(int("gt 9223372036854775806", i64::MAX));
+    assert!(int("1-3", 2) && int("-3", -9) && int("-3", 3) && !int("-3", 4), "a minus is a colon");
+    assert!(int("lt -3", 3) && int("ge 1.9", 1) && !int("gt 1.9", 1), "whole numbers are compared");
+    assert!(int("ne 5", 5) && !int("ne 5", 4), "HAProxy knows no other meaning");
+    let compared = |text: &str, operator| {
+        let reading = Reading { operator, ..Reading::default() };
+        Patterns::new(Method::Int).add(text.as_bytes(), reading).unwrap_err()
+    };
+    assert_eq!(compared("1x", Operator::Gt), "'1x' is neither a number nor a supported operator");
+    assert_eq!(compared("1.0", Operator::Ne), "'1.0' is not a number");
+    assert_eq!(compared("9223372036854775807", Operator::Gt), "'-9223372036854775808:' is not a valid number range");
     let wrong = |text: &str| Patterns::new(Method::Int).add(text.as_bytes(), Reading::default()).unwrap_err();
     assert_eq!(wrong("foo"), "'foo' is not a number");
     assert_eq!(wrong("5:3"), "'5:3' is not a valid number range");

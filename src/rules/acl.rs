@@ -6,6 +6,7 @@ use super::predefined;
 use crate::pattern::{self, Method, Operator, Patterns, Reading};
 use crate::proxy::userlist::Userlist;
 use crate::sample::fetch::{self, Fetch};
+use crate::sample::value::leading_int;
 use crate::sample::{Ctx, Expr, Inspection, Places, Scope};
 use crate::text::Word;
 
@@ -17,6 +18,8 @@ pub struct AclId(u32);
 #[derive(Clone, Debug, Default)]
 pub struct Acls {
     list: Vec<Acl>,
+    /// Numbers that were given to tests (`-u`).
+    ids: Vec<i32>,
 }
 
 /// A named list of tests; it matches when one of them does.
@@ -36,6 +39,8 @@ struct Test {
     keyword: String,
     /// The groups of a userlist that it asks for, if it does: none where they are not matched as they are.
     groups: Option<Vec<String>>,
+    /// The number that was given to it (`-u`).
+    number: Option<i32>,
 }
 
 impl Acls {
@@ -62,17 +67,17 @@ impl Acls {
         {
             scope.general_warnings.push(stray_blank(name, &criterion.text, &next.text));
         }
-        let test = Test::parse(rest, scope).map_err(|e| format!("error detected while parsing ACL '{name}' : {e}."))?;
+        let wrong = |e| format!("error detected while parsing ACL '{name}' : {e}.");
+        let test = Test::parse(rest, scope).map_err(wrong)?;
         let id = self.named(name).unwrap_or_else(|| self.push(name));
-        self.list[id.0 as usize].tests.push(test);
-        Ok(())
+        self.add(id, test).map_err(wrong)
     }
 
     /// Adds the anonymous list `{ words }`.
     pub(super) fn anonymous(&mut self, words: &[Word], scope: &mut Scope) -> Result<AclId, String> {
         let test = Test::parse(words, scope)?;
         let id = self.push("");
-        self.list[id.0 as usize].tests.push(test);
+        self.add(id, test)?;
         Ok(id)
     }
 
@@ -85,13 +90,25 @@ impl Acls {
         let words: Vec<Word> = words.split(' ').map(Word::from).collect();
         let test = Test::parse(&words, scope)?;
         let id = self.push(name);
-        self.list[id.0 as usize].tests.push(test);
+        self.add(id, test)?;
         Ok(id)
     }
 
     fn named(&self, name: &str) -> Option<AclId> {
         let index = self.list.iter().position(|acl| !acl.name.is_empty() && acl.name == name)?;
         Some(AclId(index as u32))
+    }
+
+    /// Adds a test to a list, unless its number is taken.
+    fn add(&mut self, id: AclId, test: Test) -> Result<(), String> {
+        if let Some(number) = test.number {
+            if self.ids.contains(&number) {
+                return Err("the id is already used".to_owned());
+            }
+            self.ids.push(number);
+        }
+        self.list[id.0 as usize].tests.push(test);
+        Ok(())
     }
 
     fn push(&mut self, name: &str) -> AclId {
@@ -276,6 +293,7 @@ impl Test {
         };
         let method = own_method.or_else(|| Method::usual(expr.output()));
         let flags = Flags::read(&mut reader, method, &expr, keyword)?;
+        let number = flags.number;
         // What stands in files is not looked at.
         let asks = keyword == GROUPS_KEYWORD && expr.userlist().is_some() && flags.files.is_empty();
         let groups = asks.then(|| {
@@ -288,7 +306,7 @@ impl Test {
         if bare && !matches!(patterns.method(), Method::Found | Method::Bool) {
             scope.general_warnings.push(no_patterns(criterion));
         }
-        Ok(Test { expr, patterns, keyword: keyword.to_owned(), groups })
+        Ok(Test { expr, patterns, keyword: keyword.to_owned(), groups, number })
     }
 
     fn matches<'a>(&'a self, ctx: &Ctx<'a>) -> bool {
@@ -324,6 +342,8 @@ fn no_patterns(criterion: &str) -> String {
 struct Flags {
     method: Option<Method>,
     reading: Reading,
+    /// `-u`
+    number: Option<i32>,
     /// Files with the flags that held when they were named.
     files: Vec<(String, Reading)>,
 }
@@ -331,7 +351,7 @@ struct Flags {
 impl Flags {
     fn read(reader: &mut Reader<'_>, method: Option<Method>, expr: &Expr, keyword: &str) -> Result<Flags, String> {
         let reading = Reading { resolve: true, ..Reading::default() };
-        let mut flags = Flags { method, reading, files: Vec::new() };
+        let mut flags = Flags { method, reading, number: None, files: Vec::new() };
         while reader.peek().starts_with('-') {
             match reader.next() {
                 "--" => break,
@@ -339,9 +359,11 @@ impl Flags {
                 "-n" => flags.reading.resolve = false,
                 "-u" => {
                     let id = reader.next();
-                    if !id.is_empty() && id.parse::<u32>().is_err() {
+                    let digits = id.strip_prefix(['-', '+']).unwrap_or(id);
+                    if !digits.bytes().all(|c| c.is_ascii_digit()) {
                         return Err("the argument of -u must be an integer".to_owned());
                     }
+                    flags.number = (!id.is_empty()).then(|| leading_int(id.as_bytes()) as i32);
                 }
                 "-f" => flags.files.push((reader.next().to_owned(), flags.reading)),
                 "-m" => {
@@ -357,7 +379,7 @@ impl Flags {
                     }
                     flags.method = Some(method);
                 }
-                "-M" => return Err("'-M' is not supported yet, maps do not exist".to_owned()),
+                "-M" => flags.reading.keys_only = true,
                 other => {
                     return Err(format!(
                         "'{other}' is not a valid ACL option. Please use '--' before any pattern beginning with a '-'"

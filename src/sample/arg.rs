@@ -241,9 +241,15 @@ struct Split {
     used: Result<usize, String>,
 }
 
-/// Cuts `text`, which begins after the opening parenthesis, into at most `max` words. The closing parenthesis
-/// is used up.
-fn split(text: &str, max: usize) -> Split {
+/// Whether nothing may follow the argument at `index` where it is left empty: it is neither a text nor needed.
+fn ends_when_empty(kinds: &[Kind], required: usize, index: usize) -> bool {
+    index >= required && kinds.get(index).is_some_and(|kind| *kind != Kind::Str && !kind.is_name())
+}
+
+/// Cuts `text`, which begins after the opening parenthesis, into words for `kinds`. The closing parenthesis is
+/// used up.
+fn split(text: &str, kinds: &[Kind], required: usize) -> Split {
+    let max = kinds.len();
     let bytes = text.as_bytes();
     let (mut words, mut word) = (Vec::new(), Vec::new());
     let (mut at, mut quote) = (0, None);
@@ -251,12 +257,13 @@ fn split(text: &str, max: usize) -> Split {
     let used = loop {
         let Some(&byte) = bytes.get(at) else { break Err("expected ')'".to_owned()) };
         match (quote, byte) {
-            (None, b')') if at == 0 => break Ok(1),
+            (None, b')') if at == 0 && max == 0 => break Ok(1),
             (None, b')' | b',') if max == 0 => break overflow(0),
             (None, b')') => {
                 words.push(word);
                 break Ok(at + 1);
             }
+            (None, b',') if word.is_empty() && ends_when_empty(kinds, required, words.len()) => break overflow(at),
             (None, b',') => {
                 words.push(std::mem::take(&mut word));
                 if words.len() == max {
@@ -295,7 +302,7 @@ pub(super) struct Parsed {
 /// of them always. The error comes with the number of the argument at fault, from 1.
 pub(super) fn parse(text: &str, kinds: &[Kind], required: usize) -> Result<Parsed, (usize, String)> {
     let Split { words, used } = match text.strip_prefix('(') {
-        Some(inside) => split(inside, kinds.len()),
+        Some(inside) => split(inside, kinds, required),
         None => Split { words: Vec::new(), used: Ok(0) },
     };
     // A text that must be given may be empty, and then its parentheses may be missing too.
@@ -389,7 +396,7 @@ mod tests {
     use super::*;
 
     fn texts(text: &str, max: usize) -> Result<(Vec<String>, usize), String> {
-        let Split { words, used } = split(text, max);
+        let Split { words, used } = split(text, &vec![Kind::Str; max], 0);
         used.map(|used| (words.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect(), used))
     }
 

@@ -1,15 +1,18 @@
 //! What a fetch, a condition or a log variable may look at: one exchange, seen read-only.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
 
 use super::live::LiveServer;
 use super::vars::Vars;
 use crate::facts::Facts;
+use crate::h1::{self, Body};
 use crate::http::Head;
 use crate::proxy::{BackendId, Config, FrontendId, Mode, ServerId};
 use crate::stats::Counters;
 use crate::time::Now;
+use crate::transport::Connection;
 
 /// The view that the session layer builds when it evaluates an expression. Cheap to make: references only.
 #[derive(Clone, Copy)]
@@ -30,8 +33,14 @@ pub struct Ctx<'a> {
     pub response: Option<&'a Head>,
     /// Octets received from the client and not forwarded yet, without a head that was taken.
     pub request_bytes: &'a [u8],
-    /// As [`Ctx::request_bytes`], from the server; empty unless content rules look at the response.
+    /// As [`Ctx::request_bytes`], from the server; empty unless rules look at the response.
     pub response_bytes: &'a [u8],
+    /// How the request's body is framed in them.
+    pub request_framing: Body,
+    /// How the response's body is.
+    pub response_framing: Body,
+    /// The connection to the server, while rules look at the response's head.
+    pub upstream: Option<&'a Connection>,
     /// What content rules are told while more may come; `None` once what is here is all.
     pub inspection: Option<&'a Inspection>,
     /// The backend, once one was chosen.
@@ -69,6 +78,22 @@ impl Inspection {
     pub fn take_open(&self) -> bool {
         self.open.take()
     }
+}
+
+impl<'a> Ctx<'a> {
+    /// What has come of the request's body.
+    pub fn request_body(&self) -> Cow<'a, [u8]> {
+        arrived(self.request_framing, self.request_bytes)
+    }
+
+    /// What has come of the response's body.
+    pub fn response_body(&self) -> Cow<'a, [u8]> {
+        arrived(self.response_framing, self.response_bytes)
+    }
+}
+
+fn arrived(framing: Body, bytes: &[u8]) -> Cow<'_, [u8]> {
+    h1::arrived(framing, bytes).map_or(Cow::Borrowed(&[]), |(body, _)| body)
 }
 
 impl Ctx<'_> {

@@ -2,6 +2,7 @@
 
 use super::{Client, Ctx, Vars};
 use crate::facts::Facts;
+use crate::h1::Body;
 use crate::http::{Head, Version};
 use crate::proxy::{BackendId, Config, Frontend, FrontendId};
 use crate::stats::Counters;
@@ -54,6 +55,9 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         response,
         request_bytes: b"",
         response_bytes: b"",
+        request_framing: Body::None,
+        response_framing: Body::None,
+        upstream: None,
         inspection: None,
         backend,
         server,

@@ -4,20 +4,17 @@
 /// Beginnings of families of fetches.
 const FETCH_FAMILIES: &[&str] = &["ssl_", "sc_", "sc0_", "sc1_", "sc2_", "src_", "internal.", "table_"];
 
-const FETCHES: &str = "base32+src bc_err bc_err_str \
+const FETCHES: &str = "bc_err bc_err_str \
     cpu_calls cpu_ns_avg cpu_ns_tot cur_server_timeout cur_tunnel_timeout \
-    distcc_body distcc_param dst_conn dst_is_local fc_dst_is_local fc_err fc_err_str fc_fackets fc_lost \
+    distcc_body distcc_param fc_err fc_err_str fc_fackets fc_lost \
     fc_pp_authority fc_pp_unique_id fc_rcvd_proxy fc_reordering fc_retrans fc_rtt fc_rttvar fc_sacked \
-    fc_src_is_local fc_unacked fcgi.docroot fcgi.index last_rule_file last_rule_line lat_ns_avg lat_ns_tot \
-    prio_class prio_offset req.body req.body_len req.body_param req.body_size req.hdrs_bin \
-    res.body res.body_len res.body_size res.cache_hit res.cache_name res.comp res.comp_algo res.hdrs_bin \
-    url32+src uuid";
+    fc_unacked fcgi.docroot fcgi.index last_rule_file last_rule_line lat_ns_avg lat_ns_tot \
+    prio_class prio_offset res.cache_hit res.cache_name res.comp res.comp_algo";
 
 /// Beginnings of families of converters.
-const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_", "xxh"];
+const CONVERTER_FAMILIES: &[&str] = &["map_", "table_", "jwt_", "mqtt_", "fix_"];
 
-const CONVERTERS: &str = "aes_gcm_dec capture-req capture-res debug digest hmac in_table json_query \
-    ltime map nbsrv protobuf sha1 sha2 srv_queue ungrpc utime";
+const CONVERTERS: &str = "aes_gcm_dec capture-req capture-res debug in_table json_query map protobuf ungrpc";
 
 /// Whether HAProxy has a fetch of this name.
 pub(super) fn fetch(name: &str) -> bool {

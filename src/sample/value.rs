@@ -166,7 +166,10 @@ impl<'a> Value<'a> {
             Value::Ipv4(a) => Some(IpAddr::V4(*a)),
             Value::Ipv6(a) => Some(IpAddr::V6(*a)),
             Value::Int(i) => Some(IpAddr::V4(Ipv4Addr::from(*i as u32))),
-            Value::Str(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+            Value::Str(text) => match leading_v4(text) {
+                Some((address, _)) => Some(IpAddr::V4(address)),
+                None => std::str::from_utf8(text).ok()?.parse().ok().map(IpAddr::V6),
+            },
             _ => None,
         }
     }
@@ -230,6 +233,19 @@ pub fn leading_int(text: &[u8]) -> i64 {
         value = if negative { value.saturating_sub(digit) } else { value.saturating_add(digit) };
     }
     value
+}
+
+/// The four numbers and three dots that `text` begins with, as an address, and how many octets they take. What
+/// follows does not matter; leading zeros neither.
+pub fn leading_v4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
+    let used = text.iter().position(|c| !c.is_ascii_digit() && *c != b'.').unwrap_or(text.len());
+    let mut octets = [0; 4];
+    let mut parts = text.get(..used)?.split(|c| *c == b'.');
+    for octet in &mut octets {
+        let digits = parts.next().filter(|digits| !digits.is_empty())?;
+        *octet = u8::try_from(leading_int(digits)).ok()?;
+    }
+    parts.next().is_none().then_some((Ipv4Addr::from(octets), used))
 }
 
 /// The same as `hdr_val`, `urlp_val` and `cook_val` read it: in 32 bits that wrap, and with every octet below

@@ -1,7 +1,7 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
 use super::judge::{self, Judged};
-use super::{After, Exchange, Phase, Services, Session, Step, Turn, body, capture, names, relay};
+use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, names, relay};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
@@ -159,7 +159,7 @@ fn held(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     let server = &mut services.upstreams.get_mut(key).connection;
     server.receive(&mut services.buffers);
     let over = server.is_over();
-    let Ok((body, all_here)) = body::whole(turn.exchange.response_body, server.received()) else {
+    let Ok((body, all_here)) = h1::arrived(turn.exchange.response_body, server.received()) else {
         return Err(invalid(turn));
     };
     let enough = turn.exchange.paused_for > 0 && body.len() as u64 >= turn.exchange.paused_for;

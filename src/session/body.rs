@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::exchange::BodyReader;
 use super::{Phase, Step, Turn, reply};
 use crate::facts::{Cause, Phase as Doing};
-use crate::h1::{Body, BodyDecoder, ParseError};
+use crate::h1::{self, Body};
 use crate::http::{Method, Version};
 use crate::proxy::{Algorithm, BackendId, Key};
 use crate::stats::Count;
@@ -71,7 +71,7 @@ pub fn run(turn: &mut Turn<'_>, since: Tick, reader: BodyReader) -> Step {
         let timeout = turn.frontend().timeouts.client;
         turn.exchange.client_deadline = timeout.map_or(Tick::NEVER, |timeout| now + timeout);
     }
-    let all_here = match whole(turn.exchange.request_body, turn.session.client.received()) {
+    let all_here = match h1::arrived(turn.exchange.request_body, turn.session.client.received()) {
         Ok((body, all_here)) => all_here || reader.has_enough(body.len()),
         Err(_) => return refuse(turn, reader),
     };
@@ -127,7 +127,7 @@ fn give_up(turn: &mut Turn<'_>, reader: BodyReader) {
 
 /// What is here of the body, without its framing.
 pub fn received<'a>(turn: &'a Turn<'_>) -> Cow<'a, [u8]> {
-    whole(turn.exchange.request_body, turn.session.client.received()).map_or(Cow::Borrowed(&[]), |(body, _)| body)
+    h1::arrived(turn.exchange.request_body, turn.session.client.received()).map_or(Cow::Borrowed(&[]), |(body, _)| body)
 }
 
 /// Whether all of the request's body is here, or what is here can be none.
@@ -137,26 +137,7 @@ pub fn is_here(turn: &Turn<'_>) -> bool {
 
 /// Whether `bytes` hold all of a body, or can be none.
 pub fn is_whole(framing: Body, bytes: &[u8]) -> bool {
-    framing == Body::None || whole(framing, bytes).map_or(true, |(_, is_whole)| is_whole)
-}
-
-/// The body's octets among those received, and whether it ends there.
-pub fn whole(framing: Body, mut bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), ParseError> {
-    if let Body::Length(length) = framing {
-        let here = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
-        return Ok((Cow::Borrowed(&bytes[..here]), here as u64 == length));
-    }
-    let mut decoder = BodyDecoder::new(framing);
-    let mut body = Vec::new();
-    while !decoder.is_done() && !bytes.is_empty() {
-        let piece = decoder.next(bytes)?;
-        body.extend_from_slice(&bytes[piece.framing..piece.framing + piece.payload]);
-        if piece.consumed() == 0 {
-            break;
-        }
-        bytes = &bytes[piece.consumed()..];
-    }
-    Ok((Cow::Owned(body), decoder.is_done()))
+    framing == Body::None || h1::arrived(framing, bytes).map_or(true, |(_, is_whole)| is_whole)
 }
 
 /// Answers `Expect: 100-continue`, and the server is not asked again (RFC 9110 10.1.1).

@@ -61,10 +61,16 @@ pub fn fill(turn: &mut Turn<'_>) {
     facts.response_captures.resize(captures.response.len(), Vec::new());
 }
 
+/// Texts end at a NUL, as in HAProxy.
+fn before_nul(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
+}
+
 /// The last value of each header, cut to its length.
 fn headers(head: &Head, wanted: &[HeaderCapture]) -> Vec<Vec<u8>> {
     let one = |capture: &HeaderCapture| {
         let value = capture.name.as_ref().and_then(|name| head.nth(name.as_bytes(), -1)).unwrap_or_default();
+        let value = before_nul(value);
         value[..value.len().min(capture.bytes_max)].to_vec()
     };
     wanted.iter().map(one).collect()

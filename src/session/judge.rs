@@ -73,7 +73,9 @@ fn judge(
 ) -> Verdict {
     let mut head = std::mem::take(&mut turn.exchange.response);
     let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let context = turn.services.context(turn.session, turn.exchange);
+    let mut context = turn.services.context(turn.session, turn.exchange);
+    context.upstream = turn.exchange.upstream.map(|key| &turn.services.upstreams.get(key).connection);
+    context.response_bytes = context.upstream.map_or(&[], |connection| connection.received());
     let verdict = rules(run, &context, &mut head, &mut scratch);
     turn.exchange.response = head;
     turn.services.scratch = scratch;

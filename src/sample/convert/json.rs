@@ -5,7 +5,7 @@ use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::{Ctx, Type, Value};
 
 pub(super) const CONVERTERS: &[Converter] =
-    &[Converter::new("json", Type::Str, Type::Str, escape).args(&[Kind::Str], 0).check(check)];
+    &[Converter::new("json", Type::Str, Type::Str, escape).args(&[Kind::Str], 1).check(check)];
 
 /// How the input is read: each octet a character, or UTF-8.
 #[derive(Clone, Copy, Debug, Default)]

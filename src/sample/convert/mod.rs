@@ -2,9 +2,11 @@
 
 mod binary;
 mod date;
+mod digest;
 mod hash;
 mod json;
 mod number;
+mod state;
 mod text;
 mod variable;
 
@@ -50,7 +52,7 @@ impl Converter {
     }
 }
 
-const TABLES: [&[Converter]; 7] = [
+const TABLES: [&[Converter]; 9] = [
     number::CONVERTERS,
     json::CONVERTERS,
     text::CONVERTERS,
@@ -58,6 +60,8 @@ const TABLES: [&[Converter]; 7] = [
     hash::CONVERTERS,
     date::CONVERTERS,
     variable::CONVERTERS,
+    digest::CONVERTERS,
+    state::CONVERTERS,
 ];
 
 /// All rows.

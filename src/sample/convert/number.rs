@@ -87,6 +87,11 @@ fn iif<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> 
 }
 
 fn ipmask<'a>(value: Value<'a>, args: &'a [Arg], _: &Ctx<'a>) -> Option<Value<'a>> {
+    // What is IPv4 in another form has an IPv4 mask.
+    let value = match value {
+        Value::Ipv6(a) => a.to_ipv4_mapped().map_or(value, Value::Ipv4),
+        other => other,
+    };
     match (value, args) {
         (Value::Ipv4(a), [Arg::Ipv4(mask), ..]) => Some(Value::Ipv4(Ipv4Addr::from(u32::from(a) & u32::from(*mask)))),
         (Value::Ipv6(a), [_, Arg::Ipv6(mask)]) => Some(Value::Ipv6(Ipv6Addr::from(u128::from(a) & u128::from(*mask)))),

@@ -1,7 +1,7 @@
 //! Fetches of cookies (manual 7.3.6). Names are case-sensitive; blanks around names and values do not count.
 
 use super::{Fetch, Sink};
-use crate::http::Head;
+use crate::http::{Head, Values};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{EitherHead, Request, Response};
 use crate::sample::value::wrapped_int;
@@ -37,10 +37,12 @@ pub(super) const FETCHES: &[Fetch] = &{
     let [g, h, i] = RESPONSE;
     let [j, k, l] = RESPONSE_OLD;
     let cookie = Fetch::new("cookie", Type::Str, EitherHead, |ctx, args| either(ctx)?.one(args).map(Value::str));
-    [a, b, c, d, e, f, g, h, i, j, k, l, cookie.args(NAME, 0)]
+    let cookie = cookie.args(NAME, 0).each(|ctx, args, sink| each(either(ctx), args, sink, Value::str));
+    [a, b, c, d, e, f, g, h, i, j, k, l, cookie]
 };
 
-/// The cookies of a head: all pairs of `Cookie` lines, or the first pair of each `Set-Cookie` line.
+/// The cookies of a head: pairs of `Cookie` lines, or those that `Set-Cookie` lines begin with: after a pair of
+/// another name there are attributes.
 #[derive(Clone, Copy)]
 struct Cookies<'a> {
     head: &'a Head,
@@ -60,16 +62,17 @@ fn either<'a>(ctx: &Ctx<'a>) -> Option<Cookies<'a>> {
 }
 
 impl<'a> Cookies<'a> {
-    fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let (name, per_line): (&'static [u8], usize) =
-            if self.set { (b"set-cookie", 1) } else { (b"cookie", usize::MAX) };
-        self.head.fields_named(name).flat_map(move |field| Pairs { rest: field.value }.take(per_line))
-    }
-
     /// The values of the cookie that the arguments name; of all without a name.
     fn matching(self, args: &'a [Arg]) -> impl Iterator<Item = &'a [u8]> {
-        let wanted = args.text(0).filter(|name| !name.is_empty());
-        self.pairs().filter(move |(name, _)| wanted.is_none_or(|w| w == *name)).map(|(_, value)| value)
+        let name = args.text(0).unwrap_or_default();
+        let field: &'static [u8] = if self.set { b"set-cookie" } else { b"cookie" };
+        let fits = move |key: &[u8]| name.is_empty() || name == key;
+        let pairs = move |line| {
+            let pairs = Pairs { rest: line, room: name.len() + 1 };
+            pairs.take_while(move |(key, _)| !self.set || fits(key)).filter(move |(key, _)| fits(key))
+        };
+        let lines = self.head.fields_named(field).flat_map(|field| Values::new(field.value));
+        lines.flat_map(pairs).map(|(_, value)| value)
     }
 
     /// The last value of the named cookie; the first of all without a name.
@@ -89,28 +92,34 @@ fn each<'a>(
     cookies.is_some_and(|cookies| cookies.matching(args).any(|value| sink(convert(value))))
 }
 
-/// Cuts a line at semicolons outside quotes; pieces without `=` are no cookies.
+/// Cuts a line at semicolons outside the quotes of values; pieces without `=`, and those whose name begins with `$`, are no
+/// cookies (RFC 2965 3.3.4).
 struct Pairs<'a> {
     rest: &'a [u8],
+    /// What is no longer than the name asked for and its `=` is not looked at, and nothing after it.
+    room: usize,
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
+        while self.rest.len() > self.room {
+            let Some(end) = self.rest.iter().position(|c| b"=;".contains(c)) else { break };
+            let (name, rest) = (self.rest[..end].trim_ascii(), &self.rest[end + 1..]);
+            if self.rest[end] == b';' {
+                self.rest = rest;
+                continue;
+            }
             let mut quoted = false;
-            let end = self.rest.iter().position(|c| {
+            let end = rest.iter().position(|c| {
                 quoted ^= *c == b'"';
                 *c == b';' && !quoted
             });
-            let (piece, rest) = match end {
-                Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
-                None => (self.rest, &[][..]),
-            };
-            self.rest = rest;
-            if let Some(equal) = memchr::memchr(b'=', piece) {
-                return Some((piece[..equal].trim_ascii(), piece[equal + 1..].trim_ascii()));
+            let value = &rest[..end.unwrap_or(rest.len())];
+            self.rest = end.map_or(&[], |end| &rest[end + 1..]);
+            if name.first() != Some(&b'$') {
+                return Some((name, value.trim_ascii()));
             }
         }
         None
@@ -125,9 +134,10 @@ mod tests {
     fn cookies_are_cut_outside_quotes() {
         let pairs = |line: &'static str| -> Vec<String> {
             let show = |(n, v): (&[u8], &[u8])| format!("{}|{}", n.escape_ascii(), v.escape_ascii());
-            Pairs { rest: line.as_bytes() }.map(show).collect()
+            Pairs { rest: line.as_bytes(), room: 0 }.map(show).collect()
         };
         assert_eq!(pairs("a=1; b = 2;c=;x;q=\"x;y\""), ["a|1", "b|2", "c|", "q|\\\"x;y\\\""]);
         assert!(pairs("").is_empty());
+        assert_eq!(pairs("$Version=1; a=1; $Path=/"), ["a|1"]);
     }
 }

@@ -22,6 +22,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("ipv6", Type::Ipv6, Nothing, address).args(&[Kind::Ipv6], 1),
     Fetch::new("meth", Type::Method, Nothing, method).args(&[Kind::Str], 1),
     Fetch::new("rand", Type::Int, Nothing, rand).args(&[Kind::Int], 0),
+    Fetch::new("uuid", Type::Str, Nothing, |_, _| Some(Value::string(uuid()))).args(&[Kind::Int], 0).check(check_uuid),
     Fetch::new("str", Type::Str, Nothing, text).args(&[Kind::Str], 1),
 ];
 
@@ -105,9 +106,27 @@ fn date<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     Some(Value::Int((now as i64).saturating_add(args.int(0).unwrap_or(0))))
 }
 
+/// Each `RandomState` hashes with keys of its own: random enough to sample requests, and free of state.
+fn random() -> u64 {
+    RandomState::new().hash_one(0u8)
+}
+
 fn rand<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
-    // Each `RandomState` hashes with keys of its own: random enough to sample requests, and free of state.
-    let random = RandomState::new().hash_one(0u8) as u32;
     let range = args.int(0).map_or(1 << 32, |range| u64::from(range as u32));
-    Some(Value::Int(((u64::from(random) * range) >> 32) as i64))
+    Some(Value::Int(((u64::from(random() as u32) * range) >> 32) as i64))
+}
+
+fn check_uuid(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
+    match args.int(0) {
+        None | Some(4) => Ok(args),
+        Some(other) => Err(format!("Unsupported UUID version: '{other}'")),
+    }
+}
+
+/// A random UUID (RFC 9562 5.4).
+fn uuid() -> Vec<u8> {
+    let (high, low) = (random(), random());
+    let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
+    let (first, second, last) = (high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
+    format!("{first:08x}-{second:04x}-{version:04x}-{variant:04x}-{last:012x}").into_bytes()
 }

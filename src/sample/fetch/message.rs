@@ -1,16 +1,19 @@
 //! Fetches of start lines: method, URL and its parts, version, status (manual 7.3.6).
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::Fetch;
 use crate::balance::hash::{avalanche, sdbm};
 use crate::http::{Head, Method, uri};
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::place::Needs::{Request, RequestKept, Response, ResponseKept};
-use crate::sample::value::leading_int;
+use crate::sample::value::{leading_int, leading_v4};
 use crate::sample::{Ctx, Type, Value};
 
 pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("base", Type::Str, Request, base),
     Fetch::new("base32", Type::Int, Request, |ctx, _| Some(hash(&host_and(ctx.request?, false)))),
+    Fetch::new("base32+src", Type::Bin, Request, |ctx, _| with_source(ctx, false)),
     Fetch::new("baseq", Type::Str, Request, baseq),
     Fetch::new("capture.req.hdr", Type::Str, RequestKept, |ctx, args| slot(&ctx.facts.request_captures, args))
         .args(&[Kind::Int], 1),
@@ -35,6 +38,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("status", Type::Int, ResponseKept, |ctx, _| Some(Value::Int(i64::from(ctx.response?.status())))),
     Fetch::new("url", Type::Str, Request, |ctx, _| Some(Value::str(ctx.request?.uri()))),
     Fetch::new("url32", Type::Int, Request, |ctx, _| Some(hash(&host_and(ctx.request?, true)))),
+    Fetch::new("url32+src", Type::Bin, Request, |ctx, _| with_source(ctx, true)),
     Fetch::new("url_ip", Type::Ipv4, Request, url_ip),
     Fetch::new("url_port", Type::Int, Request, url_port),
 ];
@@ -50,7 +54,7 @@ fn is_http<'a>(ctx: &Ctx<'a>) -> Option<Value<'a>> {
 }
 
 fn version(head: &Head) -> Option<Value<'_>> {
-    head.version_text().strip_prefix(b"HTTP/").map(Value::str)
+    head.version_received().strip_prefix(b"HTTP/").map(Value::str)
 }
 
 /// The method as it came if it is a usual one, whatever rules made of it; another one as it is now.
@@ -67,7 +71,7 @@ fn kept<'a>(ctx: &Ctx<'a>, word: usize) -> Option<Value<'a>> {
     let line = &ctx.facts.request_line;
     let text = match word {
         0 => line.get(..line.iter().position(|c| *c == b' ')?),
-        _ => line.get(start..end),
+        _ => line.get(start..end).map(uri::path_and_query),
     };
     text.filter(|text| !text.is_empty()).map(Value::str)
 }
@@ -103,12 +107,33 @@ fn hash(text: &[u8]) -> Value<'static> {
     Value::Int(i64::from(avalanche(sdbm(text))))
 }
 
+/// The hash in network order, then the client's address.
+fn with_source<'a>(ctx: &Ctx<'a>, with_query: bool) -> Option<Value<'a>> {
+    let source = ctx.client.source?.ip();
+    let mut key = avalanche(sdbm(&host_and(ctx.request?, with_query))).to_be_bytes().to_vec();
+    match source {
+        IpAddr::V4(address) => key.extend(address.octets()),
+        IpAddr::V6(address) => key.extend(address.octets()),
+    }
+    Some(Value::Bin(key.into()))
+}
+
 fn url_ip<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
-    let (host, _) = uri::host_and_port(uri::authority(ctx.request?.uri())?);
-    Value::str(host).cast(Type::Ipv4)
+    url_address(ctx.request?.uri()).map(|(address, _)| Value::Ipv4(address))
 }
 
 fn url_port<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
-    let (_, port) = uri::host_and_port(uri::authority(ctx.request?.uri())?);
-    Some(Value::Int(port.map_or(80, leading_int)))
+    url_address(ctx.request?.uri()).map(|(_, port)| Value::Int(port))
+}
+
+/// The IPv4 address and the port of an absolute target; hosts that have names have neither.
+fn url_address(url: &[u8]) -> Option<(Ipv4Addr, i64)> {
+    let usual = match uri::scheme(url)? {
+        scheme if scheme.eq_ignore_ascii_case(b"http") => 80,
+        scheme if scheme.eq_ignore_ascii_case(b"https") => 443,
+        _ => return None,
+    };
+    let (host, port) = uri::host_and_port(uri::authority(url)?);
+    let (address, used) = leading_v4(host)?;
+    (used == host.len()).then(|| (address, port.map_or(usual, leading_int)))
 }

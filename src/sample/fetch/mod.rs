@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod body;
 mod cookie;
 mod header;
 mod literal;
@@ -10,6 +11,7 @@ mod message;
 mod param;
 mod payload;
 mod state;
+pub(super) use state::usable_servers;
 mod variable;
 
 use super::arg::{Arg, Kind};
@@ -68,8 +70,9 @@ impl Fetch {
     }
 }
 
-const TABLES: [&[Fetch]; 10] = [
+const TABLES: [&[Fetch]; 11] = [
     auth::FETCHES,
+    body::FETCHES,
     literal::FETCHES,
     state::FETCHES,
     address::FETCHES,

@@ -28,9 +28,14 @@ pub(super) const FETCHES: &[Fetch] = &[
 /// first `?`, or after another delimiter, which then also separates.
 fn params<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> impl Iterator<Item = &'a [u8]> {
     let url = ctx.request.map(|head| head.uri()).unwrap_or_default();
-    let wanted = args.text(0).filter(|name| !name.is_empty());
     let delimiter = args.text(1).and_then(|text| text.first()).copied().unwrap_or(b'?');
     let list = memchr::memchr(delimiter, url).and_then(|at| url.get(at + 1..)).unwrap_or_default();
+    params_in(list, args, delimiter)
+}
+
+/// The same in a list that holds nothing else.
+pub(super) fn params_in<'l>(list: &'l [u8], args: &'l [Arg], delimiter: u8) -> impl Iterator<Item = &'l [u8]> {
+    let wanted = args.text(0).filter(|name| !name.is_empty());
     let ends = move |c: &u8| matches!(c, b'&' | b';') || *c == delimiter;
     list.split(ends).filter_map(move |pair| {
         let equal = memchr::memchr(b'=', pair)?;

@@ -118,7 +118,7 @@ fn in_charge<'a>(ctx: &Ctx<'a>, backend: BackendId) -> impl Iterator<Item = (Ser
     chosen.into_iter()
 }
 
-fn usable_servers(ctx: &Ctx<'_>, backend: BackendId) -> u64 {
+pub(crate) fn usable_servers(ctx: &Ctx<'_>, backend: BackendId) -> u64 {
     in_charge(ctx, backend).count() as u64
 }
 
