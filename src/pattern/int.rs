@@ -107,5 +107,5 @@ fn dotted(text: &str) -> Option<i64> {
 }
 
 fn integer(text: &str) -> Option<i64> {
-    if text.starts_with(['+', '-']) { None } else { text.parse().ok() }
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
