@@ -377,13 +377,14 @@ fn the_order_of_rules_is_warned_of() {
 proptest! {
     #[test]
     fn no_line_of_rules_panics(words in prop::collection::vec(prop::sample::select(WORDS), 0..9), odd in "[ -~é]{0,8}") {
-        for keyword in ["acl", "http-request", "http-response", "redirect", "use_backend"] {
+        for keyword in ["acl", "http-request", "http-response", "http-after-response", "redirect", "use_backend"] {
             let line = format!("{keyword} {} {odd}", words.join(" "));
             let (rules, _) = parse(&[&line, &format!("{keyword} {odd}")]);
             let mut message = head(GET);
             with(None, None, |ctx| {
                 rules.on_request(&mut Run::new(16384, 0), ctx, &mut message, &mut Vec::new());
                 rules.on_response(&mut Run::new(16384, 0), ctx, &mut head("HTTP/1.1 200 OK"), &mut Vec::new());
+                rules.after_response(&mut Run::new(16384, 0), ctx, &mut head("HTTP/1.1 200 OK"), &mut Vec::new());
                 rules.redirect(ctx);
                 rules.backend(ctx);
             });
@@ -392,6 +393,16 @@ proptest! {
 }
 
 const WORDS: &[&str] = &[
+    "capture",
+    "early-hint",
+    "set-nice",
+    "set-tos",
+    "strict-mode",
+    "wait-for-body",
+    "time",
+    "len",
+    "id",
+    "5",
     "a",
     "if",
     "unless",
