@@ -54,9 +54,12 @@ impl Service {
         Ok(Service(machine))
     }
 
-    /// Runs the script: its exit code and what it says.
+    /// Runs the script as service(8) does, without an environment: its exit code and what it says.
     fn run(&self, word: &str) -> Result<(i32, String), String> {
-        let text = self.0.host.shell(&format!("/etc/haproxy/prefix/init {word} 2>&1; echo \"=$?\""))?;
+        let text = self
+            .0
+            .host
+            .shell(&format!("env -i PATH=/usr/bin:/bin /etc/haproxy/prefix/init {word} 2>&1; echo \"=$?\""))?;
         let (said, code) = text.trim_end().rsplit_once('=').ok_or("no exit code")?;
         Ok((code.parse().map_err(|error| format!("{code}: {error}"))?, said.to_owned()))
     }
