@@ -169,7 +169,7 @@ fn add_item<'a>(value: Value<'a>, args: &'a [Arg], ctx: &Ctx<'a>) -> Option<Valu
     let (variable, suffix) = addition(args, ctx);
     let variable = variable.unwrap_or_default();
     let mut out = value.into_text().into_owned();
-    if !out.is_empty() && !(variable.is_empty() && suffix.is_empty()) {
+    if !(out.is_empty() || variable.is_empty() && suffix.is_empty()) {
         out.extend_from_slice(args.text(0).unwrap_or_default());
     }
     out.extend_from_slice(&variable);
