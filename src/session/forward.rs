@@ -62,7 +62,7 @@ impl Forward<'_> {
     /// A body that ends early or is malformed; what was valid before has been passed on.
     pub fn run(&mut self) -> Result<Moved, Trouble> {
         let mut moved = Moved::default();
-        while !self.is_done() {
+        while !self.flow.has_left(self.to) {
             let before = moved;
             self.fetch(&mut moved);
             let outcome = self.pass(&mut moved);
@@ -75,11 +75,6 @@ impl Forward<'_> {
             }
         }
         Ok(moved)
-    }
-
-    /// Whether all of the message has left.
-    fn is_done(&self) -> bool {
-        self.flow.complete && self.to.output.is_none()
     }
 
     /// Receives more when everything received was passed on.

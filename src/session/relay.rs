@@ -6,16 +6,23 @@ use super::{After, Phase, Step, Turn, answer, names};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
 use crate::http::{Known, Version};
-use crate::proxy::ConnectionMode;
+use crate::proxy::{ConnectionMode, Splice};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
+use crate::transport::Connection;
+use crate::transport::splice::SPLICE_BYTES_MIN;
 
 impl Flow {
     /// A message whose body is framed so.
     pub fn begin(&mut self, body: Body) {
         *self = Flow { decoder: BodyDecoder::new(body), chunked: body == Body::Chunked, ..Flow::default() };
         self.complete = self.decoder.is_done();
+    }
+
+    /// Whether all of the message has left for the connection `to`.
+    pub fn has_left(&self, to: &Connection) -> bool {
+        self.complete && to.output.is_none()
     }
 }
 
@@ -158,14 +165,24 @@ fn download(turn: &mut Turn<'_>) -> Result<Moved, Step> {
 
 fn forward(turn: &mut Turn<'_>, up: bool) -> Result<Moved, Trouble> {
     let Some(key) = turn.exchange.upstream else { return Ok(Moved::default()) };
-    let splice = turn.splice_allowed();
+    let (flow, to) = match up {
+        true => (&turn.exchange.upload, &turn.services.upstreams.get(key).connection),
+        false => (&turn.exchange.download, &turn.session.client),
+    };
+    if flow.has_left(to) {
+        return Ok(Moved::default());
+    }
+    // What is short stays short, and only after chunks there are trailers.
+    let (chunked, long) = (flow.chunked, flow.decoder.run_remaining() >= SPLICE_BYTES_MIN);
+    let splice = if chunked || long { turn.splice_allowed() } else { Splice::default() };
     let limits = turn.services.limits(false);
     let config = turn.services.config;
-    let respells = if up {
-        turn.exchange.backend.is_some_and(|id| config[id].respells)
-    } else {
-        config[turn.session.frontend].respells
-    };
+    let respells = chunked
+        && if up {
+            turn.exchange.backend.is_some_and(|id| config[id].respells)
+        } else {
+            config[turn.session.frontend].respells
+        };
     let spellings = respells.then_some(&config.global.spellings);
     let services = &mut *turn.services;
     let client = &mut turn.session.client;
