@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use epoxy::check::expect::{Judgement, Texts, judge_bytes, judge_http};
 use epoxy::check::http::Answer;
 use epoxy::cli::line;
-use epoxy::config;
+use epoxy::config::{self, Severity};
 use epoxy::h1::{self, Body, BodyDecoder, Limits, Parsed, framing, persistence};
 use epoxy::http::{Head, Version, uri};
 use epoxy::proxy::check::{Data, Expect, FieldPattern, Match, Pattern};
@@ -146,6 +146,91 @@ fn configurations_of_the_field() {
     assert_eq!(names.len(), 7, "{names:?}");
 }
 
+/// One changed line in a configuration that works: nothing panics, and what is refused tells a line.
+#[test]
+fn changed_lines_of_configurations() {
+    let configurations = working_configurations();
+    let lines: Vec<Vec<u8>> =
+        configurations.iter().flat_map(|text| text.lines().map(|line| line.as_bytes().to_vec())).collect();
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for _ in 0..rounds() {
+        let text = &configurations[chance.below(configurations.len())];
+        let at = chance.below(text.lines().count());
+        let mut changed = String::new();
+        for (index, line) in text.lines().enumerate() {
+            let mut raw = line.as_bytes().to_vec();
+            if index == at {
+                // Addresses stay: others may be names, and asking for these takes long.
+                let mut behind = raw.split_off(address_end(line));
+                change(&mut behind, &lines, &mut chance);
+                raw.extend(behind);
+            }
+            changed.push_str(&String::from_utf8_lossy(&raw));
+            changed.push('\n');
+        }
+        let loaded = catch_unwind(|| config::load_detailed("changed.cfg", &changed));
+        let Ok(loaded) = loaded else { panic!("harmed by {changed:?}") };
+        let told = |finding: &config::Finding| finding.severity == Severity::Alert && finding.line > 0;
+        let refused = loaded.config.is_none();
+        assert!(!refused || loaded.findings.iter().any(told), "no line: {changed}\n{:?}", loaded.findings);
+        for finding in loaded.findings.iter() {
+            let _ = finding.explain(true);
+        }
+        let report: Result<serde_json::Value, _> = serde_json::from_str(&config::report::report(&loaded));
+        assert!(report.is_ok_and(|report| report["valid"] == !refused), "{changed}");
+    }
+}
+
+/// Where the address of a line ends that has one; 0 for others.
+fn address_end(line: &str) -> usize {
+    let mut words = line.split_ascii_whitespace();
+    let nth = match words.next() {
+        Some("server") => 2,
+        Some("bind" | "log" | "dispatch" | "source" | "peer") => 1,
+        _ => return 0,
+    };
+    let word = line.split_ascii_whitespace().nth(nth).unwrap_or_default();
+    word.as_ptr() as usize - line.as_ptr() as usize + word.len()
+}
+
+/// The configurations of the field and those of the conversations with the oracle, addresses filled in.
+fn working_configurations() -> Vec<String> {
+    let read = |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let files = |folder: PathBuf| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.sort();
+        files
+    };
+    let mut texts: Vec<String> = files(folder("fixtures/mission")).into_iter().map(read).collect();
+    assert_eq!(texts.len(), 7);
+    for script in files(folder("oracle/scripts")).into_iter().filter(|path| path.is_dir()).flat_map(files) {
+        let script = read(script);
+        let begin = script.lines().skip_while(|line| line.trim_end() != "config").skip(1);
+        let indented = begin.take_while(|line| line.starts_with([' ', '\t']) || line.is_empty());
+        let text: String = indented.map(|line| format!("{line}\n")).collect();
+        if text.trim().is_empty() {
+            continue;
+        }
+        let prologue = "defaults\n mode http\n timeout client 2s\n timeout server 2s\n timeout connect 1s\n";
+        texts.push(with_addresses(&format!("{prologue}{text}")));
+    }
+    texts.retain(|text| config::load_text("whole.cfg", text).config.is_some());
+    assert!(texts.len() > 300, "only {} configurations work", texts.len());
+    texts
+}
+
+/// Fills in what stands for addresses and places.
+fn with_addresses(text: &str) -> String {
+    let names = ["fe", "fe2", "fe3", "fe4", "node1", "node2", "node3", "node4", "node5", "node6", "log", "log2"];
+    let filled = names
+        .iter()
+        .zip(20001..)
+        .fold(text.to_owned(), |text, (name, port)| text.replace(&format!("{{{name}}}"), &format!("127.0.0.1:{port}")));
+    let fixtures = folder("fixtures");
+    filled.replace("{ip}", "127.0.0.1").replace("{fixtures}", &fixtures.to_string_lossy())
+}
+
 /// The ways to read a body: forwarded as it is, and piece by piece. Both must agree on where it ends.
 fn body(kind: Body, raw: &[u8]) {
     let whole = scanned(kind, raw, raw.len().max(1));
@@ -206,9 +291,8 @@ fn run(subject: &str, target: impl Fn(&[u8])) {
         (0..=seed.len()).step_by(step).for_each(|end| attempt(&seed[..end]));
         attempt(seed);
     }
-    let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..rounds {
+    for _ in 0..rounds() {
         let mut raw = corpus[chance.below(corpus.len())].clone();
         for _ in 0..=chance.below(4) {
             change(&mut raw, &corpus, &mut chance);
@@ -216,6 +300,11 @@ fn run(subject: &str, target: impl Fn(&[u8])) {
         raw.truncate(INPUT_BYTES_MAX);
         attempt(&raw);
     }
+}
+
+/// How many changed inputs a subject gets.
+fn rounds() -> usize {
+    std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
 }
 
 /// One change at random: an octet, a piece taken out, doubled or moved in from another file, a hostile word.

@@ -148,7 +148,11 @@ impl<'t> Lines<'t> {
         if told.is_some_and(|line| named.is_some_and(|name| has(line, name))) {
             return told;
         }
-        let Some(section) = self.named_section(text) else { return told };
+        let Some(section) = self.named_section(text) else {
+            // A setting of a `defaults` section may be found wrong where it is used, without a word on its place.
+            let keyword = |line: &&Line<'_>| line.words.len() > 1 && is_within(text, &line.words[0].text);
+            return told.or_else(|| self.global(text)).or_else(|| self.lines.iter().find(keyword));
+        };
         let own = self.lines[section].words.get(1).map(|word| word.text.as_str());
         let topic = TOPICS.iter().find(|(part, _)| text.contains(part)).map(|(_, keyword)| *keyword);
         let names: Vec<&str> = quoted(text).into_iter().filter(|name| Some(*name) != own).collect();
@@ -168,20 +172,32 @@ impl<'t> Lines<'t> {
         best.map(|(_, line)| line).or_else(|| self.lines.get(section))
     }
 
+    /// The line of a `global` section whose keyword a message has.
+    fn global(&self, text: &str) -> Option<&Line<'t>> {
+        let is_global = |line: &&Line<'_>| self.lines[line.section].words[0].text == "global";
+        let first = |line: &Line<'_>| line.words.first().map_or(0, |word| word.text.len());
+        let has = |line: &&Line<'_>| line.words.first().is_some_and(|word| text.contains(&word.text));
+        self.lines.iter().filter(is_global).filter(has).max_by_key(|line| first(line))
+    }
+
     /// Where the section begins that a message names first.
     fn named_section(&self, text: &str) -> Option<usize> {
+        let unquoted = text.strip_prefix("proxy ").and_then(|rest| rest.split_once(": ")).map(|(name, _)| name);
+        let bears = |index: &&usize, name: &str| self.lines[**index].words.get(1).is_some_and(|word| word.text == name);
+        if let Some(index) = unquoted.and_then(|name| self.sections.iter().find(|index| bears(index, name))) {
+            return Some(*index);
+        }
         quoted(text).into_iter().find_map(|name| {
             let before = &text[..(name.as_ptr() as usize - text.as_ptr() as usize).saturating_sub(1)];
             let noun = before.split_whitespace().next_back().unwrap_or_default();
             let is_it = |index: &&usize| {
-                let words = &self.lines[**index].words;
-                let keyword = words[0].text.as_str();
+                let keyword = self.lines[**index].words[0].text.as_str();
                 let fits = match noun {
                     "backend" | "frontend" | "userlist" => keyword == noun,
                     "proxy" => keyword == "listen",
                     _ => true,
                 };
-                fits && words.get(1).is_some_and(|word| word.text == name)
+                fits && bears(index, name)
             };
             self.sections.iter().find(is_it).copied()
         })
@@ -260,7 +276,8 @@ fn suggest_word(finding: &mut Finding, line: &Line<'_>) {
         return;
     }
     let in_line = |text: &str| line.words.iter().any(|word| word.text == text);
-    let listed = quoted(&finding.text).into_iter().filter(|text| !in_line(text) && !text.contains(' '));
+    let is_new = |text: &&str| !in_line(text) && !text.contains(' ') && !wrong.text.contains(text);
+    let listed = quoted(&finding.text).into_iter().filter(|text| is_new(text));
     finding.suggestion = suggest::nearest(&wrong.text, listed).map(str::to_owned);
 }
 

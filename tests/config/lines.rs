@@ -4,7 +4,11 @@
 //! verdict, which HAProxy and epoxy must share: `ok`, `warning`, `complaint` (an alert that is not fatal) or `error`.
 //! Guillemets mark the word at fault: a message must name it, or details must point at it; where none is marked
 //! something is missing, and the keyword is meant. Behind the verdict may stand
-//! - `~`: the words of the messages differ, the verdict does not;
+//! - `~`: the words of the messages differ, the verdict does not. The reasons: regular expressions are another
+//!   library's and their mistakes its words; HAProxy prints memory that is not there, or stops in mid-sentence; it
+//!   gives up where epoxy goes on to tell the rest; it speaks of one mistake where a line has two, and epoxy of the
+//!   other; it suggests a keyword that epoxy lacks; or the keyword is not built yet and refused by name (then the line
+//!   is counted as ignored, and its verdict is compared as soon as it is built);
 //! - `!`: this is epoxy's own verdict, HAProxy's is another; the comment above has the reason;
 //! - `-`: HAProxy 2.6 has dropped the directive and refuses all of its lines; so this is epoxy's own verdict, as the
 //!   manual of 1.5 has it.
