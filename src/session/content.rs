@@ -87,6 +87,8 @@ pub fn backend(turn: &mut Turn<'_>) -> Step {
     let late = turn.services.now.tick() >= turn.exchange.client_deadline;
     (turn.exchange.client_deadline, turn.exchange.phase_deadline) = (Tick::NEVER, Tick::NEVER);
     if turn.is_http() {
+        // The wait counts as the request's.
+        turn.exchange.facts.request_received = Some(turn.services.now);
         return route::to_rules(turn);
     }
     if turn.session.client.broken.is_some() {
@@ -176,8 +178,10 @@ fn refuse(turn: &mut Turn<'_>) -> Step {
     if !turn.is_http() {
         turn.exchange.facts.bytes_in += turn.session.client.received().len() as u64;
     } else if turn.exchange.backend.is_none() {
-        // The frontend's rules are asked before there is a request in the eyes of the log.
+        // The frontend's rules are asked before there is a request in the eyes of the log, but for its number.
         turn.exchange.facts.request_line.clear();
+        turn.exchange.facts.request_counter = turn.services.requests;
+        turn.services.requests += 1;
     }
     turn.abandon(Cause::Proxy, Doing::Request)
 }

@@ -9,7 +9,7 @@ use crate::facts::{Cause, Phase as Doing};
 use crate::http::uri;
 use crate::proxy::backend::Beyond;
 use crate::proxy::{Algorithm, BackendId, Key, ServerId};
-use crate::sample::{Type, Value};
+use crate::sample::{Ctx, Type, Value};
 use crate::session::{persistence, reply};
 use crate::stats::Count;
 use crate::time::Tick;
@@ -94,7 +94,9 @@ fn hash(turn: &mut Turn<'_>, backend: BackendId) -> Option<u32> {
             cookie.filter(|cookie| !cookie.is_empty()).map(hash_of)
         }
         Key::Expr(expr) => {
-            let value = expr.eval(&turn.services.context(turn.session, turn.exchange))?;
+            // Raw octets are on their way to a server by then, in HAProxy's eyes: expressions find none.
+            let ctx = Ctx { request_bytes: b"", ..turn.services.context(turn.session, turn.exchange) };
+            let value = expr.eval(&ctx)?;
             let Value::Bin(bytes) = value.cast(Type::Bin)? else { return None };
             Some(hash_of(&bytes))
         }

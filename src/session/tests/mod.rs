@@ -2,6 +2,7 @@
 
 mod answers;
 mod codes;
+mod content;
 mod dated;
 mod hostile;
 mod limits;
