@@ -160,7 +160,7 @@ fn http_only(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
             findings.warning(format!("'{keyword}' rules ignored for {noun} '{name}' as they require HTTP mode."));
         }
     }
-    if proxy.captures != Captures::default() {
+    if proxy.captures.cookie.is_some() {
         findings.warning(format!("'capture' statement ignored for {noun} '{name}' as it requires HTTP mode."));
     }
     if settings.forwarded_for.is_some() {
@@ -234,7 +234,8 @@ pub(super) fn frontend(proxy: &ProxyDraft, uuid: u32, tune: &Tune) -> Frontend {
 fn captures(proxy: &ProxyDraft, cookie_bytes_max: usize) -> Captures {
     let mut captures = proxy.captures.clone();
     if proxy.settings.mode != Mode::Http {
-        return Captures::default();
+        // Slots are there for rules; that some have the names of headers means nothing.
+        captures.cookie = None;
     }
     if let Some(cookie) = &mut captures.cookie {
         cookie.bytes_max = cookie.bytes_max.min(cookie_bytes_max);

@@ -74,6 +74,9 @@ pub(super) fn rules(
     names: &Arc<Names>,
 ) -> Arc<Rules> {
     parser.report_late(names, resolver.findings);
+    if proxy.settings.inspect_delays.request.is_none() {
+        parser.report_undelayed(resolver.findings);
+    }
     let role = "in a 'use_backend' rule";
     let (mut rules, mut references) =
         parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));

@@ -64,6 +64,11 @@ pub(super) fn keep(scope: &mut Scope<'_>, words: &[Word], keyword: &'static str)
 
 /// How many bytes the line wants a slot for: such slots stand between those of other lines.
 fn captured(keyword: &str, words: &[Word]) -> Option<usize> {
-    let wants = keyword == "http-request" && arg(words, 1) == "capture" && arg(words, 3) == "len";
-    usize::try_from(atoi(arg(words, 4))).ok().filter(|bytes| wants && *bytes > 0)
+    let verb = match keyword {
+        "http-request" => 1,
+        "tcp-request content" => 2,
+        _ => return None,
+    };
+    let wants = arg(words, verb) == "capture" && arg(words, verb + 2) == "len";
+    usize::try_from(atoi(arg(words, verb + 3))).ok().filter(|bytes| wants && *bytes > 0)
 }

@@ -104,8 +104,10 @@ impl Core {
         let outcome = session::admit(session, &exchange, &mut self.services);
         self.spare.push(exchange);
         let Err(guard) = outcome else { return true };
-        if guard == Guard::Connection {
-            session.client.stream.reset_on_close();
+        match guard {
+            Guard::Connection => session.client.stream.reset_on_close(),
+            Guard::Session => {}
+            Guard::Silent => session.client.vanish(),
         }
         self.services.count_refused(session.frontend, session.bind, guard);
         false

@@ -147,6 +147,8 @@ mod tests {
         let http = PLAIN.replace("mode tcp", "mode http");
         assert_eq!(of_worker(&plan(&format!("{http} http-request set-tos 8\n"))), CapsHashSet::new());
         assert_eq!(of_worker(&plan(&format!("{http} http-request silent-drop\n"))), admin);
+        assert_eq!(of_worker(&plan(&format!("{http} tcp-request connection silent-drop\n"))), admin);
+        assert_eq!(of_worker(&plan(&format!("{http} tcp-request content set-mark 1\n"))), admin);
         assert_eq!(of_worker(&plan(&format!("{http} http-response set-mark 1\n"))), admin);
     }
 

@@ -4,7 +4,7 @@
 //! once the session has done that, maybe much later.
 
 use crate::http::Head;
-use crate::sample::{Ctx, Expr};
+use crate::sample::{Ctx, Expr, Needs};
 use crate::time::Millis;
 
 /// HAProxy's own part of a buffer that holds a message.
@@ -55,6 +55,14 @@ pub enum Errand {
 }
 
 impl Order {
+    /// What a capture looks at.
+    pub(super) fn captured(&self) -> Option<Needs> {
+        match self {
+            Order::Capture(_, _, expr) => Some(expr.needs()),
+            _ => None,
+        }
+    }
+
     /// What is to be done for the exchange that `ctx` shows.
     pub(super) fn errand(&self, ctx: &Ctx<'_>) -> Option<Errand> {
         Some(match self {

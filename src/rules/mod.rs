@@ -94,6 +94,7 @@ impl Rules {
     pub fn administer_net(&self) -> bool {
         self.request.iter().chain(&self.stats).any(|rule| rule.action.administers_net())
             || self.response.iter().any(|rule| rule.action.administers_net())
+            || self.tcp.administer_net()
     }
 
     /// Whether a `monitor fail` rule says that `monitor-uri` is to be answered by an error.

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::errand::{Errand, Order};
 use super::variable::Assignment;
 use super::{Acls, Rule};
 use crate::facts::LogOrder;
@@ -30,6 +31,10 @@ pub enum Action {
     Reject,
     /// `close`: the server's connection.
     Close,
+    /// `silent-drop`: forgets the client's connection.
+    SilentDrop,
+    /// `capture`, `set-nice`, `set-tos`, `set-mark`: something that the session does.
+    Order(Box<Order>),
     /// `set-log-level`
     SetLog(LogOrder),
     /// `set-var` and others
@@ -52,7 +57,7 @@ pub enum Part {
 }
 
 /// What rules decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Verdict {
     /// It goes on.
     Accept,
@@ -62,6 +67,30 @@ pub enum Verdict {
     Reject,
     /// The server's connection is closed.
     Close,
+    /// The client's connection is forgotten.
+    SilentDrop,
+    /// The session has to do something before the rules go on.
+    Errand(Errand),
+}
+
+impl Action {
+    /// Whether it needs CAP_NET_ADMIN.
+    fn administers_net(&self) -> bool {
+        match self {
+            Action::SilentDrop => true,
+            Action::Order(order) => matches!(**order, Order::Mark(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether it captures what may yet come.
+    fn captures_contents(&self) -> bool {
+        let needs = match self {
+            Action::Order(order) => order.captured(),
+            _ => None,
+        };
+        needs.is_some_and(|needs| needs.is_raw() || needs.is_head())
+    }
 }
 
 impl TcpRules {
@@ -69,12 +98,30 @@ impl TcpRules {
     pub fn guard(&self) -> bool {
         !self.connection.is_empty() || !self.session.is_empty()
     }
+
+    /// Whether a rule needs CAP_NET_ADMIN.
+    pub(super) fn administer_net(&self) -> bool {
+        let mut lists = [&self.connection, &self.session, &self.content, &self.response].into_iter();
+        lists.any(|list| list.iter().any(|rule| rule.action.administers_net()))
+    }
+
+    /// How many rules capture what may yet come.
+    pub(super) fn captures_of_contents(&self) -> usize {
+        self.content.iter().filter(|rule| rule.action.captures_contents()).count()
+    }
 }
 
-/// Goes through `rules`. Addresses are changed in the context, for the caller to take over; `scratch` is space for
-/// texts.
-pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>, scratch: &mut Vec<u8>) -> Verdict {
-    for rule in rules {
+/// Goes through `rules` from the `next` one on. Addresses are changed in the context, for the caller to take over;
+/// `scratch` is space for texts.
+pub fn run<'a>(
+    rules: &'a [Rule<Action>],
+    acls: &'a Acls,
+    next: &mut usize,
+    ctx: &mut Ctx<'a>,
+    scratch: &mut Vec<u8>,
+) -> Verdict {
+    while let Some(rule) = rules.get(*next) {
+        *next += 1;
         match rule.condition.as_ref().map_or(Some(true), |condition| condition.verdict(acls, ctx)) {
             Some(true) => {}
             Some(false) => continue,
@@ -84,12 +131,26 @@ pub fn run<'a>(rules: &'a [Rule<Action>], acls: &'a Acls, ctx: &mut Ctx<'a>, scr
             Action::Accept => return Verdict::Accept,
             Action::Reject => return Verdict::Reject,
             Action::Close => return Verdict::Close,
+            Action::SilentDrop => return Verdict::SilentDrop,
+            Action::Order(order) => match prepare(order, ctx) {
+                Some(Some(errand)) => return Verdict::Errand(errand),
+                Some(None) => {}
+                None => return Verdict::Wait,
+            },
             Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
             Action::Assign(assignment) => assignment.apply(ctx, scratch),
             Action::SetAddress(part, expr) => set_address(ctx, *part, expr),
         }
     }
     Verdict::Accept
+}
+
+/// What the session is to do, if anything; `None` while that depends on what is still to come.
+fn prepare(order: &Order, ctx: &Ctx<'_>) -> Option<Option<Errand>> {
+    let Some(inspection) = ctx.inspection else { return Some(order.errand(ctx)) };
+    inspection.take_open();
+    let errand = order.errand(ctx);
+    (errand.is_some() || !inspection.take_open()).then_some(errand)
 }
 
 /// Puts the expression's value in the place of a part of an address; without a value the address stays.
@@ -129,7 +190,7 @@ mod tests {
     }
 
     /// What the rules say of `bytes`, once while more may come and once when that is all.
-    fn verdicts(lines: &[(Action, &str)], bytes: &[u8]) -> [Verdict; 2] {
+    fn verdicts(lines: &[(Action, &str)], bytes: &[u8]) -> [&'static str; 2] {
         let mut acls = Acls::default();
         let rules = rules(lines, &mut acls);
         with(None, None, |base| {
@@ -138,7 +199,12 @@ mod tests {
                 let mut config = crate::proxy::Config::default();
                 config.frontends.push(crate::proxy::Frontend::default());
                 let mut ctx = Ctx { request_bytes: bytes, inspection, config: &config, ..*base };
-                run(&rules, &acls, &mut ctx, &mut Vec::new())
+                match run(&rules, &acls, &mut 0, &mut ctx, &mut Vec::new()) {
+                    Verdict::Accept => "accept",
+                    Verdict::Wait => "wait",
+                    Verdict::Reject => "reject",
+                    _ => "other",
+                }
             })
         })
     }
@@ -146,24 +212,24 @@ mod tests {
     #[test]
     fn an_open_condition_waits_and_decides_in_the_end() {
         let reject = [(Action::Reject, "if { req.payload(0,4) -m str evil }")];
-        assert_eq!(verdicts(&reject, b"ev"), [Verdict::Wait, Verdict::Accept]);
-        assert_eq!(verdicts(&reject, b"evil"), [Verdict::Reject; 2]);
-        assert_eq!(verdicts(&reject, b"good"), [Verdict::Accept; 2]);
+        assert_eq!(verdicts(&reject, b"ev"), ["wait", "accept"]);
+        assert_eq!(verdicts(&reject, b"evil"), ["reject"; 2]);
+        assert_eq!(verdicts(&reject, b"good"), ["accept"; 2]);
         let unless = [(Action::Reject, "unless { req.payload(0,4) -m str ping }")];
-        assert_eq!(verdicts(&unless, b"pi"), [Verdict::Wait, Verdict::Reject]);
+        assert_eq!(verdicts(&unless, b"pi"), ["wait", "reject"]);
     }
 
     #[test]
     fn what_holds_already_is_not_waited_for() {
         let lines = [(Action::Reject, "if { req.payload(9,1) -m str x } or { req.len ge 2 }")];
-        assert_eq!(verdicts(&lines, b"ab"), [Verdict::Reject; 2]);
+        assert_eq!(verdicts(&lines, b"ab"), ["reject"; 2]);
         let lines = [(Action::Reject, "if { req.payload(9,1) -m str x } { always_false }")];
-        assert_eq!(verdicts(&lines, b"ab"), [Verdict::Accept; 2]);
+        assert_eq!(verdicts(&lines, b"ab"), ["accept"; 2]);
     }
 
     #[test]
     fn the_end_is_waited_for() {
         let lines = [(Action::Reject, "if WAIT_END")];
-        assert_eq!(verdicts(&lines, b""), [Verdict::Wait, Verdict::Reject]);
+        assert_eq!(verdicts(&lines, b""), ["wait", "reject"]);
     }
 }

@@ -120,6 +120,7 @@ impl Services {
         let column = match guard {
             Guard::Connection => Count::DeniedConnections,
             Guard::Session => Count::DeniedSessions,
+            Guard::Silent => Count::DeniedRequests,
         };
         let limited = self.rate_limits(frontend);
         for (row, _) in self.places(frontend, bind) {

@@ -10,7 +10,13 @@ use crate::rules::errand::Side;
 pub fn request(turn: &mut Turn<'_>) {
     let captures = &turn.frontend().captures;
     if !captures.request.is_empty() {
-        turn.exchange.facts.request_captures = headers(&turn.exchange.request, &captures.request);
+        let before = std::mem::take(&mut turn.exchange.facts.request_captures);
+        let mut kept = headers(&turn.exchange.request, &captures.request);
+        // Rules of contents have come before.
+        for (slot, text) in before.into_iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            kept[slot] = text;
+        }
+        turn.exchange.facts.request_captures = kept;
     }
 }
 

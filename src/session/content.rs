@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use super::{Exchange, Phase, Services, Session, Step, Turn, body, receive, route};
+use super::inspect::silent_drop;
+use super::{Exchange, Phase, Services, Session, Step, Turn, body, errands, receive, route};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed};
 use crate::http::Head;
-use crate::rules::Rules;
 use crate::rules::tcp::{self, Verdict};
+use crate::rules::{Errand, Rules};
 use crate::sample::{Ctx, Inspection};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -23,6 +24,8 @@ pub enum Guard {
     Connection,
     /// `tcp-request session`
     Session,
+    /// Either of them, by `silent-drop`.
+    Silent,
 }
 
 /// Asks the rules that guard a frontend about a connection just accepted; `exchange` is an empty one.
@@ -39,15 +42,23 @@ pub fn admit(session: &mut Session, exchange: &Exchange, services: &mut Services
 fn guard(session: &mut Session, exchange: &Exchange, services: &Services, scratch: &mut Vec<u8>) -> Result<(), Guard> {
     let rules = &services.config[session.frontend].rules;
     for (guard, list) in [(Guard::Connection, &rules.tcp.connection), (Guard::Session, &rules.tcp.session)] {
-        let mut ctx = services.context(session, exchange);
-        let verdict = tcp::run(list, &rules.acls, &mut ctx, scratch);
-        let client = ctx.client;
-        (session.source, session.destination) = (client.source, client.destination);
-        if guard == Guard::Connection {
-            session.outside = [client.source, client.destination];
-        }
-        if verdict != Verdict::Accept {
-            return Err(guard);
+        let mut next = 0;
+        loop {
+            let mut ctx = services.context(session, exchange);
+            let verdict = tcp::run(list, &rules.acls, &mut next, &mut ctx, scratch);
+            let client = ctx.client;
+            (session.source, session.destination) = (client.source, client.destination);
+            if guard == Guard::Connection {
+                session.outside = [client.source, client.destination];
+            }
+            match verdict {
+                Verdict::Accept => break,
+                Verdict::Errand(Errand::Tos(tos)) => session.client.stream.set_tos(tos),
+                Verdict::Errand(Errand::Mark(mark)) => session.client.stream.set_mark(mark),
+                Verdict::Errand(_) => debug_assert!(false, "others are of exchanges"),
+                Verdict::SilentDrop => return Err(Guard::Silent),
+                Verdict::Reject | Verdict::Close | Verdict::Wait => return Err(guard),
+            }
         }
     }
     Ok(())
@@ -128,14 +139,18 @@ fn request(turn: &mut Turn<'_>, rules: &'static Rules, delay: Option<Millis>) ->
     let ends = client.is_over() || now >= turn.exchange.phase_deadline.min(turn.exchange.client_deadline);
     let is_final = delay.is_none() || ends || is_full(turn, client.received()) || turn.is_http() && body::is_here(turn);
     let verdict = ask(turn, rules, is_final);
-    if verdict == Verdict::Wait {
+    if matches!(verdict, Verdict::Wait) {
         return Err(Step::Wait);
     }
     turn.exchange.phase_deadline = Tick::NEVER;
-    if verdict == Verdict::Accept {
-        return Ok(());
+    match verdict {
+        Verdict::Accept => Ok(()),
+        Verdict::SilentDrop => {
+            forget_request(turn);
+            Err(silent_drop(turn))
+        }
+        _ => Err(refuse(turn)),
     }
-    Err(refuse(turn))
 }
 
 /// Whether no more can be received before something is passed on.
@@ -152,14 +167,20 @@ fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {
         awaits_head = is_partial(parsed, &mut turn.exchange.request);
     }
     let inspection = Inspection::new(awaits_head);
-    let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let base = turn.services.context(turn.session, turn.exchange);
-    let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), ..base };
-    let verdict = tcp::run(&rules.tcp.content, &rules.acls, &mut ctx, &mut scratch);
-    let addresses = [ctx.client.source, ctx.client.destination];
-    turn.services.scratch = scratch;
-    turn.readdress(addresses);
-    verdict
+    let mut next = 0;
+    loop {
+        let mut scratch = std::mem::take(&mut turn.services.scratch);
+        let base = turn.services.context(turn.session, turn.exchange);
+        let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), ..base };
+        let verdict = tcp::run(&rules.tcp.content, &rules.acls, &mut next, &mut ctx, &mut scratch);
+        let addresses = [ctx.client.source, ctx.client.destination];
+        turn.services.scratch = scratch;
+        turn.readdress(addresses);
+        match verdict {
+            Verdict::Errand(errand) => errands::run_errand(turn, errand),
+            verdict => return verdict,
+        }
+    }
 }
 
 /// Whether the rest of a head may yet come; leaves whole heads only.
@@ -174,6 +195,12 @@ fn refuse(turn: &mut Turn<'_>) -> Step {
     let counters = &turn.services.counters;
     counters.frontend(turn.session.frontend).add(Count::DeniedRequests, 1);
     counters.listener(turn.session.frontend, turn.session.bind).add(Count::DeniedRequests, 1);
+    forget_request(turn);
+    turn.abandon(Cause::Proxy, Doing::Request)
+}
+
+/// What is left of a refused request in the eyes of the log.
+fn forget_request(turn: &mut Turn<'_>) {
     turn.exchange.facts.request_received = None;
     if !turn.is_http() {
         turn.exchange.facts.bytes_in += turn.session.client.received().len() as u64;
@@ -183,7 +210,6 @@ fn refuse(turn: &mut Turn<'_>) -> Step {
         turn.exchange.facts.request_counter = turn.services.requests;
         turn.services.requests += 1;
     }
-    turn.abandon(Cause::Proxy, Doing::Request)
 }
 
 /// Asks the backend's rules about what has come from the server, while they hold it back.
@@ -209,26 +235,40 @@ pub fn answer(turn: &mut Turn<'_>) -> Result<(), Step> {
     let ends = server.is_over() || now >= turn.exchange.phase_deadline || backend.inspect_delays.response.is_none();
     let is_final = ends || is_full(turn, server.received()) || turn.is_http() && answer_is_here(turn, key);
     let inspection = Inspection::new(awaits_head);
-    let mut scratch = std::mem::take(&mut turn.services.scratch);
-    let base = turn.services.context(turn.session, turn.exchange);
-    let response_bytes = turn.services.upstreams.get(key).connection.received();
-    let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), response_bytes, ..base };
-    let verdict = tcp::run(&backend.rules.tcp.response, &backend.rules.acls, &mut ctx, &mut scratch);
-    turn.services.scratch = scratch;
-    decide(turn, key, verdict)
+    let (rules, mut next) = (&backend.rules, 0);
+    loop {
+        let mut scratch = std::mem::take(&mut turn.services.scratch);
+        let base = turn.services.context(turn.session, turn.exchange);
+        let response_bytes = turn.services.upstreams.get(key).connection.received();
+        let mut ctx = Ctx { inspection: (!is_final).then_some(&inspection), response_bytes, ..base };
+        let verdict = tcp::run(&rules.tcp.response, &rules.acls, &mut next, &mut ctx, &mut scratch);
+        turn.services.scratch = scratch;
+        match verdict {
+            Verdict::Errand(errand) => errands::run_errand(turn, errand),
+            verdict => return decide(turn, key, verdict),
+        }
+    }
 }
 
 fn decide(turn: &mut Turn<'_>, key: usize, verdict: Verdict) -> Result<(), Step> {
-    if verdict == Verdict::Wait {
+    if matches!(verdict, Verdict::Wait) {
         turn.exchange.response.clear();
         return Ok(());
     }
     turn.exchange.holds_answer = false;
     turn.exchange.phase_deadline = Tick::NEVER;
     match verdict {
-        Verdict::Accept | Verdict::Wait => {}
+        Verdict::Accept | Verdict::Wait | Verdict::Errand(_) => {}
         Verdict::Close => close_server(turn, key),
-        Verdict::Reject => return Err(refuse_answer(turn, key)),
+        Verdict::SilentDrop => {
+            note_refused_answer(turn, key);
+            return Err(silent_drop(turn));
+        }
+        Verdict::Reject => {
+            note_refused_answer(turn, key);
+            turn.count_everywhere(Count::DeniedResponses);
+            return Err(turn.abandon(Cause::Proxy, Doing::Data));
+        }
     }
     turn.exchange.response.clear();
     Ok(())
@@ -271,8 +311,9 @@ fn close_server(turn: &mut Turn<'_>, key: usize) {
     turn.exchange.upload.complete = true;
 }
 
-fn refuse_answer(turn: &mut Turn<'_>, key: usize) -> Step {
-    turn.count_everywhere(Count::DeniedResponses);
+/// The log tells of an answer that never reached the client.
+fn note_refused_answer(turn: &mut Turn<'_>, key: usize) {
+    turn.exchange.server_keeps = false;
     if turn.is_http() && !turn.exchange.response.is_empty() {
         let bytes = turn.services.upstreams.get(key).connection.received();
         let body = bytes.len() - head_bytes(bytes);
@@ -280,5 +321,4 @@ fn refuse_answer(turn: &mut Turn<'_>, key: usize) -> Step {
         facts.bytes_out += turn.exchange.response.counted_bytes() + body as u64;
         facts.status = Some(turn.exchange.response.status());
     }
-    turn.abandon(Cause::Proxy, Doing::Data)
 }

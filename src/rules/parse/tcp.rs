@@ -1,17 +1,21 @@
 //! `tcp-request` and `tcp-response` lines (manual 4.2), but for `inspect-delay`, which is no rule.
 
 use super::action::{Row, log_order};
-use super::{Condition, Cursor, Input, Parser, Wrong, ends_arguments, rule, variable};
+use super::{Condition, Cursor, Input, Parser, Proxy, Wrong, ends_arguments, order, rule, variable};
 use crate::proxy::Mode;
+use crate::rules::errand::{Order, Side};
 use crate::rules::tcp::{Action, Part, TcpRules};
 use crate::sample::{Expr, Place, Places, Scope};
-use crate::text::finding::Severity;
+use crate::text::finding::{Findings, Severity};
+use crate::text::unit::atoi;
 use crate::text::{Word, suggest};
 
 /// A kind of rules.
 pub(super) struct Kind {
     /// The words that lines begin with.
     pub name: &'static str,
+    /// What errors about names call the expressions of `set-var`.
+    purpose: &'static str,
     /// Where its expressions are evaluated, in a frontend and in a backend.
     front: Option<Place>,
     back: Option<Place>,
@@ -23,6 +27,7 @@ pub(super) struct Kind {
 pub(super) static KINDS: [Kind; 4] = [
     Kind {
         name: "tcp-request connection",
+        purpose: "tcp-request connection expression",
         front: Some(Place::FrontConnection),
         back: None,
         actions: &EARLY,
@@ -30,6 +35,7 @@ pub(super) static KINDS: [Kind; 4] = [
     },
     Kind {
         name: "tcp-request session",
+        purpose: "tcp-request session expression",
         front: Some(Place::FrontSession),
         back: None,
         actions: &EARLY,
@@ -37,6 +43,7 @@ pub(super) static KINDS: [Kind; 4] = [
     },
     Kind {
         name: "tcp-request content",
+        purpose: "tcp-request content expression",
         front: Some(Place::FrontContent),
         back: Some(Place::BackContent),
         actions: &CONTENT,
@@ -44,6 +51,7 @@ pub(super) static KINDS: [Kind; 4] = [
     },
     Kind {
         name: "tcp-response content",
+        purpose: "tcp-response content expression",
         front: None,
         back: Some(Place::BackAnswerContent),
         actions: &RESPONSE,
@@ -63,7 +71,7 @@ const fn later(name: &'static str) -> Row<Action> {
 static EARLY: [Row<Action>; 21] = [
     row("accept", |_| Ok(Action::Accept)),
     row("reject", |_| Ok(Action::Reject)),
-    later("capture"),
+    row("capture", capture),
     later("expect-proxy"),
     later("expect-netscaler-cip"),
     later("track-sc(*)"),
@@ -77,23 +85,23 @@ static EARLY: [Row<Action>; 21] = [
     row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-dst", |i| address(i, Part::Destination)),
     row("set-dst-port", |i| address(i, Part::DestinationPort)),
-    later("set-mark"),
+    row("set-mark", |i| order::mark(i).map(order)),
     row("set-src", |i| address(i, Part::Source)),
     row("set-src-port", |i| address(i, Part::SourcePort)),
-    later("set-tos"),
-    later("silent-drop"),
+    row("set-tos", |i| order::tos(i).map(order)),
+    row("silent-drop", |_| Ok(Action::SilentDrop)),
 ];
 
 static CONTENT: [Row<Action>; 30] = [
     row("accept", |_| Ok(Action::Accept)),
     row("reject", |_| Ok(Action::Reject)),
-    later("capture"),
+    row("capture", capture),
     later("expect-proxy"),
     later("expect-netscaler-cip"),
     later("track-sc(*)"),
     later("ot-group"),
     row("set-log-level", |i| log_order(i).map(Action::SetLog)),
-    later("set-nice"),
+    row("set-nice", |i| order::nice(i).map(order)),
     later("switch-mode"),
     later("use-service"),
     later("sc-inc-gpc(*)"),
@@ -110,9 +118,9 @@ static CONTENT: [Row<Action>; 30] = [
     row("set-src-port", |i| address(i, Part::SourcePort)),
     row("set-dst", |i| address(i, Part::Destination)),
     row("set-dst-port", |i| address(i, Part::DestinationPort)),
-    later("set-mark"),
-    later("set-tos"),
-    later("silent-drop"),
+    row("set-mark", |i| order::mark(i).map(order)),
+    row("set-tos", |i| order::tos(i).map(order)),
+    row("silent-drop", |_| Ok(Action::SilentDrop)),
     later("set-priority-class"),
     later("set-priority-offset"),
 ];
@@ -123,7 +131,7 @@ static RESPONSE: [Row<Action>; 18] = [
     row("reject", |_| Ok(Action::Reject)),
     later("ot-group"),
     row("set-log-level", |i| log_order(i).map(Action::SetLog)),
-    later("set-nice"),
+    row("set-nice", |i| order::nice(i).map(order)),
     later("sc-inc-gpc(*)"),
     later("sc-inc-gpc0(*)"),
     later("sc-inc-gpc1(*)"),
@@ -133,9 +141,9 @@ static RESPONSE: [Row<Action>; 18] = [
     row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
-    later("set-mark"),
-    later("set-tos"),
-    later("silent-drop"),
+    row("set-mark", |i| order::mark(i).map(order)),
+    row("set-tos", |i| order::tos(i).map(order)),
+    row("silent-drop", |_| Ok(Action::SilentDrop)),
 ];
 
 /// The kind of the lines that begin so.
@@ -160,16 +168,43 @@ impl Kind {
     }
 }
 
+fn order(order: Order) -> Action {
+    Action::Order(Box::new(order))
+}
+
+/// Into a slot of its own, which was made when the line was read.
+fn capture(input: &mut Input<'_, '_>) -> Result<Action, String> {
+    input.scope.purpose = "capture rule";
+    let text = input.cursor.next();
+    let expr = Expr::parse(text, input.scope)?;
+    if expr.needs().places().intersection(input.scope.places).is_empty() {
+        return Err(unavailable(text, &expr));
+    }
+    if !input.is_frontend {
+        return Err(format!("proxy '{}' has no frontend capability", input.proxy_name));
+    }
+    if input.cursor.peek() != "len" {
+        return Err("a positive 'len' argument is mandatory".to_owned());
+    }
+    input.cursor.next();
+    if atoi(input.cursor.next()) <= 0 {
+        return Err("length must be > 0".to_owned());
+    }
+    Ok(order(Order::Capture(Side::Request, input.capture_slot, expr)))
+}
+
+fn unavailable(text: &str, expr: &Expr) -> String {
+    let needs = expr.needs().name();
+    format!("fetch method '{text}' extracts information from '{needs}', none of which is available here")
+}
+
 fn address(input: &mut Input<'_, '_>, part: Part) -> Result<Action, String> {
     let expr = Expr::parse(input.cursor.peek(), input.scope)?;
     // HAProxy does not look here whether connections have what the fetch needs: it finds nothing then.
     let early = Place::FrontConnection.only().union(Place::FrontSession.only());
     let looks = input.scope.places.intersection(early).is_empty();
     if looks && expr.needs().places().intersection(input.scope.places).is_empty() {
-        let (name, needs) = (input.cursor.peek(), expr.needs().name());
-        return Err(format!(
-            "fetch method '{name}' extracts information from '{needs}', none of which is available here"
-        ));
+        return Err(unavailable(input.cursor.peek(), &expr));
     }
     input.cursor.next();
     Ok(Action::SetAddress(part, Box::new(expr)))
@@ -187,9 +222,19 @@ impl Parser<'_> {
         let parse = row
             .parse
             .ok_or_else(|| Wrong::Line(format!("'{own} {verb}' is not supported by this build of epoxy yet.")))?;
+        if verb.starts_with("set-var") {
+            scope.purpose = kind.purpose;
+        }
         let mut input = self.input(cursor, scope);
-        let action = parse(&mut input).map_err(Wrong::Line)?;
+        let is_capture = verb == "capture";
+        let spoken = |e: String| Wrong::Line(if is_capture { format!("'{own} capture' : {e}") } else { e });
+        let action = parse(&mut input).map_err(spoken)?;
         let cursor = input.cursor;
+        if is_capture && own != "tcp-request content" {
+            let what = words.get(3).map_or("", |word| word.text.as_str());
+            let text = format!("'{verb} {what}' is not allowed in '{own}' rules in {noun} '{name}'");
+            return Err(Wrong::Line(text));
+        }
         if !ends_arguments(cursor.peek()) {
             let got = cursor.peek();
             let text = format!("'{own} {verb}' only accepts 'if' or 'unless', in {noun} '{name}' (got '{got}')");
@@ -215,6 +260,18 @@ impl Parser<'_> {
         for text in &mut scope.warnings[before..] {
             let never = text.replacen("will never match", &format!("will never match in '{}'", kind.name), 1);
             *text = never.replacen(" involves keywords '", " involves keyword '", 1);
+        }
+    }
+
+    /// What HAProxy says of captures that nobody waits for.
+    pub fn report_undelayed(&self, findings: &mut Findings) {
+        let Proxy { noun, name, .. } = self.proxy;
+        for _ in 0..self.tcp.captures_of_contents() {
+            findings.warning(format!(
+                "{noun} '{name}' : a 'tcp-request capture' rule explicitly depending on request contents without any \
+                 'tcp-request inspect-delay' setting. This means that this rule will randomly find its contents. \
+                 This can be fixed by setting the tcp-request inspect-delay."
+            ));
         }
     }
 
