@@ -207,8 +207,7 @@ fn forget_request(turn: &mut Turn<'_>) {
     } else if turn.exchange.backend.is_none() {
         // The frontend's rules are asked before there is a request in the eyes of the log, but for its number.
         turn.exchange.facts.request_line.clear();
-        turn.exchange.facts.request_counter = turn.services.requests;
-        turn.services.requests += 1;
+        turn.exchange.facts.request_counter = turn.services.number();
     }
 }
 
