@@ -34,20 +34,27 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         return step;
     }
     let splice = turn.splice_allowed();
+    let resets = turn.exchange.backend.is_some_and(|id| turn.services.config[id].nolinger);
     let services = &mut *turn.services;
     let exchange = &mut *turn.exchange;
     let client = &mut turn.session.client;
     let server = &mut services.upstreams.get_mut(key).connection;
     let (buffers, pipes, budget) = (&mut services.buffers, &mut services.pipes, &mut services.budget);
     let ends = (exchange.upload.complete, exchange.download.complete);
-    let mut moved_up = Direction { from: client, to: server, flow: &mut exchange.upload, splice: splice.request };
+    let (flow, splice_up) = (&mut exchange.upload, splice.request);
+    let mut moved_up = Direction { from: client, to: server, flow, splice: splice_up, resets };
     let up = if ends.0 { Moved::default() } else { moved_up.run(buffers, pipes, budget) };
-    let mut moved_down = Direction { from: server, to: client, flow: &mut exchange.download, splice: splice.response };
+    let (flow, splice_down) = (&mut exchange.download, splice.response);
+    let mut moved_down = Direction { from: server, to: client, flow, splice: splice_down, resets: false };
     let mut down = if exchange.holds_answer { Moved::default() } else { moved_down.run(buffers, pipes, budget) };
     exchange.facts.bytes_in += up.received;
     exchange.facts.bytes_out += down.received;
     down.received = exchange.facts.bytes_out - bytes_before;
     let fins = (exchange.upload.complete && !ends.0, exchange.download.complete && !ends.1);
+    if fins.0 && resets {
+        // The close resets the connection: the server has been told enough.
+        return Step::Over(After::Close);
+    }
     let client_fin = fins.1 && turn.frontend().timeouts.client_fin.is_some();
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
     let server_fin = fins.0 && backend.is_some_and(|backend| backend.timeouts.server_fin.is_some());
@@ -145,6 +152,8 @@ struct Direction<'a> {
     to: &'a mut Connection,
     flow: &'a mut Flow,
     splice: bool,
+    /// The receiver is not told of the sender's end: its connection will be reset (`option nolinger`).
+    resets: bool,
 }
 
 /// Bytes that one round moved.
@@ -179,7 +188,9 @@ impl Direction<'_> {
             }
         }
         if empty && self.from.ended && !self.flow.complete {
-            self.to.shutdown_write();
+            if !self.resets {
+                self.to.shutdown_write();
+            }
             self.flow.complete = true;
         }
         moved
