@@ -8,6 +8,7 @@
 //! - `oracle SUBJECT/NAME`: a conversation that HAProxy and epoxy hold alike;
 //! - `refused LINE`: left to a later version on purpose; the configuration says so by name.
 
+mod install;
 mod terms;
 
 use std::collections::BTreeSet;
