@@ -283,6 +283,8 @@ pub struct Settings {
     pub default_server: ServerDraft,
     /// `cookie`.
     pub cookie: Option<Cookie>,
+    /// `source`.
+    pub source: Option<SocketAddr>,
     /// `dynamic-cookie-key`.
     pub dynamic_cookie_key: Option<String>,
     /// `appsession`.
@@ -344,6 +346,7 @@ impl Default for Settings {
             default_backend: None,
             default_server: ServerDraft::default(),
             cookie: None,
+            source: None,
             dynamic_cookie_key: None,
             app_session: None,
             rdp_cookie: None,
@@ -462,6 +465,8 @@ pub struct ServerDraft {
     pub maxqueue: Option<u32>,
     /// `cookie`.
     pub cookie: Option<String>,
+    /// `source`.
+    pub source: Option<SocketAddr>,
     /// `check`.
     pub check: bool,
     /// `inter`, `rise` and others.

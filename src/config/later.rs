@@ -17,7 +17,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("retry-on", P),
     ("server-state-file-name", P),
     ("server-template", P),
-    ("source", P),
     ("stick", P),
     ("stick-table", P),
     ("transparent", P),

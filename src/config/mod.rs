@@ -30,6 +30,7 @@ pub mod rules;
 pub mod scope;
 pub mod sections;
 pub mod server;
+pub mod source;
 pub mod spelling;
 pub mod stats;
 pub mod tcp;

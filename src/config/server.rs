@@ -48,6 +48,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("pool-purge-delay", 1, pool_purge_delay),
     row("port", 1, port),
     row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
+    row("source", 1, super::source::server),
     row("weight", 1, weight),
 ];
 
@@ -77,6 +78,7 @@ const LATER: &[&str] = &[
     "minconn",
     "namespace",
     "non-stick",
+    "interface",
     "npn",
     "observe",
     "on-error",
@@ -96,7 +98,6 @@ const LATER: &[&str] = &[
     "slowstart",
     "sni",
     "socks4",
-    "source",
     "ssl",
     "ssl-max-ver",
     "ssl-min-ver",

@@ -165,8 +165,10 @@ impl Checks {
         let token = Token::new(Kind::Check, at, slot.generation);
         let Run::Probing { probe, stream, established, sent } = &mut slot.run else { return false };
         (*stream, *established, *sent) = (None, false, 0);
-        let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
-        let opened = target(&services.config[slot.server].address, slot.settings, attempt)
+        let server = &services.config[slot.server];
+        let options =
+            ConnectOptions { acknowledges_late: !attempt.listens, source: server.source, ..ConnectOptions::default() };
+        let opened = target(&server.address, slot.settings, attempt)
             .and_then(|target| services.net.connect(&target, options, token));
         match opened {
             Ok(opened) => {

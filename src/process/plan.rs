@@ -43,6 +43,8 @@ pub struct StartPlan {
     pub may_gain: bool,
     /// `setcap` and `sandbox`.
     pub confinement: Confinement,
+    /// Ports that workers bind before they connect (`source`); 0 for any.
+    pub sources: Vec<u16>,
     /// Capabilities that the configuration needs while workers that stay root serve.
     pub needs: Vec<Capability>,
     /// Inherited descriptors that the configuration names.
@@ -196,6 +198,7 @@ impl StartPlan {
             may_fork: global.insecure_fork_wanted,
             may_gain: global.insecure_setuid_wanted,
             confinement: global.confinement.clone(),
+            sources: config.sources().map(|source| source.port()).collect(),
             needs: capability::needs(config),
             named_descriptors: named_descriptors(config),
             limits,

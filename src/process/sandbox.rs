@@ -2,8 +2,8 @@
 //!
 //! - **landlock**: no file can be opened, made, changed or removed, no TCP address bound and no process outside
 //!   signalled. What is open stays usable, and so do UNIX sockets of servers, log daemons and other workers, for
-//!   the kernel does not count connecting as access to a file. A feature that binds while it serves (source
-//!   ports) has to take the network rule out.
+//!   the kernel does not count connecting as access to a file. A feature that binds while it serves adds its
+//!   ports to the network rule, as `source` does.
 //! - **seccomp**: only the system calls of `CALLS` in [`calls`]. Asking for a file is answered by EPERM,
 //!   because libraries ask for files that may be missing; any other call kills the process: a worker that makes
 //!   one is no longer doing our work, and whoever makes it do so shall not try another. Its supervisor tells
@@ -16,8 +16,8 @@ mod calls;
 use super::plan::StartPlan;
 use super::{Stop, notice};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated, RulesetError,
-    Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 use seccompiler::BpfProgram;
 
@@ -33,7 +33,7 @@ impl Sandbox {
     pub(super) fn prepare(plan: &StartPlan) -> Result<Sandbox, Stop> {
         let wanted = &plan.confinement;
         let rules = match wanted.landlock && has_landlock() {
-            true => Some(rules().map_err(|error| refused(plan, &error))?),
+            true => Some(rules(&plan.sources).map_err(|error| refused(plan, &error))?),
             false => None,
         };
         let filters = match wanted.seccomp && has_seccomp() {
@@ -76,13 +76,14 @@ fn refused(plan: &StartPlan, error: &dyn std::fmt::Display) -> Stop {
 }
 
 /// Everything that landlock knows of files up to ABI 5, and what it knows of sockets and signals less
-/// connecting. Older kernels enforce the part that they know.
-fn rules() -> Result<RulesetCreated, RulesetError> {
-    Ruleset::default()
+/// connecting. Older kernels enforce the part that they know. What connects from a `source` binds its port.
+fn rules(sources: &[u16]) -> Result<RulesetCreated, RulesetError> {
+    let rules = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::BindTcp)?
         .scope(Scope::Signal)?
-        .create()
+        .create()?;
+    rules.add_rules(sources.iter().map(|port| Ok(NetPort::new(*port, AccessNet::BindTcp))))
 }
 
 /// Whether this kernel has landlock: Linux 5.13, unless it is switched off.

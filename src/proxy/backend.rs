@@ -93,6 +93,8 @@ pub struct Backend {
     pub pretend_keepalive: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
+    /// `source`: where connections come from that lead to no server; each server has its own.
+    pub source: Option<SocketAddr>,
     /// `cookie`; in HTTP mode only.
     pub cookie: Option<Cookie>,
     /// `dynamic-cookie-key`.

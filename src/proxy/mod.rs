@@ -21,6 +21,7 @@ pub mod workers;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::ops::{Index, Range};
 
 use crate::log::LogTarget;
@@ -99,6 +100,12 @@ impl Config {
         let frontends = self.frontends.iter().map(|frontend| &frontend.log);
         let proxies = frontends.chain(self.backends.iter().map(|backend| &backend.log));
         self.global.log_targets.iter().chain(proxies.flat_map(|settings| &settings.targets))
+    }
+
+    /// Every `source` that a connection may come from.
+    pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
+        let backends = self.backends.iter().filter_map(|backend| backend.source);
+        backends.chain(self.servers.iter().filter_map(|server| server.source))
     }
 
     /// A backend's servers with their ids.

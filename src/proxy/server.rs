@@ -40,6 +40,8 @@ pub struct Server {
     pub pool_low_conn: u32,
     /// `cookie` value.
     pub cookie: Option<String>,
+    /// `source`, its own or its backend's: where connections to it come from.
+    pub source: Option<SocketAddr>,
 }
 
 /// Where a server is reached.

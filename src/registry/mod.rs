@@ -137,6 +137,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::bind::ROWS,
     crate::config::capture::ROWS,
     crate::config::server::ROWS,
+    crate::config::source::ROWS,
     crate::config::check::ROWS,
     crate::config::rules::ROWS,
     crate::config::tcp::ROWS,

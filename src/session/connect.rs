@@ -46,9 +46,12 @@ fn peer(turn: &Turn<'_>) -> Option<Peer> {
 
 fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<usize> {
     let services = &mut *turn.services;
-    let target = match peer {
-        Peer::Server(server) => Target::new(&services.config[server].address, turn.session.destination)?,
-        Peer::Address(address) => address.into(),
+    let (target, source) = match peer {
+        Peer::Server(server) => {
+            let server = &services.config[server];
+            (Target::new(&server.address, turn.session.destination)?, server.source)
+        }
+        Peer::Address(address) => (address.into(), backend.source),
     };
     turn.exchange.facts.upstream_peer = target.ip();
     if backend.smart_connect && backend.mode == Mode::Tcp {
@@ -56,7 +59,7 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<u
         turn.session.client.receive(&mut services.buffers);
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
-    let options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
+    let options = ConnectOptions::new(backend, source, sends_at_once, &services.config.global.tune);
     services.upstreams.open(&services.net, peer, &target, options, turn.slot, &services.counters)
 }
 

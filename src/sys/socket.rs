@@ -8,6 +8,7 @@ use super::{check, check_len};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -239,6 +240,16 @@ pub fn vanish(fd: impl AsFd) {
 pub fn set_tos(fd: impl AsFd, tos: u8) -> io::Result<()> {
     let v6 = set_int(&fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, tos.into());
     set_int(&fd, libc::IPPROTO_IP, libc::IP_TOS, tos.into()).or(v6)
+}
+
+/// Gives a socket that is going to connect its own address. The kernel chooses the port once it knows the peer, so
+/// that each address has all ports towards each peer.
+pub fn bind_source(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    if source.port() == 0 {
+        set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    }
+    socket.bind(&source.into())
 }
 
 /// Makes the coming close send a reset instead of leaving the connection in TIME_WAIT.

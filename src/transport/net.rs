@@ -36,6 +36,8 @@ pub struct ConnectOptions {
     pub acknowledges_late: bool,
     /// `option nolinger`: the close resets the connection and leaves nothing behind.
     pub no_linger: bool,
+    /// `source`: the address of this end.
+    pub source: Option<SocketAddr>,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
@@ -44,11 +46,12 @@ pub struct ConnectOptions {
 
 impl ConnectOptions {
     /// What a backend and `tune.*` ask for; `sends_at_once` says whether there is something to send.
-    pub fn new(backend: &Backend, sends_at_once: bool, tune: &Tune) -> ConnectOptions {
+    pub fn new(backend: &Backend, source: Option<SocketAddr>, sends_at_once: bool, tune: &Tune) -> ConnectOptions {
         ConnectOptions {
             keepalive: backend.tcp_keepalive,
             acknowledges_late: backend.smart_connect && sends_at_once,
             no_linger: backend.nolinger,
+            source,
             rcvbuf: tune.rcvbuf_server,
             sndbuf: tune.sndbuf_server,
         }
@@ -134,6 +137,9 @@ impl Net {
                 }
                 if options.sndbuf > 0 {
                     socket.set_send_buffer_size(options.sndbuf as usize)?;
+                }
+                if let Some(source) = options.source.filter(|_| target.ip().is_some()) {
+                    socket::bind_source(&socket, source)?;
                 }
                 socket::connect(&socket, &target.0)?;
                 Stream::Socket(socket.into())
@@ -227,6 +233,17 @@ mod tests {
         assert_eq!(packets(false), 3, "SYN, ACK, data");
         // On a busy machine the kernel may not wait long enough for the data.
         assert!((0..100).any(|_| packets(true) == 2), "SYN, data");
+    }
+
+    #[test]
+    fn connections_come_from_their_source() {
+        let source = Some("127.0.0.77:0".parse().expect("an address"));
+        let connections: Vec<_> =
+            (0..2).map(|_| connected(ConnectOptions { source, ..ConnectOptions::default() })).collect();
+        for (listener, _poll, _stream) in connections {
+            let (_, peer) = listener.accept().expect("a connection");
+            assert_eq!(peer.ip().to_string(), "127.0.0.77");
+        }
     }
 
     #[test]
