@@ -62,11 +62,7 @@ impl Acls {
                 "acl name '{name}' will never match. 'or' is used to express a logical disjunction within a condition."
             ));
         }
-        if let [criterion, next, ..] = rest
-            && next.text.starts_with('(')
-        {
-            scope.general_warnings.push(stray_blank(name, &criterion.text, &next.text));
-        }
+        warn_of_stray_blank(name, rest, scope);
         let wrong = |e| format!("error detected while parsing ACL '{name}' : {e}.");
         let test = Test::parse(rest, scope).map_err(wrong)?;
         let id = self.named(name).unwrap_or_else(|| self.push(name));
@@ -75,6 +71,7 @@ impl Acls {
 
     /// Adds the anonymous list `{ words }`.
     pub(super) fn anonymous(&mut self, words: &[Word], scope: &mut Scope) -> Result<AclId, String> {
+        warn_of_stray_blank("", words, scope);
         let test = Test::parse(words, scope)?;
         let id = self.push("");
         self.add(id, test)?;
@@ -315,6 +312,15 @@ impl Test {
 
     fn works_at(&self, places: Places) -> bool {
         !self.expr.needs().places().intersection(places).is_empty()
+    }
+}
+
+/// Warns of arguments that a blank has made a pattern.
+fn warn_of_stray_blank(name: &str, words: &[Word], scope: &mut Scope) {
+    if let [criterion, next, ..] = words
+        && next.text.starts_with('(')
+    {
+        scope.general_warnings.push(stray_blank(name, &criterion.text, &next.text));
     }
 }
 
