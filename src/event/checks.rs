@@ -36,6 +36,7 @@ struct Slot {
     run: Run,
 }
 
+#[allow(clippy::large_enum_variant, reason = "who rests will probe again, and needs the room then")]
 enum Run {
     /// Until the next check begins.
     Resting { until: Tick },
