@@ -133,18 +133,28 @@ fn drain_body(turn: &mut Turn<'_>) {
 pub fn chunked(turn: &mut Turn<'_>, body: &[u8]) -> Step {
     let exchange = &mut *turn.exchange;
     if exchange.request.method() == Method::Head {
-        return message(turn, b"");
+        return page(turn, b"");
     }
     if exchange.request.version() == Version::Http10 {
         exchange.client_keeps = false;
-        return message(turn, body);
+        return page(turn, body);
     }
     exchange.response.add(b"Transfer-Encoding", b"chunked");
     let mut framed = format!("{:X}\r\n", body.len()).into_bytes();
     framed.extend_from_slice(body);
     framed.extend_from_slice(b"\r\n0\r\n\r\n");
-    let step = message(turn, &framed);
+    let step = page(turn, &framed);
     turn.exchange.facts.bytes_out -= (framed.len() - body.len()) as u64;
+    step
+}
+
+/// As [`message`]; what rules add to a page is not counted, as it is not to a server's answer.
+fn page(turn: &mut Turn<'_>, body: &[u8]) -> Step {
+    let made = turn.exchange.response.counted_bytes();
+    let body = if judge::has_after_rules(turn) { ruled(turn, body) } else { body };
+    let sent = turn.exchange.response.counted_bytes();
+    let step = send(turn, body);
+    turn.exchange.facts.bytes_out = turn.exchange.facts.bytes_out + made - sent;
     step
 }
 
