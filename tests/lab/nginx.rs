@@ -21,13 +21,15 @@ const SERVER: &str = r#"
 /// A running nginx; it ends with its host.
 pub struct Nginx {
     directory: TempDir,
+    addresses: Vec<String>,
 }
 
 impl Nginx {
     /// Starts a server for each name and address (with port), and waits until they listen.
     pub fn start(host: &Host, servers: &[(&str, &str)]) -> Result<Nginx, String> {
         let directory = TempDir::new("nginx").map_err(|error| format!("temporary: {error}"))?;
-        let nginx = Nginx { directory };
+        let addresses = servers.iter().map(|(_, address)| (*address).to_owned()).collect();
+        let nginx = Nginx { directory, addresses };
         let path = nginx.path("nginx.conf");
         fs::write(&path, nginx.configuration(servers)).map_err(|error| format!("nginx.conf: {error}"))?;
         host.shell(&format!("nginx -c {}", path.display()))?;
@@ -46,10 +48,18 @@ impl Nginx {
         host.shell(&format!("kill -s {signal} -- -$(cat {})", pid.display())).map(drop)
     }
 
-    /// Kills all its processes; workers would outlive their master for a moment.
+    /// Kills all its processes, and waits until nobody listens there any more: a killed process takes its time.
     pub fn kill(&self, host: &Host) -> Result<(), String> {
         self.signal(host, "KILL")?;
-        host.shell(&format!("rm {}", self.path("nginx.pid").display())).map(drop)
+        host.shell(&format!("rm {}", self.path("nginx.pid").display()))?;
+        for address in &self.addresses {
+            // curl's exit code where the connection is refused.
+            let refused = format!("curl -s -o /dev/null http://{address}/gone; test $? = 7");
+            if !wait_until(PATIENCE, || host.shell(&refused).is_ok()) {
+                return Err(format!("{address} listens still"));
+            }
+        }
+        Ok(())
     }
 
     /// Starts it again after [`Nginx::kill`].
