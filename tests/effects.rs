@@ -1,7 +1,9 @@
-//! Settings whose effect shows in the process itself rather than on the wire: it does not sleep, it opens pipes.
+//! Settings whose effect shows in the process itself rather than on the wire: it does not sleep, it opens pipes, its
+//! workers are not of one mind.
 
 mod support;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -106,4 +108,25 @@ fn large_answers_pass_through_a_pipe_where_an_option_says_so() {
     assert!(pipes_after("option splice-auto") > 0);
     assert_eq!(pipes_after("option splice-request"), 0);
     assert_eq!(pipes_after("option splice-response\n    no option splice-response"), 0);
+}
+
+/// What the service answers on a connection of its own.
+fn body(ip: Ipv4Addr) -> String {
+    let mut client = TcpStream::connect((ip, 8001)).expect("connect");
+    client.set_read_timeout(Some(LIMIT)).expect("timeout");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").expect("request");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("answer");
+    answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
+
+#[test]
+fn no_two_workers_make_the_same_identifier() {
+    let (dir, ip) = (TempDir::new("uuid").expect("directory"), loopback_address());
+    let rule = "http-request return status 200 content-type text/plain lf-string \"%[uuid]\"";
+    let mut process = start(dir.path(), ip, "nbproc 4", rule);
+    let made: HashSet<String> = (0..64).map(|_| body(ip)).collect();
+    assert_eq!(made.len(), 64, "{made:?}");
+    assert!(made.iter().all(|text| text.len() == 36));
+    process.kill();
 }

@@ -22,7 +22,9 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("ipv6", Type::Ipv6, Nothing, address).args(&[Kind::Ipv6], 1),
     Fetch::new("meth", Type::Method, Nothing, method).args(&[Kind::Str], 1),
     Fetch::new("rand", Type::Int, Nothing, rand).args(&[Kind::Int], 0),
-    Fetch::new("uuid", Type::Str, Nothing, |_, _| Some(Value::string(uuid()))).args(&[Kind::Int], 0).check(check_uuid),
+    Fetch::new("uuid", Type::Str, Nothing, |ctx, _| Some(Value::string(uuid(ctx))))
+        .args(&[Kind::Int], 0)
+        .check(check_uuid),
     Fetch::new("str", Type::Str, Nothing, text).args(&[Kind::Str], 1),
 ];
 
@@ -106,14 +108,15 @@ fn date<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     Some(Value::Int((now as i64).saturating_add(args.int(0).unwrap_or(0))))
 }
 
-/// Each `RandomState` hashes with keys of its own: random enough to sample requests, and free of state.
-fn random() -> u64 {
-    RandomState::new().hash_one(0u8)
+/// Each `RandomState` hashes with keys of its own: random enough to sample requests, and free of state. All workers of
+/// a supervisor begin with the same keys, as they were forked from it; so who asks, and when, counts as well.
+fn random(ctx: &Ctx<'_>) -> u64 {
+    RandomState::new().hash_one((ctx.counters.slot().0, ctx.now.mono_us))
 }
 
-fn rand<'a>(_: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
+fn rand<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     let range = args.int(0).map_or(1 << 32, |range| u64::from(range as u32));
-    Some(Value::Int(((u64::from(random() as u32) * range) >> 32) as i64))
+    Some(Value::Int(((u64::from(random(ctx) as u32) * range) >> 32) as i64))
 }
 
 fn check_uuid(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
@@ -124,8 +127,8 @@ fn check_uuid(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
 }
 
 /// A random UUID (RFC 9562 5.4).
-fn uuid() -> Vec<u8> {
-    let (high, low) = (random(), random());
+fn uuid(ctx: &Ctx<'_>) -> Vec<u8> {
+    let (high, low) = (random(ctx), random(ctx));
     let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
     let (first, second, last) = (high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
     format!("{first:08x}-{second:04x}-{version:04x}-{variant:04x}-{last:012x}").into_bytes()
