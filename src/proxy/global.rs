@@ -161,6 +161,13 @@ pub struct Tune {
     pub sndbuf_server: u32,
 }
 
+impl Tune {
+    /// Octets that a buffer takes of what is received: a head must fit in, and more cannot be looked at.
+    pub fn received_bytes_max(&self) -> usize {
+        self.bufsize.saturating_sub(self.maxrewrite)
+    }
+}
+
 impl Default for Tune {
     fn default() -> Self {
         Tune {

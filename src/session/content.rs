@@ -155,8 +155,7 @@ fn request(turn: &mut Turn<'_>, rules: &'static Rules, delay: Option<Millis>) ->
 
 /// Whether no more can be received before something is passed on.
 fn is_full(turn: &Turn<'_>, bytes: &[u8]) -> bool {
-    let tune = &turn.services.config.global.tune;
-    bytes.len() >= tune.bufsize - tune.maxrewrite
+    bytes.len() >= turn.services.config.global.tune.received_bytes_max()
 }
 
 fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {

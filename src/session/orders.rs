@@ -43,8 +43,7 @@ impl Outcome {
 /// Waits for the whole form, then does what it says; `backend` is the one whose page it is.
 pub fn run(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Step {
     let received = turn.session.client.receive(&mut turn.services.buffers);
-    let tune = &turn.services.config.global.tune;
-    let room = tune.bufsize - tune.maxrewrite.min(tune.bufsize);
+    let room = turn.services.config.global.tune.received_bytes_max();
     let (form, complete) = body(turn);
     if form.len() >= room || (!complete && turn.session.client.received().len() >= room) {
         return statistics::way_back(turn, backend, Outcome::TooLarge);

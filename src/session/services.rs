@@ -180,7 +180,7 @@ impl Services {
     pub fn limits(&self, lenient: bool) -> Limits {
         let tune = &self.config.global.tune;
         Limits {
-            head_bytes_max: tune.bufsize - tune.maxrewrite,
+            head_bytes_max: tune.received_bytes_max(),
             fields_max: tune.http_maxhdr.saturating_sub(1),
             lenient,
             target_is_host: false,

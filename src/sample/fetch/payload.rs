@@ -178,8 +178,7 @@ fn hello_type<'a>(ctx: &Ctx<'a>, bytes: &[u8]) -> Option<Value<'a>> {
 }
 
 fn version<'a>(ctx: &Ctx<'a>, _: &'a [Arg]) -> Option<Value<'a>> {
-    let tune = &ctx.config.global.tune;
-    let room = tune.bufsize - tune.maxrewrite;
+    let room = ctx.config.global.tune.received_bytes_max();
     settled(ctx, hello::client_version(request(ctx)?, room)).map(|version| Value::Int(i64::from(version)))
 }
 
