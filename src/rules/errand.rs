@@ -55,6 +55,11 @@ pub enum Errand {
 }
 
 impl Order {
+    /// Whether it needs CAP_NET_ADMIN.
+    pub(super) fn administers_net(&self) -> bool {
+        matches!(self, Order::Mark(_))
+    }
+
     /// What a capture looks at.
     pub(super) fn captured(&self) -> Option<Needs> {
         match self {

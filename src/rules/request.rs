@@ -89,7 +89,7 @@ impl Action {
     pub(super) fn administers_net(&self) -> bool {
         match self {
             Action::SilentDrop => true,
-            Action::Order(order) => matches!(**order, Order::Mark(_)),
+            Action::Order(order) => order.administers_net(),
             _ => false,
         }
     }

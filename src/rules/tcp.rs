@@ -78,7 +78,7 @@ impl Action {
     fn administers_net(&self) -> bool {
         match self {
             Action::SilentDrop => true,
-            Action::Order(order) => matches!(**order, Order::Mark(_)),
+            Action::Order(order) => order.administers_net(),
             _ => false,
         }
     }
