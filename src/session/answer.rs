@@ -1,5 +1,6 @@
 //! The response's head: received, checked, edited by rules and queued for the client.
 
+use super::errands::Paused;
 use super::judge::{self, Judged};
 use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, names, relay};
 use crate::facts::{Cause, Phase as Doing};
@@ -25,8 +26,8 @@ pub enum Progress {
 /// # Errors
 /// The step that ends the exchange: the server left or sent nonsense, or a rule refused the answer.
 pub fn receive(turn: &mut Turn<'_>) -> Result<Progress, Step> {
-    if turn.exchange.paused.is_some() {
-        return held(turn);
+    if let Some(Paused::Response { octets, .. }) = turn.exchange.paused {
+        return held(turn, octets);
     }
     let Some(key) = turn.exchange.upstream else { return Err(Step::Over(After::Close)) };
     let lenient = turn.exchange.backend.is_some_and(|id| turn.services.config[id].accept_invalid);
@@ -131,7 +132,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
 fn judge_head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     match judge::response(turn) {
         Judged::Passes => {}
-        Judged::Waits => return held(turn),
+        Judged::Waits(octets) => return held(turn, octets),
         Judged::Ends(step) => return Err(step),
     }
     capture::response_cookie(turn);
@@ -152,8 +153,9 @@ fn judge_head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     Ok(Progress::Head)
 }
 
-/// The rules wait for the body: they go on when it is here, or what they want of it, or as much as there is room for.
-fn held(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+/// The rules wait for the body: they go on when it is here, or so many octets of it unless that is 0, or as much as
+/// there is room for.
+fn held(turn: &mut Turn<'_>, octets: u64) -> Result<Progress, Step> {
     let Some(key) = turn.exchange.upstream else { return Err(Step::Over(After::Close)) };
     let services = &mut *turn.services;
     let server = &mut services.upstreams.get_mut(key).connection;
@@ -162,7 +164,7 @@ fn held(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     let Ok((body, all_here)) = h1::arrived(turn.exchange.response_body, server.received()) else {
         return Err(invalid(turn));
     };
-    let enough = turn.exchange.paused_for > 0 && body.len() as u64 >= turn.exchange.paused_for;
+    let enough = octets > 0 && body.len() as u64 >= octets;
     let head_bytes = turn.exchange.response.counted_bytes() as usize;
     let full = server.received().len() >= services.config.global.tune.bufsize.saturating_sub(head_bytes);
     if all_here || enough || full || over {

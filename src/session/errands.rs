@@ -7,19 +7,43 @@ use crate::stats::Count;
 
 /// Where the rules of an exchange wait.
 #[derive(Debug)]
-pub struct Paused {
-    /// How far they have come.
-    pub run: Run,
-    /// Of a response: the rules are the frontend's.
-    pub frontend: bool,
+pub enum Paused {
+    /// At a request; the phase that waits knows for what.
+    Request(Run),
+    /// At a response.
+    Response {
+        /// How far they have come.
+        run: Run,
+        /// They are the frontend's.
+        frontend: bool,
+        /// Octets of the body that they wait for; 0 is all.
+        octets: u64,
+    },
 }
 
-/// A run of rules over the request.
-pub fn request_run(turn: &Turn<'_>) -> Run {
+impl Paused {
+    fn into_run(self) -> Run {
+        match self {
+            Paused::Request(run) | Paused::Response { run, .. } => run,
+        }
+    }
+}
+
+/// The run of rules over the request: the one that waits, or a new one.
+pub fn take_request_run(turn: &mut Turn<'_>) -> Run {
+    turn.exchange.paused.take().map_or_else(|| request_run(turn), Paused::into_run)
+}
+
+/// Likewise over the response.
+pub fn take_response_run(turn: &mut Turn<'_>) -> Run {
+    turn.exchange.paused.take().map_or_else(|| response_run(turn), Paused::into_run)
+}
+
+fn request_run(turn: &Turn<'_>) -> Run {
     run(turn, turn.exchange.request_body, turn.session.client.received().len())
 }
 
-/// A run of rules over the response.
+/// A new run of rules over the response.
 pub fn response_run(turn: &Turn<'_>) -> Run {
     let received = turn.exchange.upstream.map(|key| turn.services.upstreams.get(key).connection.received().len());
     run(turn, turn.exchange.response_body, received.unwrap_or(0))

@@ -177,8 +177,6 @@ pub struct Exchange {
     pub falsified: bool,
     /// Rules that wait for a body.
     pub paused: Option<Paused>,
-    /// Octets of the response's body that the rules wait for; 0 is all.
-    pub paused_for: u64,
     /// Its place among those that are ready at the same time: the least comes first (`set-nice`).
     pub nice: i16,
     /// Bytes of the request and of the response that counters have already (`option contstats`).
@@ -231,7 +229,6 @@ impl Default for Exchange {
             held: None,
             falsified: false,
             paused: None,
-            paused_for: 0,
             nice: 0,
             counted_bytes: [0; 2],
             addresses_before: None,

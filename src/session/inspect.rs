@@ -67,7 +67,7 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
     if (if stats { &rules.stats } else { &rules.request }).is_empty() {
         return None;
     }
-    let mut run = turn.exchange.paused.take().map_or_else(|| errands::request_run(turn), |paused| paused.run);
+    let mut run = errands::take_request_run(turn);
     loop {
         let mut head = std::mem::take(&mut turn.exchange.request);
         let mut scratch = std::mem::take(&mut turn.services.scratch);
@@ -81,7 +81,7 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
         errands::count_failed(turn, &mut run);
         match verdict {
             Verdict::Errand(Errand::WaitForBody(time, octets)) => {
-                turn.exchange.paused = Some(Paused { run, frontend: turn.exchange.backend.is_none() });
+                turn.exchange.paused = Some(Paused::Request(run));
                 return Some(body::begin_for_rules(turn, time, octets));
             }
             Verdict::Errand(errand) => errands::run_errand(turn, errand),

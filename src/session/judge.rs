@@ -15,8 +15,8 @@ use crate::stats::Count;
 pub enum Judged {
     /// It goes on.
     Passes,
-    /// They wait until [`super::Exchange::phase_deadline`] for more of the body.
-    Waits,
+    /// They wait until [`super::Exchange::phase_deadline`] for so many octets of the body; 0 is all.
+    Waits(u64),
     /// The exchange goes another way.
     Ends(Step),
 }
@@ -31,7 +31,7 @@ fn sets(turn: &Turn<'_>) -> [Option<&'static Arc<Rules>>; 2] {
 /// The rules for responses, from where they waited.
 pub fn response(turn: &mut Turn<'_>) -> Judged {
     let [backend, frontend] = sets(turn);
-    let paused_in_frontend = turn.exchange.paused.as_ref().is_some_and(|paused| paused.frontend);
+    let paused_in_frontend = matches!(turn.exchange.paused, Some(Paused::Response { frontend: true, .. }));
     for (rules, is_frontend) in [(backend.filter(|_| !paused_in_frontend), false), (frontend, true)] {
         let Some(rules) = rules else { continue };
         match response_rules(turn, rules, is_frontend) {
@@ -44,14 +44,13 @@ pub fn response(turn: &mut Turn<'_>) -> Judged {
 
 fn response_rules(turn: &mut Turn<'_>, rules: &Rules, is_frontend: bool) -> Judged {
     if !rules.response.is_empty() {
-        let mut run = turn.exchange.paused.take().map_or_else(|| errands::response_run(turn), |paused| paused.run);
+        let mut run = errands::take_response_run(turn);
         let verdict = loop {
             match judge(turn, &mut run, |run, context, head, scratch| rules.on_response(run, context, head, scratch)) {
                 Verdict::Errand(Errand::WaitForBody(time, octets)) => {
-                    turn.exchange.paused = Some(Paused { run, frontend: is_frontend });
-                    turn.exchange.paused_for = octets;
+                    turn.exchange.paused = Some(Paused::Response { run, frontend: is_frontend, octets });
                     turn.exchange.phase_deadline = turn.services.now.tick() + time;
-                    return Judged::Waits;
+                    return Judged::Waits(octets);
                 }
                 Verdict::Errand(errand) => errands::run_errand(turn, errand),
                 verdict => break verdict,
@@ -110,9 +109,9 @@ fn failed(turn: &mut Turn<'_>) -> Step {
     reply::error(turn, 500, Cause::Proxy, Doing::Headers)
 }
 
-/// The rules for every answer look at a server's; a step if they failed.
+/// The rules for every answer, of which there are some, look at a server's; a step if they failed.
 pub fn forwarded(turn: &mut Turn<'_>) -> Option<Step> {
-    if has_after_rules(turn) && !after_response(turn, errands::response_run) {
+    if !after_response(turn, errands::response_run) {
         drop_answer(turn);
         return Some(failed(turn));
     }
@@ -144,7 +143,7 @@ pub fn has_after_rules(turn: &Turn<'_>) -> bool {
     sets(turn).into_iter().flatten().any(|rules| !rules.after_response.is_empty())
 }
 
-/// They look at an answer of the proxy's own with a body of so many octets; whether they failed.
+/// They look at an answer of the proxy's own with a body of so many octets. False if they failed.
 pub fn own(turn: &mut Turn<'_>, body_bytes: usize) -> bool {
     let (has_length, is_chunked) = {
         let head = &turn.exchange.response;
@@ -161,6 +160,7 @@ pub fn own(turn: &mut Turn<'_>, body_bytes: usize) -> bool {
     passed
 }
 
+/// False if a rule failed.
 fn after_response(turn: &mut Turn<'_>, begin: impl Fn(&Turn<'_>) -> Run) -> bool {
     for rules in sets(turn).into_iter().flatten().filter(|rules| !rules.after_response.is_empty()) {
         let mut run = begin(turn);

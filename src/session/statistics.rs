@@ -43,7 +43,7 @@ pub fn serve(turn: &mut Turn<'_>, backend: Option<BackendId>) -> Option<Step> {
     let context = turn.services.context(turn.session, turn.exchange);
     let header = if context.asks_a_proxy() { Known::ProxyAuthorization } else { Known::Authorization };
     if !may_see(page, turn.exchange.request.get_known(header)) {
-        let answer = challenge(&turn.services.context(turn.session, turn.exchange), &page.realm);
+        let answer = challenge(&context, &page.realm);
         return Some(refused(turn, &answer, Cause::Local));
     }
     turn.exchange.facts.response_received = Some(now);
