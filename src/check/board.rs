@@ -36,6 +36,7 @@ enum Number {
 const CHECKED: u64 = 1;
 const ENABLED: u64 = 2;
 const IN_PROGRESS: u64 = 4;
+const TRACKS: u64 = 8;
 
 /// A server's board.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +94,12 @@ impl ServerBoard {
 }
 
 fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
-    let flags = [(state.is_checked, CHECKED), (state.checks_enabled, ENABLED), (state.in_progress, IN_PROGRESS)];
+    let flags = [
+        (state.is_checked, CHECKED),
+        (state.checks_enabled, ENABLED),
+        (state.in_progress, IN_PROGRESS),
+        (state.tracks, TRACKS),
+    ];
     let numbers = [
         (Number::Admin, u64::from(state.admin.bits())),
         (Number::Operation, state.operation as u64),
@@ -141,6 +147,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
             duration: Millis(number(Number::Duration)),
         },
         is_checked: flags & CHECKED != 0,
+        tracks: flags & TRACKS != 0,
         checks_enabled: flags & ENABLED != 0,
         in_progress: flags & IN_PROGRESS != 0,
         changed_at: number(Number::ChangedAt),

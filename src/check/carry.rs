@@ -33,6 +33,15 @@ pub fn carry(old: &Carried, then: &Configured, fresh: ServerState, now: &Configu
     }
     let maxconn = if then.maxconn == now.maxconn { old.maxconn } else { now.maxconn };
     let weight = if then.weight == now.weight { old.state.weight } else { now.weight };
+    let mut old = old.clone();
+    if !fresh.tracks {
+        let inherited = Admin::INHERITED_MAINT | Admin::INHERITED_DRAIN;
+        let was_maintenance = old.state.admin.is_maintenance();
+        old.state.admin.remove(inherited);
+        if was_maintenance && !old.state.admin.is_maintenance() {
+            old.state.operation = Operation::Running;
+        }
+    }
     let mut state = match admin(old.state.admin, fresh.admin) {
         Some(admin) => ServerState { admin, ..with_checks(&old.state, &fresh) },
         // Its line said `disabled` and does not any more.
@@ -62,16 +71,19 @@ fn admin(old: Admin, fresh: Admin) -> Option<Admin> {
 fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
     let mut state = old.clone();
     (state.is_checked, state.in_progress) = (fresh.is_checked, false);
+    // What a tracked server hands down is asked anew.
+    state.tracks = fresh.tracks;
     state.checks_enabled = fresh.is_checked && (old.checks_enabled || !old.is_checked);
     state.health = fresh.health;
-    match (old.is_checked, fresh.is_checked) {
-        (true, true) => state.health = old.health.within(fresh.health),
+    let was_watched = old.is_checked || old.tracks && !fresh.tracks;
+    match (was_watched, fresh.is_checked) {
+        (true, true) if old.is_checked => state.health = old.health.within(fresh.health),
         (true, false) => {
             // Nothing would ever bring it up again.
             (state.operation, state.last) = (Operation::Running, fresh.last.clone());
         }
-        (false, _) if state.operation == Operation::Stopped => state.health.set_down(),
-        (false, _) => {}
+        _ if state.operation == Operation::Stopped => state.health.set_down(),
+        _ => {}
     }
     state
 }

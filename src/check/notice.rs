@@ -27,6 +27,8 @@ pub struct Names<'a> {
     pub server: &'a str,
     /// `backup`.
     pub is_backup: bool,
+    /// Backend and name of the server that it tracks.
+    pub tracked: Option<(&'a str, &'a str)>,
 }
 
 /// Figures of the backend after the change.
@@ -69,6 +71,7 @@ pub fn announce(
         Cause::Check => format!(", {}", state.last),
         Cause::Order => ", changed from CLI".into(),
         Cause::Page => ", changed from Web interface".into(),
+        Cause::Tracked => names.via(true),
     };
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");
@@ -79,23 +82,38 @@ pub fn announce(
         Change::Stopping { cause: why } => {
             (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online()))
         }
-        Change::Maintenance { was_down: true, .. } => {
-            (Level::Notice, format!("{server} was DOWN and now enters maintenance."))
+        Change::Maintenance { was_down: true, inherited, .. } => {
+            (Level::Notice, format!("{server} was DOWN and now enters maintenance{}.", names.via(inherited)))
         }
-        Change::Maintenance { was_down: false, quiet } => {
-            (loud(quiet), format!("{server} is going DOWN for maintenance.{}", tally.left()))
+        Change::Maintenance { was_down: false, quiet, inherited } => {
+            let via = names.via(inherited);
+            (loud(quiet), format!("{server} is going DOWN for maintenance{via}.{}", tally.left()))
         }
-        Change::Ready => {
+        Change::Ready { inherited } => {
             let word = match (up, state.admin.is_draining()) {
-                (false, _) => "DOWN",
+                (false, true) => "DOWN/DRAIN",
+                (false, false) => "DOWN/READY",
                 (true, true) => "UP/DRAIN",
                 (true, false) => "UP/READY",
             };
-            (Level::Notice, format!("{server} is {word} (leaving forced maintenance)."))
+            let kind = if inherited { "" } else { "forced " };
+            (Level::Notice, format!("{server} is {word} (leaving {kind}maintenance)."))
         }
-        Change::Drain => {
+        Change::StillMaintenance { inherited: false } => {
+            (Level::Notice, format!("{server} remains in forced maintenance."))
+        }
+        Change::StillMaintenance { inherited: true } => (
+            Level::Notice,
+            format!("{server} is leaving forced maintenance but remains in maintenance{}.", names.via(true)),
+        ),
+        Change::Drain { inherited } => {
             let figures = if up { tally.online() } else { tally.left() };
-            (Level::Notice, format!("{server} enters drain state.{figures}"))
+            (Level::Notice, format!("{server} enters drain state{}.{figures}", names.via(inherited)))
+        }
+        Change::StillDrain { inherited: false } => (Level::Notice, remains.clone()),
+        Change::StillDrain { inherited: true } => {
+            let via = names.via(true);
+            (Level::Notice, format!("{server} is leaving forced drain but remains in drain mode{via}."))
         }
         Change::Undrain => {
             let word = if up { "UP" } else { "DOWN" };
@@ -104,7 +122,7 @@ pub fn announce(
     };
     let mut notices = vec![Notice::new(level, text)];
     let may_remain =
-        matches!(change, Change::Down { .. } | Change::Up { .. } | Change::Stopping { .. } | Change::Ready);
+        matches!(change, Change::Down { .. } | Change::Up { .. } | Change::Stopping { .. } | Change::Ready { .. });
     if may_remain && state.admin.is_draining() {
         notices.push(Notice::new(Level::Notice, remains));
     }
@@ -142,6 +160,14 @@ pub fn health_check(names: Names<'_>, state: &ServerState) -> Notice {
 }
 
 impl Names<'_> {
+    /// ` via be/s1`, for what comes from there.
+    fn via(&self, inherited: bool) -> String {
+        match self.tracked.filter(|_| inherited) {
+            Some((backend, server)) => format!(" via {backend}/{server}"),
+            None => String::new(),
+        }
+    }
+
     fn title(&self) -> String {
         let kind = if self.is_backup { "Backup Server" } else { "Server" };
         format!("{kind} {}/{}", self.backend, self.server)

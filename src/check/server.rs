@@ -83,6 +83,8 @@ pub struct ServerState {
     pub last: Outcome,
     /// It has `check` on its line.
     pub is_checked: bool,
+    /// It has `track` on its line.
+    pub tracks: bool,
     /// Checks are on (`disable health` turns them off).
     pub checks_enabled: bool,
     /// A check is under way.
@@ -104,6 +106,8 @@ pub enum Cause {
     Order,
     /// The operator said so on the statistics page.
     Page,
+    /// The server that it tracks went the same way.
+    Tracked,
 }
 
 /// A change that is announced.
@@ -132,13 +136,31 @@ pub enum Change {
         was_down: bool,
         /// It had no new clients anyway.
         quiet: bool,
+        /// It inherits it from the server that it tracks.
+        inherited: bool,
     },
     /// Leaves maintenance.
-    Ready,
+    Ready {
+        /// It had inherited it.
+        inherited: bool,
+    },
+    /// Leaves one of two kinds of maintenance.
+    StillMaintenance {
+        /// The one that is left is inherited.
+        inherited: bool,
+    },
     /// Enters drain.
-    Drain,
+    Drain {
+        /// It inherits it.
+        inherited: bool,
+    },
     /// Leaves drain.
     Undrain,
+    /// Enters or leaves one of two kinds of drain.
+    StillDrain {
+        /// Its own is over, the inherited one is left.
+        inherited: bool,
+    },
 }
 
 /// What a check's result did.
@@ -177,6 +199,7 @@ impl ServerState {
             weight,
             last: Outcome { status: Status::Initializing, ..Outcome::default() },
             is_checked: checked.is_some(),
+            tracks: false,
             checks_enabled: checked.is_some(),
             in_progress: false,
             changed_at: now_s,
@@ -250,14 +273,7 @@ impl ServerState {
         let quiet = self.admin.is_draining() || self.operation == Operation::Stopping;
         self.admin.remove(Admin::FORCED_DRAIN);
         self.admin.insert(Admin::FORCED_MAINT);
-        if was_maintenance {
-            return None;
-        }
-        let was_down = self.operation == Operation::Stopped;
-        self.health.set_down();
-        self.in_progress = false;
-        self.set_operation(Operation::Stopped, now_s);
-        Some(Change::Maintenance { was_down, quiet })
+        if was_maintenance { None } else { Some(self.enter_maintenance(quiet, false, now_s)) }
     }
 
     /// `set server … state drain`.
@@ -275,18 +291,22 @@ impl ServerState {
             return None;
         }
         self.changed_at = now_s;
-        Some(Change::Drain)
+        Some(Change::Drain { inherited: false })
     }
 
     /// `set server … state ready`.
     pub fn order_ready(&mut self, now_s: u64) -> Option<Change> {
         let was_draining = self.admin.is_draining();
+        let had_order = self.admin.contains(Admin::FORCED_DRAIN);
         self.admin.remove(Admin::FORCED_DRAIN);
         if self.admin.contains(Admin::FORCED_MAINT) {
             return self.leave_maintenance(now_s);
         }
-        if !was_draining || self.admin.is_draining() || self.admin.is_maintenance() {
+        if !was_draining || self.admin.is_maintenance() {
             return None;
+        }
+        if self.admin.is_draining() {
+            return had_order.then_some(Change::StillDrain { inherited: true });
         }
         self.changed_at = now_s;
         Some(Change::Undrain)
@@ -348,11 +368,17 @@ impl ServerState {
 
     /// The word in the statistics' status column: `UP`, `UP 1/3`, `DOWN`, `NOLB`, `MAINT`, `no check`.
     pub fn status_word(&self) -> String {
+        self.status_word_by(self)
+    }
+
+    /// The same of a server that tracks others: the last one of them has the checks.
+    pub fn status_word_by(&self, checked: &ServerState) -> String {
         if self.admin.is_maintenance() {
             return "MAINT".into();
         }
-        let moving = if self.is_checked && self.checks_enabled && self.health.is_moving() {
-            let (at, of) = self.health.progress();
+        let has_checks = checked.is_checked && checked.checks_enabled;
+        let moving = if has_checks && checked.health.is_moving() {
+            let (at, of) = checked.health.progress();
             format!(" {at}/{of}")
         } else {
             String::new()
@@ -362,21 +388,34 @@ impl ServerState {
             Operation::Stopped => format!("DOWN{moving}"),
             Operation::Stopping if !draining => format!("NOLB{moving}"),
             _ if draining => format!("DRAIN{moving}"),
-            _ if !(self.is_checked && self.checks_enabled) => "no check".into(),
+            _ if !has_checks => "no check".into(),
             _ => format!("UP{moving}"),
         }
     }
 
     fn leave_maintenance(&mut self, now_s: u64) -> Option<Change> {
         self.admin.remove(Admin::FORCED_MAINT);
+        Some(self.left_maintenance(false, now_s))
+    }
+
+    fn enter_maintenance(&mut self, quiet: bool, inherited: bool, now_s: u64) -> Change {
+        let was_down = self.operation == Operation::Stopped;
+        self.health.set_down();
+        self.in_progress = false;
+        self.set_operation(Operation::Stopped, now_s);
+        Change::Maintenance { was_down, quiet, inherited }
+    }
+
+    /// One kind of maintenance is over, the `inherited` one or its own.
+    fn left_maintenance(&mut self, inherited: bool, now_s: u64) -> Change {
         if self.admin.is_maintenance() {
-            return None;
+            return Change::StillMaintenance { inherited: !inherited };
         }
         if self.is_checked {
             self.health.set_fresh();
         }
         self.set_operation(Operation::Running, now_s);
-        Some(Change::Ready)
+        Change::Ready { inherited }
     }
 
     fn go_down(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
@@ -411,6 +450,8 @@ impl ServerState {
         self.changed_at = now_s;
     }
 }
+
+mod track;
 
 #[cfg(test)]
 mod tests;

@@ -137,6 +137,9 @@ fn set_state(call: &mut Call<'_>, id: ServerId) -> Outcome {
 }
 
 fn set_health(call: &mut Call<'_>, id: ServerId) -> Outcome {
+    if call.config()[id].track.is_some() {
+        return Err("cannot change health on a tracking server.\n".into());
+    }
     let operation = match call.word(4) {
         "up" => Operation::Running,
         "stopping" => Operation::Stopping,

@@ -471,6 +471,8 @@ pub struct ServerDraft {
     pub check: bool,
     /// `inter`, `rise` and others.
     pub settings: crate::proxy::CheckSettings,
+    /// `track`, as written.
+    pub track: Option<String>,
     /// `pool-max-conn`.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`.

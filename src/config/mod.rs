@@ -36,6 +36,7 @@ pub mod stats;
 pub mod tcp;
 pub mod tcpka;
 pub mod timeouts;
+mod track;
 pub mod tune;
 pub mod userlist;
 pub mod workers;

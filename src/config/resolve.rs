@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
 use super::{
-    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, spelling, userlist, workers,
+    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, spelling, track, userlist,
+    workers,
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
@@ -139,6 +140,7 @@ impl<'a> Resolver<'a> {
             }
             resolve_proxy::check_late(self, proxy);
         }
+        track::resolve(self);
         resolve_server::addresses(self);
         let tune = &self.config.global.tune;
         let bytes_max = tune.check_bytes.unwrap_or(tune.bufsize);

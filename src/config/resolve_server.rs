@@ -85,6 +85,8 @@ fn server(
         maxqueue: draft.maxqueue,
         admin: if draft.disabled { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
         check: draft.check.then(|| draft.settings.clone()),
+        track: None,
+        tracked_by: Vec::new(),
         pool_max_conn: draft.pool_max_conn,
         pool_purge_delay: draft.pool_purge_delay.unwrap_or(POOL_PURGE_DELAY),
         pool_low_conn: draft.pool_low_conn,
@@ -177,7 +179,13 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     true
 }
 
-fn complain(resolver: &mut Resolver<'_>, severity: Severity, proxy: &ProxyDraft, draft: &ServerDraft, text: &str) {
+pub(super) fn complain(
+    resolver: &mut Resolver<'_>,
+    severity: Severity,
+    proxy: &ProxyDraft,
+    draft: &ServerDraft,
+    text: &str,
+) {
     let text = format!("'server {}/{}' : {text}", proxy.name, draft.name);
     let mut finding = Finding::general(severity, text);
     if let Some(at) = &draft.at {

@@ -49,6 +49,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("port", 1, port),
     row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
     row("source", 1, super::source::server),
+    row("track", 1, track),
     row("weight", 1, weight),
 ];
 
@@ -104,7 +105,6 @@ const LATER: &[&str] = &[
     "stick",
     "tcp-ut",
     "tfo",
-    "track",
     "usesrc",
     "verify",
     "verifyhost",
@@ -156,6 +156,9 @@ fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     draft.address = Some(parsed);
     if !parameters(scope, &mut draft, &words[3..], &place)? {
         return Ok(());
+    }
+    if draft.check && draft.track.is_some() {
+        return Err(format!("{place}unable to enable checks and tracking at the same time!"));
     }
     unique_id(scope, &draft, &place)?;
     scope.proxy().servers.push(draft);
@@ -345,6 +348,13 @@ fn port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
     // As in HAProxy, only the low sixteen bits count.
     draft.settings.port = Some(atoi(text) as u16).filter(|port| *port > 0);
     Ok(())
+}
+
+fn track(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'track' expects [<proxy>/]<server> as argument.".into()),
+        name => put(&mut draft.track, Some(name.to_owned())),
+    }
 }
 
 fn weight(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

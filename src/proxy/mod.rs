@@ -108,6 +108,12 @@ impl Config {
         backends.chain(self.servers.iter().filter_map(|server| server.source))
     }
 
+    /// The names of a server's backend and of the server itself.
+    pub fn server_names(&self, id: ServerId) -> (&str, &str) {
+        let server = &self[id];
+        (&self[server.backend].name, &server.name)
+    }
+
     /// A backend's servers with their ids.
     pub fn servers_of(&self, id: BackendId) -> impl Iterator<Item = (ServerId, &Server)> {
         let Range { start, end } = self[id].servers;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::BackendId;
 use super::check::CheckSettings;
+use super::{BackendId, ServerId};
 use crate::time::Millis;
 
 /// One `server` line with its `default-server` applied.
@@ -32,6 +32,10 @@ pub struct Server {
     pub admin: AdminAtStart,
     /// Health checks; `None` without `check`.
     pub check: Option<CheckSettings>,
+    /// `track`: the server whose state this one has.
+    pub track: Option<ServerId>,
+    /// The servers that track this one, as written.
+    pub tracked_by: Vec<ServerId>,
     /// `pool-max-conn`: idle connections kept; no limit when absent, none when 0.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`: half of the unneeded idle connections are closed each time this passes.

@@ -41,6 +41,9 @@ impl Services {
         self.boards.changes();
         let first = !self.boards.is_merged();
         (0..self.config.servers.len() as u32).for_each(|id| self.adopt_server(ServerId(id), first));
+        if first {
+            (0..self.config.servers.len() as u32).for_each(|id| self.settle(ServerId(id)));
+        }
         (0..self.config.backends.len() as u32).for_each(|id| self.adopt_backend(BackendId(id), first));
         (0..self.config.frontends.len() as u32).for_each(|id| self.adopt_frontend(FrontendId(id), first));
         self.follow_rates();
@@ -165,6 +168,7 @@ impl Services {
         let mut carried = ServerBoard::new(self.boards.board(Thing::Server(id))).read(health);
         // It may have been written under another configuration.
         carried.state.is_checked = self.config[id].check.is_some();
+        carried.state.tracks = self.config[id].track.is_some();
         carried
     }
 
@@ -261,6 +265,8 @@ impl Services {
             if std::mem::take(&mut self.servers[id.0 as usize].in_progress) {
                 self.post_server(id);
             }
+            // Whoever died with a change half told left those behind that track the server.
+            self.settle(id);
         }
     }
 }

@@ -112,6 +112,8 @@ type Change = fn(&mut ServerState, u64) -> CheckEffect;
 /// What an action does to one server.
 enum Order {
     Change(Change),
+    /// Up, out or down as by checks: not of servers that follow another one.
+    Health(Operation),
     /// Of servers that are checked only.
     Checks(bool),
     /// There are no agents.
@@ -131,9 +133,9 @@ impl Order {
                 true => CheckEffect::default(),
                 false => state.order_ready(now_s).into(),
             },
-            "hrunn" => |state, now_s| state.order_health_by(By::Page, Operation::Running, now_s).into(),
-            "hnolb" => |state, now_s| state.order_health_by(By::Page, Operation::Stopping, now_s).into(),
-            "hdown" => |state, now_s| state.order_health_by(By::Page, Operation::Stopped, now_s).into(),
+            "hrunn" => return Some(Order::Health(Operation::Running)),
+            "hnolb" => return Some(Order::Health(Operation::Stopping)),
+            "hdown" => return Some(Order::Health(Operation::Stopped)),
             "ehlth" => return Some(Order::Checks(true)),
             "dhlth" => return Some(Order::Checks(false)),
             "eagent" | "dagent" | "arunn" | "adown" => return Some(Order::Agent),
@@ -173,13 +175,16 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
     let services = &mut *turn.services;
     match order {
         Order::Change(change) => services.change_server(id, change),
+        Order::Health(operation) if services.config[id].track.is_none() => {
+            services.change_server(id, |state, now_s| state.order_health_by(By::Page, *operation, now_s).into());
+        }
         Order::Checks(enabled) if services.servers[id.0 as usize].is_checked => {
             services.change_server(id, |state, _| {
                 state.checks_enabled = *enabled;
                 CheckEffect::default()
             });
         }
-        Order::Checks(_) | Order::Agent => return false,
+        Order::Checks(_) | Order::Health(_) | Order::Agent => return false,
         Order::EndSessions => services.end_sessions(id),
     }
     true

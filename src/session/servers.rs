@@ -16,7 +16,8 @@ use crate::stats::Count;
 pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
     let state = |server: &crate::proxy::Server| {
         let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
-        ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s)
+        let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
+        ServerState { tracks: server.track.is_some(), ..state }
     };
     config.servers.iter().map(state).collect()
 }
@@ -24,10 +25,54 @@ pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
 impl Services {
     /// Lets `event` happen to a server (it is given the wall-clock second) and does all that follows.
     pub fn change_server(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, u64) -> CheckEffect) {
+        self.change(id, |state, tracked, now_s| {
+            let effect = event(state, now_s);
+            if let (Some(tracked), Some(Change::Ready { .. })) = (tracked, effect.change) {
+                state.stay_down(tracked);
+            }
+            effect
+        });
+    }
+
+    /// Lets the servers that track `id` go the way it went, and those that track them.
+    fn hand_down(&mut self, id: ServerId) {
+        let config = self.config;
+        for tracker in &config[id].tracked_by {
+            let mut again = true;
+            while again {
+                again = false;
+                self.change(*tracker, |state, tracked, now_s| {
+                    let step = tracked.and_then(|tracked| state.follow(tracked, now_s));
+                    again = step.is_some();
+                    step.flatten().into()
+                });
+            }
+        }
+    }
+
+    /// Under the lock: a server takes over the state of the one that it tracks, in silence.
+    pub(super) fn settle(&mut self, id: ServerId) {
+        let Some(of) = self.config[id].track else { return };
+        self.settle(of);
+        let (tracked, now_s) = (self.servers[of.0 as usize].clone(), self.now.wall_s());
+        let state = &mut self.servers[id.0 as usize];
+        let mut moved = false;
+        while state.follow(&tracked, now_s).is_some() {
+            moved = true;
+        }
+        if moved {
+            self.tell_balancer(id);
+            self.post_server(id);
+        }
+    }
+
+    /// The same, where `event` is given the state of the server that this one tracks as well.
+    fn change(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, Option<&ServerState>, u64) -> CheckEffect) {
         let backend = self.config[id].backend;
         let guard = self.lock_state();
         let before = self.servers[id.0 as usize].clone();
-        let effect = event(&mut self.servers[id.0 as usize], self.now.wall_s());
+        let tracked = self.config[id].track.map(|of| self.servers[of.0 as usize].clone());
+        let effect = event(&mut self.servers[id.0 as usize], tracked.as_ref(), self.now.wall_s());
         let mut backend_lost = false;
         if self.servers[id.0 as usize] != before {
             self.tell_balancer(id);
@@ -52,6 +97,7 @@ impl Services {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
             self.say(backend, &notice::no_server(&self.config[backend].name, self.config[backend].is_listen));
         }
+        self.hand_down(id);
     }
 
     /// Ends a server's sessions, in all workers.
@@ -113,7 +159,12 @@ impl Services {
         }
         let server = &self.config[id];
         let backend = &self.config[server.backend];
-        let names = Names { backend: &backend.name, server: &server.name, is_backup: server.backup };
+        let names = Names {
+            backend: &backend.name,
+            server: &server.name,
+            is_backup: server.backup,
+            tracked: server.track.map(|of| self.config.server_names(of)),
+        };
         let state = &self.servers[id.0 as usize];
         let mut notices = Vec::new();
         if effect.reported && backend.log_health_checks {

@@ -3,7 +3,7 @@
 
 use super::Services;
 use crate::balance::{Balancer, Weight};
-use crate::check::Verdict;
+use crate::check::{Admin, Verdict};
 use crate::proxy::{BackendId, Config, FrontendId, ServerAddress, ServerId};
 use crate::stats::Count;
 use crate::stats::view::{BackendView, CheckView, FrontendView, ServerView, States as Views};
@@ -86,6 +86,18 @@ impl Services {
         !up
     }
 
+    /// A server's state in a word, as the statistics show it.
+    pub fn status_word(&self, id: ServerId) -> String {
+        let state = &self.servers[id.0 as usize];
+        let track = self.config[id].track;
+        if let Some(of) = track.filter(|_| state.admin.contains(Admin::INHERITED_MAINT)) {
+            let (backend, server) = self.config.server_names(of);
+            return format!("MAINT (via {backend}/{server})");
+        }
+        let checked = std::iter::successors(Some(id), |id| self.config[*id].track).last().unwrap_or(id);
+        state.status_word_by(&self.servers[checked.0 as usize])
+    }
+
     /// A server's limit of sessions.
     pub fn server_maxconn(&self, id: ServerId) -> Option<u32> {
         self.live[id.0 as usize].maxconn
@@ -113,7 +125,7 @@ impl Views for Services {
         let active = state.is_checked && state.checks_enabled;
         let check = active && !state.admin.is_maintenance();
         ServerView {
-            status: state.status_word(),
+            status: self.status_word(id),
             maintained: state.admin.is_maintenance(),
             down: !state.is_up(),
             weight: state.weight,
@@ -188,7 +200,7 @@ impl Services {
         let usable = all().filter(|of| self.live[of.0 as usize].usable).map(weight).sum::<u32>();
         format!(
             "{}; address={address}; port={port}; name={}/{}; node={}; weight={}/{usable}; scur={}/{}; qcur={}",
-            self.servers[id.0 as usize].status_word(),
+            self.status_word(id),
             self.config[backend].name,
             server.name,
             self.config.global.node.as_deref().unwrap_or_else(crate::log::host_name),

@@ -127,6 +127,10 @@ pub fn resets(record: &Record) -> String {
 
 /// `L7OK/200 in 1ms`
 pub fn last_check(record: &Record) -> String {
+    let tracked = record.get_text(C::Tracked);
+    if !tracked.is_empty() {
+        return format!("via {tracked}");
+    }
     let mut text = record.get_text(C::CheckStatus).to_owned();
     if let Value::Number(code) = record.get(C::CheckCode) {
         let _ = write!(text, "/{code}");

@@ -34,7 +34,7 @@ impl Farm {
     fn act(&mut self, which: usize, event: impl FnOnce(&mut ServerState) -> CheckEffect) -> Vec<String> {
         let before = self.tally();
         let (name, is_backup, state) = &mut self.servers[which];
-        let names = Names { backend: "b", server: name, is_backup: *is_backup };
+        let names = Names { backend: "b", server: name, is_backup: *is_backup, tracked: None };
         let effect = event(state);
         let state = state.clone();
         let after = self.tally();
@@ -194,7 +194,7 @@ fn health_can_be_ordered() {
 fn a_disabled_server_starts_in_maintenance_and_keeps_the_note() {
     let mut state = ServerState::new(Some((2, 2)), 1, true, 100);
     assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits()), ("MAINT", 5, 14));
-    assert_eq!(state.order_enable(110), Some(Change::Ready));
+    assert_eq!(state.order_enable(110), Some(Change::Ready { inherited: false }));
     assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits()), ("UP 1/2", 4, 6));
     assert_eq!((state.changed_at, state.downtime_s(120)), (110, 0));
 }

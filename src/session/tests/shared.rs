@@ -54,6 +54,30 @@ fn an_order_to_one_worker_holds_for_all_and_is_told_once() {
 }
 
 #[test]
+fn who_tracks_follows_in_all_workers() {
+    let text = TWO.to_owned() + "backend late\n server t2 127.0.0.1:4 track t1\n server t1 127.0.0.1:3 track be/s1\n";
+    let text = text.replace("maxconn 5", "check");
+    let (mut a, mut b) = pair(&text);
+    let words = |sim: &Sim| [3, 2].map(|id| sim.core.services.status_word(ServerId(id)));
+    assert_eq!(words(&a), ["UP 1/3", "UP 1/3"]);
+    maintain(&mut a, S1);
+    b.settle();
+    assert_eq!(words(&a), ["MAINT (via be/s1)", "MAINT (via late/t1)"]);
+    assert_eq!(words(&b), words(&a));
+    assert_eq!(b.core.services.choose(BackendId(1), None, None), Pick::Nobody);
+    b.core.services.change_server(ServerId(S1), |state, now| state.order_drain(now).into());
+    a.settle();
+    assert_eq!(words(&a), ["DRAIN 1/3", "DRAIN 1/3"]);
+    a.core.services.change_server(ServerId(S1), |state, now| state.order_ready(now).into());
+    a.core.services.change_server(ServerId(S1), |state, now| state.order_health(Operation::Stopped, now).into());
+    b.settle();
+    assert_eq!(words(&b), ["DOWN", "DOWN"]);
+    // Each change was told once, by who made it.
+    let lines = [a.log(), b.log()].concat();
+    assert_eq!(lines.iter().filter(|line| line.contains("t2 is DOWN via late/t1")).count(), 1, "{lines:?}");
+}
+
+#[test]
 fn requests_that_wait_at_another_worker_choose_again() {
     let text = TWO.replace("weight 3", "maxconn 5").replace("maxconn 5", "maxconn 1");
     let (mut a, mut b) = pair(&text);
