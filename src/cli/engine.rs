@@ -283,6 +283,10 @@ impl Cli {
 
     /// Goes on where all workers have followed or answered, and closes what has been silent for too long.
     pub fn expire(&mut self, core: &mut Core, listeners: &mut Listeners) {
+        // As in nearly every turn.
+        if self.connections.is_empty() {
+            return;
+        }
         let now = core.services.now.tick();
         let mut over = Vec::new();
         for (slot, one) in &mut self.connections {

@@ -156,6 +156,9 @@ impl Worker {
 
     /// Closes the frontends whose grace is over at `now`.
     fn end_graces(&mut self, now: Tick) {
+        if self.lingering.is_empty() {
+            return;
+        }
         let due = |(until, _): &(Tick, FrontendId)| *until <= now;
         let over: Vec<FrontendId> = self.lingering.iter().filter(|one| due(one)).map(|(_, id)| *id).collect();
         self.lingering.retain(|one| !due(one));

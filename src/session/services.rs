@@ -72,8 +72,9 @@ pub struct Services {
     pub scratch: Vec<u8>,
     /// The last invalid messages (`show errors`).
     pub captures: Captures,
-    /// Exchanges that have got a number, this worker's.
-    numbered: u64,
+    /// The number that the next exchange of this worker gets, and how far the next but one is from it.
+    next_number: u64,
+    number_step: u64,
     /// Sessions have places among those that are ready at the same time (`set-nice`, `nice`).
     pub orders_sessions: bool,
     /// Exchanges that debug mode has shown.
@@ -114,6 +115,7 @@ impl Services {
         let pipes = config.global.maxpipes.unwrap_or(config.global.maxconn.unwrap_or(2000) / 4) as usize;
         let balancers: Vec<Balancer> =
             (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
+        let worker = counters.segment().number(counters.slot());
         let mut services = Services {
             boards: Boards::new(config, &counters),
             config,
@@ -141,7 +143,8 @@ impl Services {
             log: Logger::new(config, program),
             scratch: Vec::new(),
             captures: Captures::default(),
-            numbered: 0,
+            next_number: worker.saturating_sub(1) as u64,
+            number_step: config.global.crew().count.max(1).into(),
             orders_sessions: config
                 .frontends
                 .iter()
@@ -195,10 +198,8 @@ impl Services {
 
     /// The number of an exchange (%rt): from 0 on, and no two workers of a crew give the same one.
     pub fn number(&mut self) -> u64 {
-        let workers = self.config.global.crew().count.max(1);
-        let worker = self.counters.segment().number(self.counters.slot()).saturating_sub(1);
-        let number = self.numbered * u64::from(workers) + worker as u64;
-        self.numbered += 1;
+        let number = self.next_number;
+        self.next_number += self.number_step;
         number
     }
 
