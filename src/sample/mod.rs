@@ -24,4 +24,4 @@ pub use expr::{Expr, Scope};
 pub use live::LiveServer;
 pub use place::{Needs, Place, Places};
 pub use value::{Type, Value};
-pub use vars::{Setting, Variable, Vars};
+pub use vars::{Provisos, Setting, Variable, Vars};

@@ -41,6 +41,14 @@ impl Variable {
     /// # Errors
     /// HAProxy's words.
     pub fn parse(text: &str) -> Result<Variable, String> {
+        Variable::parse_before(text, "")
+    }
+
+    /// The same, where `behind` stands behind it in its word: a message about a wrong letter shows that, too.
+    ///
+    /// # Errors
+    /// HAProxy's words.
+    pub fn parse_before(text: &str, behind: &str) -> Result<Variable, String> {
         if text.is_empty() {
             return Err("Empty variable name cannot be accepted".to_owned());
         }
@@ -64,7 +72,7 @@ impl Variable {
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         match name.find(|c| !allowed(c)) {
-            Some(at) => Err(format!("invalid syntax at char '{}'", &name[at..])),
+            Some(at) => Err(format!("invalid syntax at char '{}{behind}'", &name[at..])),
             None => Ok(Variable { life, name: Arc::from(name) }),
         }
     }
@@ -123,20 +131,16 @@ enum Proviso {
     Less,
 }
 
-/// A variable that is set on conditions: what stands in the parentheses of `set-var`.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    variable: Variable,
-    provisos: Box<[Proviso]>,
-}
+/// The conditions on which a variable is set.
+#[derive(Clone, Debug, Default)]
+pub struct Provisos(Box<[Proviso]>);
 
-impl Setting {
-    /// Reads the variable and the conditions after it.
+impl Provisos {
+    /// Reads them.
     ///
     /// # Errors
     /// HAProxy's words.
-    pub fn parse<'w>(mut words: impl Iterator<Item = &'w str>) -> Result<Setting, String> {
-        let variable = Variable::parse(words.next().unwrap_or_default())?;
+    pub fn parse<'w>(words: impl Iterator<Item = &'w str>) -> Result<Provisos, String> {
         let proviso = |name: &str| match name {
             // What was unset is no longer there.
             "ifexists" | "ifset" => Ok(Proviso::Exists),
@@ -147,12 +151,26 @@ impl Setting {
             "iflt" => Ok(Proviso::Less),
             _ => Err(format!("unknown condition \"{name}\"")),
         };
-        Ok(Setting { variable, provisos: words.map(proviso).collect::<Result<_, _>>()? })
+        words.map(proviso).collect::<Result<_, _>>().map(Provisos)
+    }
+}
+
+/// A variable that is set on conditions: what stands in the parentheses of `set-var`.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    variable: Variable,
+    provisos: Provisos,
+}
+
+impl Setting {
+    /// The variable with the conditions that stand behind it.
+    pub fn new(variable: Variable, provisos: Provisos) -> Setting {
+        Setting { variable, provisos }
     }
 
     /// Sets the variable if all conditions hold; whether it was set.
     pub fn apply(&self, value: Value<'_>, ctx: &Ctx<'_>) -> bool {
-        let holds = self.provisos.is_empty() || self.holds(&value, ctx);
+        let holds = self.provisos.0.is_empty() || self.holds(&value, ctx);
         holds && self.variable.set(value, ctx)
     }
 
@@ -166,7 +184,7 @@ impl Setting {
             (Some(Value::Int(old)), Value::Int(new)) => Some((*old, *new)),
             _ => None,
         };
-        self.provisos.iter().all(|proviso| match proviso {
+        self.provisos.0.iter().all(|proviso| match proviso {
             Proviso::Exists => old.is_some(),
             Proviso::NotExists => old.is_none(),
             Proviso::Empty => is_empty == Some(true),
@@ -186,9 +204,11 @@ pub(super) fn check_variable(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
 
 /// Makes the arguments of the converter `set-var` of texts.
 pub(super) fn check_setting(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
-    let words: Vec<_> = (0..args.len()).map(|i| String::from_utf8_lossy(text(&args, i).unwrap_or_default())).collect();
-    let setting = Setting::parse(words.iter().map(|word| &**word))?;
-    Ok(vec![Arg::Setting(Box::new(setting))])
+    let variable = Variable::of(text(&args, 0))?;
+    let conditions: Vec<_> =
+        (1..args.len()).map(|i| String::from_utf8_lossy(text(&args, i).unwrap_or_default())).collect();
+    let provisos = Provisos::parse(conditions.iter().map(|word| &**word))?;
+    Ok(vec![Arg::Setting(Box::new(Setting::new(variable, provisos)))])
 }
 
 fn text(args: &[Arg], index: usize) -> Option<&[u8]> {
@@ -208,13 +228,18 @@ mod tests {
         for bad in ["", "txn", "txn.", ".a", "foo.a", "txn.a-b", "proc.a", "txn.é"] {
             assert!(Variable::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(Variable::parse("txn.a-b)"), Err("invalid syntax at char '-b)'".to_owned()));
+        let wrong = Variable::parse_before("txn.a-b", ",ifset)");
+        assert_eq!(wrong, Err("invalid syntax at char '-b,ifset)'".to_owned()));
     }
 
     #[test]
     fn conditions_compare_the_old_value_with_the_new() {
         with(None, None, |ctx| {
-            let set = |words: &str, value: i64| Setting::parse(words.split(',')).unwrap().apply(Value::Int(value), ctx);
+            let set = |words: &str, value: i64| {
+                let mut words = words.split(',');
+                let variable = Variable::parse(words.next().unwrap_or_default()).unwrap();
+                Setting::new(variable, Provisos::parse(words).unwrap()).apply(Value::Int(value), ctx)
+            };
             let get = || Variable::parse("txn.a").unwrap().get(ctx);
             assert!(!set("txn.a,ifexists", 1) && get().is_none());
             assert!(set("txn.a,ifnotexists", 5) && !set("txn.a,ifnotset", 6));

@@ -5,7 +5,7 @@ use crate::log::format::Purpose;
 use crate::proxy::Mode;
 use crate::rules::variable::Assignment;
 use crate::sample::expr::Scope;
-use crate::sample::{Expr, Setting, Variable};
+use crate::sample::{Expr, Provisos, Setting, Variable};
 
 const EXPECTED: &str = "Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)' or 'unset-var(<var-name>)'";
 
@@ -30,20 +30,20 @@ pub fn parse(word: &str, value: &str, purpose: Purpose, mode: Mode, scope: &mut 
     }
     let inside =
         inside.strip_suffix(')').ok_or_else(|| format!("incomplete argument after action '{word}'. {EXPECTED}"))?;
-    // The sign that is no letter is shown with all that follows it.
-    let shown = |e: String| match e.strip_prefix("invalid syntax at char '") {
-        Some(rest) => format!("invalid syntax at char '{})'", rest.trim_end_matches('\'')),
-        None => e,
-    };
+    let (name, conditions) = inside.split_once(',').map_or((inside, None), |(name, rest)| (name, Some(rest)));
+    let behind = conditions.map_or_else(|| ")".to_owned(), |conditions| format!(",{conditions})"));
     if action == "unset-var" {
-        if inside.contains(',') {
+        if conditions.is_some() {
             return Err("unset-var does not expect parameters after the variable name. \
                         Only \"set-var\" and \"set-var-fmt\" manage conditions"
                 .to_owned());
         }
-        return Variable::parse(inside).map(Assignment::Unset).map_err(shown);
+        return Variable::parse_before(name, &behind).map(Assignment::Unset);
     }
-    let setting = Setting::parse(inside.split(',')).map_err(shown)?;
+    // They are looked at first, and end where one is empty.
+    let conditions = conditions.into_iter().flat_map(|conditions| conditions.split(','));
+    let provisos = Provisos::parse(conditions.take_while(|condition| !condition.is_empty()))?;
+    let setting = Setting::new(Variable::parse_before(name, &behind)?, provisos);
     if action == "set-var-fmt" {
         return Ok(Assignment::Format(setting, parse_format(value, purpose, mode, scope)?));
     }
