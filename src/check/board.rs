@@ -4,9 +4,9 @@
 use super::carry::{Carried, Configured};
 use super::health::Health;
 use super::result::{Outcome, Status};
-use super::server::{Admin, Operation, ServerState};
+use super::server::{Admin, Ending, Operation, ServerState};
 use crate::shm::{Board, Generation, NUMBERS_MAX, Page};
-use crate::time::Millis;
+use crate::time::{Millis, Tick};
 
 const _: () = assert!(Number::End as usize <= NUMBERS_MAX);
 
@@ -30,6 +30,8 @@ enum Number {
     ConfiguredAddress,
     ConfiguredIn,
     Endings,
+    EndedFor,
+    CheckBy,
     End,
 }
 
@@ -115,6 +117,8 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
         (Number::Downtime, state.downtime),
         (Number::Maxconn, limit_word(maxconn)),
         (Number::Endings, u64::from(state.endings)),
+        (Number::EndedFor, state.ended_for as u64),
+        (Number::CheckBy, state.check_by.0),
     ];
     for (number, value) in numbers {
         page.set(number as usize, value);
@@ -153,6 +157,8 @@ fn state_on(page: Page, health: Health) -> ServerState {
         changed_at: number(Number::ChangedAt),
         downtime: number(Number::Downtime),
         endings: number(Number::Endings) as u32,
+        ended_for: Ending::from_number(number(Number::EndedFor) as u8),
+        check_by: Tick(number(Number::CheckBy)),
     }
 }
 

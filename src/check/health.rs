@@ -90,6 +90,11 @@ impl Health {
         self.value = self.full();
     }
 
+    /// No more than so many failures away from the last one that it survives.
+    pub fn bring_near(&mut self, failures: u32) {
+        self.value = self.value.min(self.rise + failures);
+    }
+
     /// As at the start: up until the first failure.
     pub fn set_fresh(&mut self) {
         self.value = self.rise;

@@ -14,9 +14,12 @@ pub struct Outcome {
     pub code: u16,
     /// Details: an error's text, the reason phrase of an answer. May be empty.
     pub info: String,
-    /// From its start to its end.
+    /// From its start to its end; [`NO_TIME`] of what was no check.
     pub duration: Millis,
 }
+
+/// The duration of what took none, as the statistics show it.
+pub const NO_TIME: Millis = Millis(u64::MAX);
 
 /// `reason: Layer7 wrong status, code: 500, info: "Internal Server Error", check duration: 0ms`.
 impl fmt::Display for Outcome {
@@ -27,6 +30,9 @@ impl fmt::Display for Outcome {
         }
         if !self.info.is_empty() {
             write!(f, ", info: \"{}\"", self.info)?;
+        }
+        if self.duration == NO_TIME {
+            return Ok(());
         }
         write!(f, ", check duration: {}ms", self.duration.0)
     }

@@ -5,8 +5,10 @@
 //! server; draining only keeps new clients away.
 
 use super::health::{Health, Step};
-use super::result::{Outcome, Status, Verdict};
+use super::result::{NO_TIME, Outcome, Status, Verdict};
 use crate::balance::Weight;
+use crate::proxy::reaction::OnError;
+use crate::time::Tick;
 
 bitflags::bitflags! {
     /// What the operator, or the configuration, ordered. The bits are those of `show servers state`.
@@ -93,8 +95,36 @@ pub struct ServerState {
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
     pub downtime: u64,
-    /// How often its sessions were ended by an order for all workers.
+    /// How often its sessions were ended, in all workers.
     pub endings: u32,
+    /// Why they were ended last.
+    pub ended_for: Ending,
+    /// The next check was wanted no later than then, because traffic saw errors.
+    pub check_by: Tick,
+}
+
+/// Why all sessions of a server are ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ending {
+    /// By an order.
+    #[default]
+    Ordered = 0,
+    /// It went down (`on-marked-down shutdown-sessions`).
+    Down = 1,
+    /// It is a backup that is no longer needed (`on-marked-up shutdown-backup-sessions`).
+    Up = 2,
+}
+
+impl Ending {
+    /// The ending of a number.
+    pub fn from_number(number: u8) -> Ending {
+        match number {
+            1 => Ending::Down,
+            2 => Ending::Up,
+            _ => Ending::Ordered,
+        }
+    }
 }
 
 /// Why a server goes up or down.
@@ -175,6 +205,11 @@ pub struct CheckEffect {
 }
 
 impl Change {
+    /// The server is up again.
+    pub fn is_up(self) -> bool {
+        matches!(self, Change::Up { .. } | Change::Ready { .. })
+    }
+
     /// The server is no longer up (`chkdown`).
     pub fn is_down(self) -> bool {
         matches!(self, Change::Down { .. } | Change::Maintenance { was_down: false, .. })
@@ -205,6 +240,8 @@ impl ServerState {
             changed_at: now_s,
             downtime: 0,
             endings: 0,
+            ended_for: Ending::Ordered,
+            check_by: Tick(0),
         };
         if disabled {
             state.admin = Admin::FORCED_MAINT | Admin::CONFIGURED_MAINT;
@@ -236,6 +273,25 @@ impl ServerState {
             _ => None,
         };
         CheckEffect { reported: changed_status || step != Step::None, failed, change }
+    }
+
+    /// Traffic has seen too many errors in a row, which `info` tells.
+    pub fn observed(&mut self, on_error: OnError, info: String, now_s: u64) -> CheckEffect {
+        match on_error {
+            OnError::Fastinter => return CheckEffect::default(),
+            OnError::FailCheck => {}
+            OnError::SuddenDeath => self.health.bring_near(1),
+            OnError::MarkDown => self.health.bring_near(0),
+        }
+        let in_progress = self.in_progress;
+        let effect = self.checked(Outcome { status: Status::Observed, code: 0, info, duration: NO_TIME }, now_s);
+        self.in_progress = in_progress;
+        effect
+    }
+
+    /// Ends its sessions.
+    pub fn end_sessions(&mut self, why: Ending) {
+        (self.endings, self.ended_for) = (self.endings.wrapping_add(1), why);
     }
 
     /// `set server … health up|stopping|down`.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::inquiry::{Answer, together};
 use super::{Call, Command, Outcome, Scope};
+use crate::facts::Cause;
 use crate::log::date;
 use crate::proxy::{BackendId, CliLevel, FrontendId, ServerId};
 use crate::session::{Exchange, Session};
@@ -128,13 +129,13 @@ fn shutdown_session(call: &mut Call<'_>) -> Outcome {
     };
     let found = busy(call).find(|(_, session, _)| id(call, session) == wanted).map(|(slot, ..)| slot);
     let Some(slot) = found else { return Err("No such session (use 'show sess').\n".into()) };
-    call.core.kill_those(|at, _| at == slot);
+    call.core.kill_those(Cause::Killed, |at, _| at == slot);
     Ok(())
 }
 
 fn shutdown_sessions_server(call: &mut Call<'_>) -> Outcome {
     let id = call.server(call.word(3))?;
-    call.core.kill_those(|_, exchange| exchange.server == Some(id));
+    call.core.kill_those(Cause::Killed, |_, exchange| exchange.server == Some(id));
     Ok(())
 }
 

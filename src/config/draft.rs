@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use super::env::Env;
@@ -473,6 +474,16 @@ pub struct ServerDraft {
     pub settings: crate::proxy::CheckSettings,
     /// `track`, as written.
     pub track: Option<String>,
+    /// `observe`.
+    pub observe: Option<crate::proxy::reaction::Layer>,
+    /// `error-limit`.
+    pub error_limit: Option<NonZeroU64>,
+    /// `on-error`.
+    pub on_error: crate::proxy::reaction::OnError,
+    /// `on-marked-down shutdown-sessions`.
+    pub ends_sessions_when_down: bool,
+    /// `on-marked-up shutdown-backup-sessions`.
+    pub ends_backup_sessions_when_up: bool,
     /// `pool-max-conn`.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`.

@@ -9,6 +9,7 @@ use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
 use super::scope::not_yet;
 use crate::proxy::check::Speech;
+use crate::proxy::reaction::{ERROR_LIMIT, Observe};
 use crate::proxy::{AdminAtStart, BackendId, Server, ServerAddress};
 use crate::time::Millis;
 
@@ -87,6 +88,13 @@ fn server(
         check: draft.check.then(|| draft.settings.clone()),
         track: None,
         tracked_by: Vec::new(),
+        observe: draft.observe.filter(|_| draft.check).map(|layer| Observe {
+            layer,
+            error_limit: draft.error_limit.unwrap_or(ERROR_LIMIT),
+            on_error: draft.on_error,
+        }),
+        ends_sessions_when_down: draft.ends_sessions_when_down,
+        ends_backup_sessions_when_up: draft.ends_backup_sessions_when_up,
         pool_max_conn: draft.pool_max_conn,
         pool_purge_delay: draft.pool_purge_delay.unwrap_or(POOL_PURGE_DELAY),
         pool_low_conn: draft.pool_low_conn,

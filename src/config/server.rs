@@ -1,5 +1,7 @@
 //! `server` and `default-server` (sections 4.2 and 5.2).
 
+use std::num::NonZeroU64;
+
 use super::address::{self, Host, Target};
 use super::draft::ServerDraft;
 use super::finding::{Place, Severity};
@@ -7,6 +9,8 @@ use super::scope::{Scope, arg, not_yet};
 use super::suggest;
 use super::unit::{TimeUnit, UnitError, atoi, invalid_char, time_ms};
 use super::word::Word;
+use crate::proxy::Mode;
+use crate::proxy::reaction::{Layer, OnError};
 use crate::registry::{self, Keyword, Sections, ServerKeyword};
 use crate::time::Millis;
 
@@ -34,6 +38,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("disabled", 0, |s, _| put(&mut s.disabled, true)),
     row("downinter", 1, |s, w| delay(s, w).map(|ms| s.settings.downinter = Some(ms))),
     row("enabled", 0, |s, _| put(&mut s.disabled, false)),
+    row("error-limit", 1, error_limit),
     row("fall", 1, |s, w| put(&mut s.settings.fall, at_least_one(w)?)),
     row("fastinter", 1, |s, w| delay(s, w).map(|ms| s.settings.fastinter = Some(ms))),
     ServerKeyword { in_default: false, ..row("id", 1, id) },
@@ -43,6 +48,10 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
     row("no-ssl", 0, |_, _| Ok(())),
+    row("observe", 1, observe),
+    row("on-error", 1, on_error),
+    row("on-marked-down", 1, on_marked_down),
+    row("on-marked-up", 1, on_marked_up),
     row("pool-low-conn", 1, pool_low_conn),
     row("pool-max-conn", 1, pool_max_conn),
     row("pool-purge-delay", 1, pool_purge_delay),
@@ -72,7 +81,6 @@ const LATER: &[&str] = &[
     "ciphersuites",
     "crl-file",
     "crt",
-    "error-limit",
     "init-addr",
     "log-proto",
     "max-reuse",
@@ -81,10 +89,6 @@ const LATER: &[&str] = &[
     "non-stick",
     "interface",
     "npn",
-    "observe",
-    "on-error",
-    "on-marked-down",
-    "on-marked-up",
     "proto",
     "proxy-v2-options",
     "redir",
@@ -194,6 +198,10 @@ fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], pl
         let end = (1 + row.args).min(rest.len());
         (row.parse)(draft, &rest[..end]).map_err(|text| format!("{place}{text}."))?;
         rest = &rest[end..];
+        if name == "observe" && draft.observe == Some(Layer::Seven) && scope.settings().mode != Mode::Http {
+            let text = format!("{place}'layer7' can only be used in http proxies..");
+            scope.report(Severity::Complaint, text, None);
+        }
     }
     Ok(true)
 }
@@ -301,6 +309,58 @@ fn id(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
     match u32::try_from(atoi(text)) {
         Ok(id) if id > 0 => put(&mut draft.id, Some(id)),
         _ => Err("'id' : custom id has to be > 0".into()),
+    }
+}
+
+fn error_limit(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'error-limit' expects an integer argument.".into());
+    }
+    match u64::try_from(atoi(text)).ok().and_then(NonZeroU64::new) {
+        Some(limit) => put(&mut draft.error_limit, Some(limit)),
+        None => Err("error-limit has to be > 0.".into()),
+    }
+}
+
+fn observe(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'observe' expects <mode> as argument.".into()),
+        "none" => put(&mut draft.observe, None),
+        "layer4" => put(&mut draft.observe, Some(Layer::Four)),
+        "layer7" => put(&mut draft.observe, Some(Layer::Seven)),
+        other => Err(format!("'observe' expects one of 'none', 'layer4', 'layer7' but got '{other}'")),
+    }
+}
+
+fn on_error(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let chosen = match arg(words, 1) {
+        "fastinter" => OnError::Fastinter,
+        "fail-check" => OnError::FailCheck,
+        "sudden-death" => OnError::SuddenDeath,
+        "mark-down" => OnError::MarkDown,
+        other => {
+            return Err(format!(
+                "'on-error' expects one of 'fastinter', 'fail-check', 'sudden-death' or 'mark-down' but got '{other}'"
+            ));
+        }
+    };
+    put(&mut draft.on_error, chosen)
+}
+
+fn on_marked_down(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    put(&mut draft.ends_sessions_when_down, the_only(words, "shutdown-sessions")?)
+}
+
+fn on_marked_up(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    put(&mut draft.ends_backup_sessions_when_up, the_only(words, "shutdown-backup-sessions")?)
+}
+
+/// A keyword that knows one word.
+fn the_only(words: &[Word], word: &str) -> Result<bool, String> {
+    match arg(words, 1) {
+        written if written == word => Ok(true),
+        other => Err(format!("'{}' expects '{word}' but got '{other}'", arg(words, 0))),
     }
 }
 

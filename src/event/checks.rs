@@ -98,6 +98,19 @@ impl Checks {
         self.is_on
     }
 
+    /// Lets the next check of a server come by the date that was noted, if it would come later.
+    pub fn hasten(&mut self, server: ServerId, services: &mut Services) {
+        let Ok(at) = self.slots.binary_search_by_key(&server, |slot| slot.server) else { return };
+        let (slot, check_by) = (&mut self.slots[at], services.servers[server.0 as usize].check_by);
+        if let Run::Resting { until } = &mut slot.run
+            && check_by < *until
+        {
+            *until = check_by;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.arm(at, services);
+        }
+    }
+
     /// A timer came out.
     pub fn expired(&mut self, token: Token, services: &mut Services) {
         let now = services.now.tick();

@@ -6,6 +6,7 @@ use super::checks::Checks;
 use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
 use crate::session::places::Promotion;
+use crate::session::reactions::Reaction;
 use crate::session::{self, After, Exchange, Guard, Phase, Services, Session, Turn, deadline, idle};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
@@ -276,8 +277,13 @@ impl Core {
     pub fn run_promoted(&mut self) {
         loop {
             self.serve_freed();
-            for server in std::mem::take(&mut self.services.ended) {
-                self.kill_those(|_, exchange| exchange.server == Some(server));
+            for reaction in std::mem::take(&mut self.services.reactions) {
+                match reaction {
+                    Reaction::End(server, why) => {
+                        self.kill_those(why.cause(), |_, exchange| exchange.server == Some(server));
+                    }
+                    Reaction::Check(server) => self.checks.hasten(server, &mut self.services),
+                }
             }
             if self.services.promoted.is_empty() {
                 return;
@@ -376,12 +382,12 @@ impl Core {
 
     /// Ends every exchange that has a request (`hard-stop-after`).
     pub fn kill_sessions(&mut self) {
-        self.kill_those(|_, _| true);
+        self.kill_those(Cause::Killed, |_, _| true);
     }
 
     /// Ends the exchanges that `which` chooses by their session's slot and themselves, where they have a
-    /// request (`shutdown session`).
-    pub fn kill_those(&mut self, which: impl Fn(usize, &Exchange) -> bool) {
+    /// request (`shutdown session`), for a `cause` that is logged.
+    pub fn kill_those(&mut self, cause: Cause, which: impl Fn(usize, &Exchange) -> bool) {
         let busy = |(slot, session): (usize, &Session)| session.exchange.map(|at| (slot, at));
         let chosen = |&(slot, at): &(usize, usize)| which(slot, &self.exchanges[at]);
         let all: Vec<_> = self.sessions.iter().filter_map(busy).filter(chosen).collect();
@@ -391,7 +397,7 @@ impl Core {
                 continue;
             };
             let exchange = &mut self.exchanges[at];
-            let outcome = Turn { slot, session, exchange, services: &mut self.services }.kill();
+            let outcome = Turn { slot, session, exchange, services: &mut self.services }.kill(cause);
             if self.settle(slot, at, outcome) {
                 self.run_one(slot);
             }

@@ -14,6 +14,7 @@ pub mod global;
 pub mod master;
 pub mod options;
 pub mod persistence;
+pub mod reaction;
 pub mod server;
 pub mod status;
 pub mod userlist;
@@ -36,6 +37,7 @@ pub use global::{CliBind, CliLevel, Global, Tune};
 pub use master::{MasterSettings, Program};
 pub use options::{HeaderNames, Spellings, TcpKeepalive};
 pub use persistence::{AppSession, Cookie, CookieMode, ParameterMode};
+pub use reaction::{Observe, Seen};
 pub use server::{AdminAtStart, Server, ServerAddress};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::check::CheckSettings;
+use super::reaction::Observe;
 use super::{BackendId, ServerId};
 use crate::time::Millis;
 
@@ -36,6 +37,12 @@ pub struct Server {
     pub track: Option<ServerId>,
     /// The servers that track this one, as written.
     pub tracked_by: Vec<ServerId>,
+    /// `observe`: what traffic tells of it; none without `check`.
+    pub observe: Option<Observe>,
+    /// `on-marked-down shutdown-sessions`
+    pub ends_sessions_when_down: bool,
+    /// `on-marked-up shutdown-backup-sessions`
+    pub ends_backup_sessions_when_up: bool,
     /// `pool-max-conn`: idle connections kept; no limit when absent, none when 0.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`: half of the unneeded idle connections are closed each time this passes.

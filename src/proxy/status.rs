@@ -10,6 +10,8 @@ pub enum Status {
     Unknown = 0,
     /// No check has ended yet.
     Initializing = 1,
+    /// Traffic says that it fails (`observe`).
+    Observed = 4,
     /// The socket failed, not the server.
     SocketError = 5,
     /// Connected, and nothing more was to be done.
@@ -51,9 +53,10 @@ pub enum Verdict {
 }
 
 /// Status, number, word and description.
-const STATUSES: [(Status, &str, &str); 14] = [
+const STATUSES: [(Status, &str, &str); 15] = [
     (Status::Unknown, "UNK", "Unknown"),
     (Status::Initializing, "INI", "Initializing"),
+    (Status::Observed, "HANA", "Health analyze"),
     (Status::SocketError, "SOCKERR", "Socket error"),
     (Status::L4Passed, "L4OK", "Layer4 check passed"),
     (Status::L4Timeout, "L4TOUT", "Layer4 timeout"),

@@ -6,7 +6,7 @@ use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, name
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
-use crate::proxy::ConnectionMode;
+use crate::proxy::{ConnectionMode, Seen};
 use crate::session::reply;
 use crate::time::Tick;
 
@@ -54,9 +54,9 @@ pub fn receive(turn: &mut Turn<'_>) -> Result<Progress, Step> {
 
 fn server_closed(turn: &mut Turn<'_>) -> Step {
     turn.exchange.server_keeps = false;
-    let silent = turn.exchange.upstream.is_some_and(|key| {
+    let (silent, broken) = turn.exchange.upstream.map_or((false, false), |key| {
         let connection = &turn.services.upstreams.get(key).connection;
-        connection.received().is_empty()
+        (connection.received().is_empty(), connection.broken.is_some())
     });
     if silent && may_repeat(turn) {
         let stale = turn.exchange.upstream.take();
@@ -74,6 +74,8 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         turn.exchange.facts.status = None;
         return turn.abandon(Cause::ServerAbort, Doing::Headers);
     }
+    turn.release_server();
+    turn.observe(if broken { Seen::Broken } else { Seen::Closed });
     reply::error(turn, 502, Cause::ServerAbort, Doing::Headers)
 }
 
@@ -89,6 +91,7 @@ fn may_repeat(turn: &Turn<'_>) -> bool {
 fn invalid(turn: &mut Turn<'_>) -> Step {
     turn.exchange.server_keeps = false;
     turn.count_response_error();
+    turn.observe(Seen::Invalid);
     reply::error(turn, 502, Cause::Proxy, Doing::Headers)
 }
 
@@ -123,6 +126,7 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
     relay::mark_served(turn);
     count_body_ahead(turn);
     turn.count_server_status(status);
+    turn.observe(Seen::status(status));
     capture::response(turn);
     super::debug::response(turn);
     judge_head(turn)

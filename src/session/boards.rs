@@ -44,6 +44,9 @@ const CHANGES: usize = SHARED_WORDS - Word::Changes as usize;
 /// Word beside the pages of a server's board, see [`Boards::next_check`].
 const NEXT_CHECK: usize = 0;
 
+/// Likewise, see [`Boards::errors_in_a_row`].
+const ERRORS: usize = 1;
+
 /// Bits of a remembered change that say which object changed; those above tell which change it was.
 const OBJECT_BITS: u32 = 32;
 
@@ -279,6 +282,11 @@ impl Boards {
     /// that all workers share.
     pub fn next_check(&self, server: ServerId) -> &'static AtomicU64 {
         self.board(Thing::Server(server)).loose(NEXT_CHECK)
+    }
+
+    /// Errors that requests of all workers have met at a server since the last success.
+    pub fn errors_in_a_row(&self, server: ServerId) -> &'static AtomicU64 {
+        self.board(Thing::Server(server)).loose(ERRORS)
     }
 
     /// The limits of rates that were ordered, for this generation.

@@ -3,7 +3,7 @@
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, Reuse};
-use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, ServerId};
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -35,7 +35,12 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
             turn.exchange.phase_deadline = until;
             Step::Go(Phase::Connecting { until })
         }
-        Err(_) => failed(turn, Cause::ServerAbort),
+        Err(error) => {
+            if is_refusal(&error) {
+                turn.observe(Seen::NotConnected);
+            }
+            failed(turn, Cause::ServerAbort)
+        }
     }
 }
 
@@ -61,6 +66,12 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<u
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
     let options = ConnectOptions::new(backend, source, sends_at_once, &services.config.global.tune);
     services.upstreams.open(&services.net, peer, &target, options, turn.slot, &services.counters)
+}
+
+/// Whether a connection that could not even be begun tells something of the server, not of this side.
+fn is_refusal(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound)
 }
 
 /// Takes the session's own connection or an idle one of the server.
@@ -108,6 +119,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     let connection = &mut turn.services.upstreams.get_mut(key).connection;
     if connection.writable || connection.readable {
         if connection.stream.take_error().is_some() {
+            turn.observe(Seen::NotConnected);
             return failed(turn, Cause::ServerAbort);
         }
         if connection.writable {
@@ -116,6 +128,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
         }
     }
     if turn.services.now.tick() >= turn.exchange.phase_deadline {
+        turn.observe(Seen::NotConnected);
         return failed(turn, Cause::ServerTimeout);
     }
     Step::Wait
@@ -125,6 +138,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
 fn established(turn: &mut Turn<'_>) -> Step {
     turn.exchange.phase_deadline = Tick::NEVER;
     turn.exchange.facts.connected = Some(turn.services.now);
+    turn.observe(Seen::Connected);
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
     turn.exchange.holds_answer = backend.is_some_and(|backend| !backend.rules.tcp.response.is_empty());
     if turn.frontend().log.format.shows_upstream_source() {

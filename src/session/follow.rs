@@ -145,10 +145,8 @@ impl Services {
 
     fn follow_server(&mut self, id: ServerId) {
         let Carried { state, maxconn } = self.read_server(id);
-        if state.endings != self.servers[id.0 as usize].endings {
-            self.ended.push(id);
-        }
         let before = std::mem::replace(&mut self.servers[id.0 as usize], state);
+        self.react(id, &before);
         let had = std::mem::replace(&mut self.live[id.0 as usize].maxconn, maxconn);
         self.tell_balancer(id);
         let state = &self.servers[id.0 as usize];

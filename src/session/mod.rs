@@ -37,6 +37,7 @@ mod orders;
 pub mod persistence;
 mod pick;
 pub mod places;
+pub mod reactions;
 mod receive;
 mod relay;
 mod reply;
@@ -277,20 +278,20 @@ impl Turn<'_> {
         }
     }
 
-    /// Ends the exchange because the process stops; a client that waits for an answer gets an error. One
+    /// Ends the exchange from outside, for a `cause` that is logged; a client that waits for an answer gets an error. One
     /// that is still sending its request is left alone: there is nothing to answer yet.
-    pub fn kill(&mut self) -> Option<After> {
+    pub fn kill(&mut self, cause: Cause) -> Option<After> {
         let step = match self.exchange.phase {
             Phase::Receive | Phase::Orders { .. } | Phase::Reply => return None,
-            Phase::Content { .. } => self.abandon(Cause::Killed, Doing::Request),
-            Phase::Tunnel => self.abandon(Cause::Killed, Doing::Done),
-            Phase::Relay if self.exchange.answered => self.abandon(Cause::Killed, Doing::Data),
-            Phase::Relay => reply::error(self, 502, Cause::Killed, Doing::Headers),
+            Phase::Content { .. } => self.abandon(cause, Doing::Request),
+            Phase::Tunnel => self.abandon(cause, Doing::Done),
+            Phase::Relay if self.exchange.answered => self.abandon(cause, Doing::Data),
+            Phase::Relay => reply::error(self, 502, cause, Doing::Headers),
             Phase::Queued { .. } => {
                 pick::leave(self);
-                reply::error(self, 503, Cause::Killed, Doing::Queue)
+                reply::error(self, 503, cause, Doing::Queue)
             }
-            _ => reply::error(self, 503, Cause::Killed, Doing::Connect),
+            _ => reply::error(self, 503, cause, Doing::Connect),
         };
         match step {
             Step::Go(phase) => {

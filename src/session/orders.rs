@@ -2,7 +2,7 @@
 //! `stats admin`). The form is received as a whole, obeyed, and answered with a way back that tells the outcome.
 
 use super::{Step, Turn, reply, statistics};
-use crate::check::server::{Cause as By, CheckEffect};
+use crate::check::server::{Cause as By, CheckEffect, Ending};
 use crate::check::{Operation, ServerState};
 use crate::facts::{Cause, Phase as Doing};
 use crate::http::uri;
@@ -185,7 +185,7 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
             });
         }
         Order::Checks(_) | Order::Health(_) | Order::Agent => return false,
-        Order::EndSessions => services.end_sessions(id),
+        Order::EndSessions => services.end_sessions(id, Ending::Ordered),
     }
     true
 }

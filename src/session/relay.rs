@@ -6,7 +6,7 @@ use super::{After, Phase, Step, Turn, answer, names};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
 use crate::http::{Known, Version};
-use crate::proxy::{ConnectionMode, Splice};
+use crate::proxy::{ConnectionMode, Seen, Splice};
 use crate::session::reply;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -262,6 +262,8 @@ fn expired(turn: &mut Turn<'_>) -> Step {
             return turn.abandon(Cause::ServerTimeout, Doing::Data);
         }
         turn.count_response_error();
+        turn.release_server();
+        turn.observe(Seen::Late);
         return reply::error(turn, 504, Cause::ServerTimeout, Doing::Headers);
     }
     if now >= turn.exchange.client_deadline {

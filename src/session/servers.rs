@@ -5,7 +5,7 @@ use super::Services;
 use super::follow::moves_traffic;
 use super::places::Promotion;
 use crate::check::notice::{self, Names};
-use crate::check::server::CheckEffect;
+use crate::check::server::{CheckEffect, Ending};
 use crate::check::{Change, Notice, ServerState, Tally};
 use crate::log::Level;
 use crate::notice as stderr;
@@ -73,12 +73,16 @@ impl Services {
         let before = self.servers[id.0 as usize].clone();
         let tracked = self.config[id].track.map(|of| self.servers[of.0 as usize].clone());
         let effect = event(&mut self.servers[id.0 as usize], tracked.as_ref(), self.now.wall_s());
+        let went_down = effect.change.is_some_and(Change::is_down);
+        if went_down && self.config[id].ends_sessions_when_down {
+            self.servers[id.0 as usize].end_sessions(Ending::Down);
+        }
         let mut backend_lost = false;
         if self.servers[id.0 as usize] != before {
             self.tell_balancer(id);
             self.post_server(id);
             backend_lost = self.follow_backend(backend);
-            if moves_traffic(&before, &self.servers[id.0 as usize]) {
+            if self.react(id, &before) || moves_traffic(&before, &self.servers[id.0 as usize]) {
                 self.boards.hurry();
             }
         }
@@ -89,9 +93,12 @@ impl Services {
         }
         let row = self.counters.server(id);
         row.add(Count::CheckFailures, u64::from(effect.failed));
-        row.add(Count::CheckDowns, u64::from(effect.change.is_some_and(Change::is_down)));
+        row.add(Count::CheckDowns, u64::from(went_down));
         for notice in self.notices(id, effect, requeued) {
             self.say(backend, &notice);
+        }
+        if let Some(change) = effect.change {
+            self.relieve_backups(id, change);
         }
         if backend_lost {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
@@ -101,13 +108,11 @@ impl Services {
     }
 
     /// Ends a server's sessions, in all workers.
-    pub fn end_sessions(&mut self, id: ServerId) {
+    pub fn end_sessions(&mut self, id: ServerId, why: Ending) {
         self.change_server(id, |state, _| {
-            state.endings = state.endings.wrapping_add(1);
+            state.end_sessions(why);
             CheckEffect::default()
         });
-        self.ended.push(id);
-        self.boards.hurry();
     }
 
     /// Sets a server's weight, 0 to 256 (`set weight`).

@@ -6,6 +6,7 @@ use super::admission::Rates;
 use super::boards::Boards;
 use super::persistence::ServerCookies;
 use super::places::{Promotion, Shares};
+use super::reactions::Reaction;
 use super::states::States;
 use super::{Exchange, Session};
 use crate::balance::{Balancer, Member, Weight};
@@ -58,8 +59,8 @@ pub struct Services {
     pub promoted: Vec<Promotion>,
     /// Servers that lost a session and may serve someone who waits.
     pub freed: Vec<ServerId>,
-    /// Servers whose sessions are to be ended.
-    pub ended: Vec<ServerId>,
+    /// What changes of servers ask for, once no session has its turn.
+    pub reactions: Vec<Reaction>,
     /// What is between this worker's waiters and those of others.
     pub shares: Shares,
     /// Workers to be told that there is something for them.
@@ -135,7 +136,7 @@ impl Services {
             cookies: ServerCookies::new(config),
             promoted: Vec::new(),
             freed: Vec::new(),
-            ended: Vec::new(),
+            reactions: Vec::new(),
             shares: Shares::new(config),
             to_ring: Vec::new(),
             rates: Rates::of(config),

@@ -64,6 +64,8 @@ columns! {
     Chosen Total
     CheckFailures Total
     CheckDowns Total
+    /// Times that `observe` saw too many errors in a row.
+    ObservedFailures Total
     ClientAborts Total
     ServerAborts Total
     Intercepted Total

@@ -205,6 +205,7 @@ pub fn write_json_value(tag: &str, kind: Type, value: &Value, out: &mut Vec<u8>)
     );
     out.extend_from_slice(head.as_bytes());
     match value {
+        Value::Text(digits) if kind == Type::U64 => out.extend_from_slice(digits.as_bytes()),
         Value::Text(text) => out.extend_from_slice(serde_json::Value::from(text.as_str()).to_string().as_bytes()),
         Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Empty => out.extend_from_slice(b"null"),

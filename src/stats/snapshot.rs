@@ -258,6 +258,7 @@ impl<S: States> Snapshot<'_, S> {
         if view.checked {
             record.number(C::Chkfail, row.get(Count::CheckFailures));
             record.number(C::Chkdown, row.get(Count::CheckDowns));
+            record.number(C::Hanafail, row.get(Count::ObservedFailures));
             record.number(C::Downtime, view.downtime_s);
         }
         if let Some(check) = &view.check {
@@ -434,8 +435,11 @@ fn check_columns(record: &mut Record, check: &CheckView) {
     if let Some(code) = check.code {
         record.number(C::CheckCode, u64::from(code));
     }
-    if let Some(duration) = check.duration_ms {
-        record.number(C::CheckDuration, duration);
+    match check.duration_ms {
+        // More than other numbers reach: -1 in an unsigned column.
+        Some(u64::MAX) => record.text(C::CheckDuration, u64::MAX.to_string()),
+        Some(duration) => record.number(C::CheckDuration, duration),
+        None => {}
     }
     record.text(C::LastChk, &check.info);
     record.number(C::CheckRise, u64::from(check.rise));

@@ -167,3 +167,23 @@ fn maintenance_stops_checks_and_the_next_one_decides() {
     world.settle();
     assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::L4Failed, 0, 0)));
 }
+
+#[test]
+fn errors_in_traffic_bring_the_next_check_forward() {
+    let mut world = World::new(" server a 127.0.0.1:1 check inter 100s fastinter 200ms observe layer4 error-limit 1");
+    world.attempt().establish();
+    world.pass(1_000);
+    assert!(world.attempts().is_empty());
+    let now = world.core.services.now.tick();
+    world.core.services.change_server(ServerId(0), |state, _| {
+        state.check_by = now + crate::time::Millis(200);
+        crate::check::server::CheckEffect::default()
+    });
+    world.core.run_promoted();
+    world.pass(199);
+    assert!(world.attempts().is_empty());
+    world.pass(1);
+    world.attempt().establish();
+    world.pass(99_999);
+    assert!(world.attempts().is_empty(), "the timer of the check that was put forward is void");
+}

@@ -7,6 +7,7 @@ mod dated;
 mod hostile;
 mod limits;
 mod random;
+mod reactions;
 mod shared;
 mod soft_stop;
 mod stale;
