@@ -3,6 +3,7 @@
 
 use super::carry::{Carried, Configured};
 use super::health::Health;
+use super::place::Place;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Ending, Operation, ServerState};
 use crate::shm::{Board, Generation, NUMBERS_MAX, Page};
@@ -32,7 +33,9 @@ enum Number {
     Endings,
     EndedFor,
     CheckBy,
-    End,
+    ConfiguredCheck,
+    Place,
+    End = Number::Place as usize + Place::NUMBERS,
 }
 
 const CHECKED: u64 = 1;
@@ -53,18 +56,19 @@ impl ServerBoard {
     }
 
     /// Makes a server's state and its limit of connections what everyone sees.
-    pub fn publish(&self, state: &ServerState, maxconn: Option<u32>) {
-        self.board.change(|page| write(page, state, maxconn));
+    pub fn publish(&self, state: &ServerState, maxconn: Option<u32>, place: &Place) {
+        self.board.change(|page| write(page, state, maxconn, place));
     }
 
     /// The same under a new configuration, which is noted for [`super::carry`] under the next one.
     /// `generation` is whose configuration it is.
     pub fn publish_configured(&self, carried: &Carried, configured: &Configured, generation: Generation) {
         self.board.change(|page| {
-            write(page, &carried.state, carried.maxconn);
+            write(page, &carried.state, carried.maxconn, &carried.place);
             page.set(Number::ConfiguredWeight as usize, u64::from(configured.weight));
             page.set(Number::ConfiguredMaxconn as usize, limit_word(configured.maxconn));
             page.set(Number::ConfiguredAddress as usize, configured.address);
+            page.set(Number::ConfiguredCheck as usize, configured.check);
             page.set(Number::ConfiguredIn as usize, generation.0);
         });
     }
@@ -75,6 +79,7 @@ impl ServerBoard {
             weight: page.get(Number::ConfiguredWeight as usize) as u32,
             maxconn: limit(page.get(Number::ConfiguredMaxconn as usize)),
             address: page.get(Number::ConfiguredAddress as usize),
+            check: page.get(Number::ConfiguredCheck as usize),
         })
     }
 
@@ -83,10 +88,14 @@ impl ServerBoard {
         Generation(self.board.get(Number::ConfiguredIn as usize))
     }
 
-    /// What was published last, its health on the scale of `health` (the reader's `rise` and `fall`).
-    pub fn read(&self, health: Health) -> Carried {
-        self.board
-            .read(|page| Carried { state: state_on(page, health), maxconn: limit(page.get(Number::Maxconn as usize)) })
+    /// What was published last, its health on the scale of `health` (the reader's `rise` and `fall`), its place
+    /// as `configured` where nothing else was ordered.
+    pub fn read(&self, health: Health, configured: &Place) -> Carried {
+        self.board.read(|page| Carried {
+            state: state_on(page, health),
+            maxconn: limit(page.get(Number::Maxconn as usize)),
+            place: Place::read(page, Number::Place as usize, configured),
+        })
     }
 
     /// Differs from an earlier one if something was published since.
@@ -95,7 +104,7 @@ impl ServerBoard {
     }
 }
 
-fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
+fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
     let flags = [
         (state.is_checked, CHECKED),
         (state.checks_enabled, ENABLED),
@@ -123,6 +132,7 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>) {
     for (number, value) in numbers {
         page.set(number as usize, value);
     }
+    place.write(page, Number::Place as usize);
     page.set_text(state.last.info.as_bytes());
 }
 
@@ -165,6 +175,8 @@ fn state_on(page: Page, health: Health) -> ServerState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::place::Orders;
+    use crate::proxy::ServerAddress;
     use crate::shm::Segment;
 
     #[test]
@@ -176,13 +188,19 @@ mod tests {
         let before = board.generation();
         let info = "Connection refused".to_string();
         state.checked(Outcome { status: Status::L4Failed, code: 0, info, duration: Millis(3) }, 1_009);
-        board.publish(&state, Some(9));
+        let place = Place {
+            address: ServerAddress::Ip(([127, 0, 0, 1], 80).into()),
+            check_addr: None,
+            check_port: None,
+            orders: Orders::empty(),
+        };
+        board.publish(&state, Some(9), &place);
         assert_ne!(board.generation(), before);
-        let carried = Carried { state, maxconn: Some(9) };
-        assert_eq!(board.read(Health::new(2, 3)), carried);
-        let configured = Configured { weight: 7, maxconn: None, address: u64::MAX };
+        let carried = Carried { state, maxconn: Some(9), place };
+        assert_eq!(board.read(Health::new(2, 3), &carried.place), carried);
+        let configured = Configured { weight: 7, maxconn: None, address: u64::MAX, check: 3 };
         board.publish_configured(&carried, &configured, Generation(5));
-        assert_eq!((board.configured(), board.read(Health::new(2, 3))), (configured, carried));
+        assert_eq!((board.configured(), board.read(Health::new(2, 3), &carried.place)), (configured, carried));
         assert_eq!(board.configured_in(), Generation(5));
     }
 }

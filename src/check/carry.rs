@@ -2,6 +2,7 @@
 //! `load-server-state-from-file` makes of a file (manual 5.2; management manual 9.3, `show servers state`),
 //! without the file.
 
+use super::place::Place;
 use super::server::{Admin, Operation, ServerState};
 
 /// What the configuration says of a server, as far as a change of it matters later.
@@ -13,24 +14,30 @@ pub struct Configured {
     pub maxconn: Option<u32>,
     /// A number that differs where the address does.
     pub address: u64,
+    /// One that differs where the address of its checks does.
+    pub check: u64,
 }
 
-/// A server's state and limit.
+/// A server's state, limit and place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// Its state.
     pub state: ServerState,
     /// Its limit of connections.
     pub maxconn: Option<u32>,
+    /// Where it is reached.
+    pub place: Place,
 }
 
 /// The state with which a server goes on: `old` under what was configured `then`, `fresh` as it is configured
 /// `now`. Orders stay; weight and limit do unless the configuration changed them; health stays within the
 /// new `rise` and `fall`. At another address it is another server.
-pub fn carry(old: &Carried, then: &Configured, fresh: ServerState, now: &Configured) -> Carried {
+pub fn carry(old: &Carried, then: &Configured, fresh: Carried, now: &Configured) -> Carried {
     if then.address != now.address {
-        return Carried { state: fresh, maxconn: now.maxconn };
+        return fresh;
     }
+    let place = old.place.carried(&fresh.place, then.check != now.check);
+    let fresh = fresh.state;
     let maxconn = if then.maxconn == now.maxconn { old.maxconn } else { now.maxconn };
     let weight = if then.weight == now.weight { old.state.weight } else { now.weight };
     let mut old = old.clone();
@@ -52,7 +59,7 @@ pub fn carry(old: &Carried, then: &Configured, fresh: ServerState, now: &Configu
         state.operation = Operation::Stopped;
         state.health.set_down();
     }
-    Carried { state, maxconn }
+    Carried { state, maxconn, place }
 }
 
 /// The orders that are left; `None` if the server leaves the maintenance that its configuration began.
@@ -90,10 +97,21 @@ fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::Orders;
     use super::super::result::{Outcome, Status};
     use super::*;
+    use crate::proxy::ServerAddress;
 
-    const NOW: Configured = Configured { weight: 10, maxconn: Some(5), address: 1 };
+    const NOW: Configured = Configured { weight: 10, maxconn: Some(5), address: 1, check: 1 };
+
+    fn at_80() -> Place {
+        let address = ServerAddress::Ip(([127, 0, 0, 1], 80).into());
+        Place { address, check_addr: None, check_port: None, orders: Orders::empty() }
+    }
+
+    fn with(state: ServerState) -> Carried {
+        Carried { state, maxconn: Some(5), place: at_80() }
+    }
 
     fn fresh(disabled: bool) -> ServerState {
         ServerState::new(Some((3, 4)), 10, disabled, 1_000)
@@ -104,18 +122,18 @@ mod tests {
         state.health.set_up();
         (state.weight, state.last.status) = (7, Status::L4Passed);
         change(&mut state);
-        Carried { state, maxconn: Some(50) }
+        Carried { state, maxconn: Some(50), place: at_80() }
     }
 
     fn word(old: &Carried, disabled: bool) -> (String, Admin, u64) {
-        let after = carry(old, &NOW, fresh(disabled), &NOW).state;
+        let after = carry(old, &NOW, with(fresh(disabled)), &NOW).state;
         (after.status_word(), after.admin, after.changed_at)
     }
 
     #[test]
     fn health_and_orders_stay() {
         let up = old(|_| {});
-        assert_eq!(carry(&up, &NOW, fresh(false), &NOW), up);
+        assert_eq!(carry(&up, &NOW, with(fresh(false)), &NOW), up);
         assert_eq!(word(&up, false), ("UP".into(), Admin::empty(), 400));
         let down = old(|state| _ = state.order_health(Operation::Stopped, 500));
         assert_eq!(word(&down, false), ("DOWN".into(), Admin::empty(), 500));
@@ -134,7 +152,7 @@ mod tests {
         assert_eq!(word(&up, true), ("MAINT".into(), both, 400));
         let drain = old(|state| _ = state.order_drain(500));
         assert_eq!(word(&drain, true), ("MAINT".into(), both, 500));
-        let configured = Carried { state: fresh(true), maxconn: Some(5) };
+        let configured = with(fresh(true));
         assert_eq!(word(&configured, true), ("MAINT".into(), both, 1_000));
         assert_eq!(word(&configured, false), ("UP 1/4".into(), Admin::empty(), 1_000));
         let mut enabled = configured.clone();
@@ -147,13 +165,17 @@ mod tests {
     fn what_the_configuration_changed_holds() {
         let up = old(|_| {});
         let heavier = Configured { weight: 20, ..NOW };
-        let after = carry(&up, &NOW, fresh(false), &heavier);
+        let after = carry(&up, &NOW, with(fresh(false)), &heavier);
         assert_eq!((after.state.weight, after.maxconn), (20, Some(50)));
         let narrower = Configured { maxconn: Some(2), ..NOW };
-        let after = carry(&up, &NOW, fresh(false), &narrower);
+        let after = carry(&up, &NOW, with(fresh(false)), &narrower);
         assert_eq!((after.state.weight, after.maxconn), (7, Some(2)));
+        let mut moved = up.clone();
+        moved.place.order_address(ServerAddress::Ip(([127, 0, 0, 2], 80).into()));
+        assert_eq!(carry(&moved, &NOW, with(fresh(false)), &NOW).place, moved.place);
         let elsewhere = Configured { address: 2, ..NOW };
-        let after = carry(&up, &NOW, fresh(false), &elsewhere);
+        assert_eq!(carry(&moved, &NOW, with(fresh(false)), &elsewhere).place, at_80());
+        let after = carry(&up, &NOW, with(fresh(false)), &elsewhere);
         assert_eq!((after.state, after.maxconn), (fresh(false), Some(5)));
     }
 
@@ -161,9 +183,9 @@ mod tests {
     fn health_fits_new_checks() {
         let down = old(|state| _ = state.order_health(Operation::Stopped, 500));
         let unchecked = ServerState::new(None, 10, false, 1_000);
-        let after = carry(&down, &NOW, unchecked.clone(), &NOW).state;
+        let after = carry(&down, &NOW, with(unchecked.clone()), &NOW).state;
         assert_eq!((after.status_word(), after.last.status), ("no check".into(), Status::Initializing));
-        let was_unchecked = Carried { state: unchecked, maxconn: None };
+        let was_unchecked = Carried { maxconn: None, ..with(unchecked) };
         assert_eq!(word(&was_unchecked, false).0, "UP 1/4");
         let wider = || ServerState::new(Some((5, 9)), 10, false, 1_000);
         let failing = old(|state| {
@@ -171,9 +193,9 @@ mod tests {
             state.checked(failed, 450);
         });
         assert_eq!(failing.state.status_word(), "UP 3/4");
-        assert_eq!(carry(&failing, &NOW, wider(), &NOW).state.status_word(), "UP 8/9");
+        assert_eq!(carry(&failing, &NOW, with(wider()), &NOW).state.status_word(), "UP 8/9");
         let narrow = ServerState::new(Some((1, 1)), 10, false, 1_000);
-        assert_eq!(carry(&failing, &NOW, narrow, &NOW).state.status_word(), "UP");
-        assert_eq!(carry(&down, &NOW, wider(), &NOW).state.status_word(), "DOWN");
+        assert_eq!(carry(&failing, &NOW, with(narrow), &NOW).state.status_word(), "UP");
+        assert_eq!(carry(&down, &NOW, with(wider()), &NOW).state.status_word(), "DOWN");
     }
 }

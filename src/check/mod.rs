@@ -3,7 +3,8 @@
 //!
 //! Everything here is given time and bytes. [`probe::Probe`] is one check under way, [`server::ServerState`]
 //! one server's state with its health and what the operator ordered, [`notice`] the words for what changes,
-//! [`board`] the state where all workers see it, [`carry`] what a new configuration makes of it.
+//! [`board`] the state where all workers see it, [`place`] where it
+//! is reached, [`carry`] what a new configuration makes of it.
 
 pub mod board;
 pub mod carry;
@@ -11,6 +12,7 @@ pub mod expect;
 pub mod health;
 pub mod http;
 pub mod notice;
+pub mod place;
 pub mod probe;
 pub mod result;
 pub mod schedule;
@@ -18,6 +20,7 @@ pub mod server;
 
 pub use health::Health;
 pub use notice::{Notice, Tally};
+pub use place::Place;
 pub use probe::{Next, Probe};
 pub use result::{Outcome, Status, Verdict};
 pub use server::{Admin, Change, Operation, ServerState};

@@ -34,7 +34,8 @@ pub static ROWS: &[Command] = &[
 fn enable(call: &mut Call<'_>, enabled: bool) -> Outcome {
     let backend = backend(call)?;
     let config = call.config();
-    call.core.services.cookies.enable(config, backend, enabled);
+    let services = &mut call.core.services;
+    services.cookies.enable(config, &services.places, backend, enabled);
     Ok(())
 }
 
@@ -44,7 +45,8 @@ fn set_key(call: &mut Call<'_>) -> Outcome {
     if key.is_empty() {
         return Err("String value expected.\n".into());
     }
-    call.core.services.cookies.set_key(config, backend, &key);
+    let services = &mut call.core.services;
+    services.cookies.set_key(config, &services.places, backend, &key);
     Ok(())
 }
 

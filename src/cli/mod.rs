@@ -11,6 +11,7 @@ mod frontends;
 mod handover;
 mod inquiry;
 pub mod line;
+mod place;
 mod servers;
 mod session;
 mod sessions;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Command, Outcome, Scope};
+use super::{Call, Command, Outcome, Scope, place};
 use crate::check::server::CheckEffect;
 use crate::check::{Operation, ServerState};
 use crate::proxy::{CliLevel, ServerId};
@@ -112,6 +112,9 @@ fn set_server(call: &mut Call<'_>) -> Outcome {
     let id = call.server(call.word(2))?;
     match call.word(3) {
         "weight" => set_weight(call, id, 4),
+        "addr" => place::set_addr(call, id),
+        "check-addr" => place::set_check_addr(call, id),
+        "check-port" => place::set_check_port(call, id),
         "state" => set_state(call, id),
         "health" => set_health(call, id),
         "agent" | "agent-send" => Err("agent checks are not enabled on this server.\n".into()),

@@ -1,7 +1,8 @@
 //! What can be looked at, beside the statistics.
 
 use super::{Call, Command, Outcome, Scope, find_backend};
-use crate::proxy::{BackendId, CliLevel, Config, ServerAddress, ServerId};
+use crate::proxy::{BackendId, CliLevel, ServerId};
+use crate::session::Services;
 use crate::shm::Slot;
 use crate::stats::info::Form;
 use crate::stats::{Count, Counters};
@@ -130,18 +131,16 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let services = &call.core.services;
     let (backend, server) = (&services.config[backend], &services.config[id]);
     let state = &services.servers[id.0 as usize];
-    let (address, port) = match &server.address {
-        ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
-        ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
-        ServerAddress::Unix(path) => (path.display().to_string(), 0),
-        ServerAddress::Abstract(name) => (String::from_utf8_lossy(name).into_owned(), 0),
-    };
+    let place = &services.places[id.0 as usize];
+    let (address, port) = place.listed();
+    let text = |address: Option<std::net::IpAddr>| address.map_or("-".to_owned(), |address| address.to_string());
+    let (check_address, check_port) = (text(place.check_addr), place.check_port.unwrap_or(0));
+    // `addr` and `port` of a server hold for an agent as well, which orders about checks do not concern.
     let check = server.check.as_ref();
-    let check_port = check.and_then(|check| check.port).unwrap_or(0);
-    let check_address = check.and_then(|check| check.addr).map_or("-".to_owned(), |address| address.to_string());
-    // `addr` and `port` of a server hold for an agent as well, so HAProxy shows them twice.
+    let agent_address = text(check.and_then(|check| check.addr));
+    let agent_port = check.and_then(|check| check.port).unwrap_or(0);
     format!(
-        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} {check_address} {check_port}\n",
+        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} {agent_address} {agent_port}\n",
         backend.uuid,
         backend.name,
         server.uuid,
@@ -172,7 +171,7 @@ fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
     ));
     for id in backends {
         for (server_id, _) in call.config().servers_of(id) {
-            let line = connections_line(call.config(), &counters, server_id, &workers);
+            let line = connections_line(&call.core.services, &counters, server_id, &workers);
             call.say(line);
         }
     }
@@ -180,14 +179,10 @@ fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
 }
 
 /// A server's connections: of all workers, and the idle ones of each.
-fn connections_line(config: &Config, counters: &Counters, id: ServerId, workers: &[Slot]) -> String {
-    let server = &config[id];
-    let backend = &config[server.backend];
-    let (address, port) = match &server.address {
-        ServerAddress::Ip(address) => (address.ip().to_string(), address.port()),
-        ServerAddress::IpRelative(ip, _) => (ip.to_string(), 0),
-        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), 0),
-    };
+fn connections_line(services: &Services, counters: &Counters, id: ServerId, workers: &[Slot]) -> String {
+    let server = &services.config[id];
+    let backend = &services.config[server.backend];
+    let (address, port) = services.places[id.0 as usize].listed();
     let row = counters.server(id);
     let [used, needed] = [Count::UsedCurrent, Count::NeededCurrent].map(|column| row.get(column));
     let [idle, proven] = [Count::IdleCurrent, Count::IdleProven].map(|column| row.get(column));

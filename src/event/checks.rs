@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::check::probe::{Attempt, World};
 use crate::check::server::CheckEffect;
-use crate::check::{Next, Outcome, Probe, schedule};
-use crate::proxy::{CheckSettings, Config, ServerAddress, ServerId};
+use crate::check::{Next, Outcome, Place, Probe, schedule};
+use crate::proxy::{CheckSettings, Config, ServerId};
 use crate::session::Services;
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
@@ -182,7 +182,7 @@ impl Checks {
         let server = &services.config[slot.server];
         let options =
             ConnectOptions { acknowledges_late: !attempt.listens, source: server.source, ..ConnectOptions::default() };
-        let opened = target(&server.address, slot.settings, attempt)
+        let opened = target(&services.places[slot.server.0 as usize], attempt)
             .and_then(|target| services.net.connect(&target, options, token));
         match opened {
             Ok(opened) => {
@@ -307,15 +307,10 @@ fn world(server: ServerId, services: &Services) -> World<'_> {
 }
 
 /// Where a check connects.
-fn target(address: &ServerAddress, settings: &CheckSettings, attempt: Attempt) -> std::io::Result<Target> {
-    let usual = match address {
-        ServerAddress::Ip(address) => Some(settings.target(*address)),
-        ServerAddress::IpRelative(ip, _) => Some(settings.target((*ip, 0).into())),
-        _ => settings.addr.zip(settings.port).map(std::net::SocketAddr::from),
-    };
-    match attempt.target(usual) {
+fn target(place: &Place, attempt: Attempt) -> std::io::Result<Target> {
+    match attempt.target(place.check_target()) {
         Some(target) => Ok(target.into()),
-        None => Target::new(address, None),
+        None => Target::new(&place.address, None),
     }
 }
 

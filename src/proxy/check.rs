@@ -1,7 +1,7 @@
 //! Health check settings: what a backend's checks say and expect, and when its servers are checked (manual 5.2
 //! `check`; 4.2 `option httpchk`, `http-check`, `option tcp-check`, `tcp-check`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use regex::bytes::Regex;
 
@@ -259,12 +259,5 @@ impl Default for CheckSettings {
             port: None,
             addr: None,
         }
-    }
-}
-
-impl CheckSettings {
-    /// Where the check connects, given the server's own address.
-    pub fn target(&self, server: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.addr.unwrap_or(server.ip()), self.port.unwrap_or(server.port()))
     }
 }

@@ -53,8 +53,8 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<u
     let services = &mut *turn.services;
     let (target, source) = match peer {
         Peer::Server(server) => {
-            let server = &services.config[server];
-            (Target::new(&server.address, turn.session.destination)?, server.source)
+            let address = &services.places[server.0 as usize].address;
+            (Target::new(address, turn.session.destination)?, services.config[server].source)
         }
         Peer::Address(address) => (address.into(), backend.source),
     };
@@ -97,7 +97,7 @@ fn lend(turn: &mut Turn<'_>, peer: Peer) -> bool {
     turn.exchange.upstream = Some(key);
     turn.exchange.reused = true;
     turn.exchange.facts.upstream_peer = match peer {
-        Peer::Server(server) => match services.config[server].address {
+        Peer::Server(server) => match services.places[server.0 as usize].address {
             crate::proxy::ServerAddress::Ip(address) => Some(address),
             _ => None,
         },

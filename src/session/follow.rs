@@ -11,6 +11,7 @@ use super::states::{BackendState, FrontendState};
 use crate::check::ServerState;
 use crate::check::board::ServerBoard;
 use crate::check::carry::{Carried, Configured, carry};
+use crate::check::place::Place;
 use crate::proxy::{BackendId, FrontendId, Server, ServerAddress, ServerId};
 use crate::shm::{Board, Generation, Guard, fnv};
 
@@ -63,15 +64,20 @@ impl Services {
         let blank = self.boards.is_blank(thing);
         // One that the last configuration did not have is new, even if an older process still uses it.
         let was_away = board.configured_in() < self.boards.merged();
+        let as_configured = Carried { state: fresh.clone(), maxconn: now.maxconn, place: Place::configured(server) };
         let carried = match () {
-            () if blank || first && was_away => Carried { state: fresh.clone(), maxconn: now.maxconn },
-            () if first => carry(&board.read(fresh.health), &board.configured(), fresh.clone(), &now),
+            () if blank || first && was_away => as_configured,
+            () if first => {
+                let old = board.read(fresh.health, &as_configured.place);
+                carry(&old, &board.configured(), as_configured, &now)
+            }
             () => self.read_server(id),
         };
         if first || blank {
             self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now, generation));
         }
         let differs = carried.state != fresh;
+        self.follow_place(id, carried.place);
         self.live[id.0 as usize].maxconn = carried.maxconn;
         self.servers[id.0 as usize] = carried.state;
         if differs {
@@ -144,7 +150,8 @@ impl Services {
     }
 
     fn follow_server(&mut self, id: ServerId) {
-        let Carried { state, maxconn } = self.read_server(id);
+        let Carried { state, maxconn, place } = self.read_server(id);
+        self.follow_place(id, place);
         let before = std::mem::replace(&mut self.servers[id.0 as usize], state);
         self.react(id, &before);
         let had = std::mem::replace(&mut self.live[id.0 as usize].maxconn, maxconn);
@@ -161,9 +168,19 @@ impl Services {
         }
     }
 
+    /// Connections to where the server was are of no use any more, nor is a cookie made of its address.
+    fn follow_place(&mut self, id: ServerId, place: Place) {
+        let before = std::mem::replace(&mut self.places[id.0 as usize], place);
+        if before.address != self.places[id.0 as usize].address {
+            self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
+            self.cookies.make(self.config, &self.places, self.config[id].backend);
+        }
+    }
+
     fn read_server(&self, id: ServerId) -> Carried {
         let health = self.servers[id.0 as usize].health;
-        let mut carried = ServerBoard::new(self.boards.board(Thing::Server(id))).read(health);
+        let board = ServerBoard::new(self.boards.board(Thing::Server(id)));
+        let mut carried = board.read(health, &Place::configured(&self.config[id]));
         // It may have been written under another configuration.
         carried.state.is_checked = self.config[id].check.is_some();
         carried.state.tracks = self.config[id].track.is_some();
@@ -172,7 +189,8 @@ impl Services {
 
     pub(super) fn post_server(&mut self, id: ServerId) {
         let (state, maxconn) = (&self.servers[id.0 as usize], self.live[id.0 as usize].maxconn);
-        self.boards.post(Thing::Server(id), |board| ServerBoard::new(board).publish(state, maxconn));
+        let place = &self.places[id.0 as usize];
+        self.boards.post(Thing::Server(id), |board| ServerBoard::new(board).publish(state, maxconn, place));
     }
 
     pub(super) fn post_backend(&mut self, id: BackendId) {
@@ -210,6 +228,18 @@ impl Services {
         self.post_server(id);
         drop(guard);
         self.serve_queues(id);
+    }
+
+    /// Lets an order change where a server or its checks are reached (`set server … addr`); gives what it says.
+    pub fn change_place<T>(&mut self, id: ServerId, order: impl FnOnce(&mut Place) -> T) -> T {
+        let _guard = self.lock_state();
+        let mut place = self.places[id.0 as usize].clone();
+        let said = order(&mut place);
+        if place != self.places[id.0 as usize] {
+            self.follow_place(id, place);
+            self.post_server(id);
+        }
+        said
     }
 
     /// Lets an order change a frontend's state, unless it refuses.
@@ -282,7 +312,13 @@ fn configured(server: &Server) -> Configured {
         (Some(name), _) => name.clone(),
         (None, address) => format!("{address:?}"),
     };
-    Configured { weight: server.weight, maxconn: server.maxconn, address: fnv(address.bytes()) as u64 }
+    let check = server.check.as_ref().map(|check| (check.addr, check.port));
+    Configured {
+        weight: server.weight,
+        maxconn: server.maxconn,
+        address: fnv(address.bytes()) as u64,
+        check: fnv(format!("{check:?}").bytes()) as u64,
+    }
 }
 
 fn backend_on(board: Board) -> BackendState {

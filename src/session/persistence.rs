@@ -2,6 +2,7 @@
 //! log lines (see [`crate::persist`]).
 
 use super::{Services, Turn};
+use crate::check::Place;
 use crate::persist::{Answerer, Asked, ClientCookie, Match, app_session, dynamic, on_request, on_response, rdp};
 use crate::proxy::backend::Redispatch;
 use crate::proxy::{BackendId, Config, ServerAddress, ServerId};
@@ -24,14 +25,14 @@ struct Dynamic {
 
 impl ServerCookies {
     /// As configured.
-    pub(super) fn new(config: &Config) -> ServerCookies {
+    pub(super) fn new(config: &Config, places: &[Place]) -> ServerCookies {
         let dynamic = |backend: &crate::proxy::Backend| Dynamic {
             enabled: backend.cookie.as_ref().is_some_and(|cookie| cookie.dynamic),
             key: backend.dynamic_cookie_key.clone(),
         };
         let backends: Vec<Dynamic> = config.backends.iter().map(dynamic).collect();
         let mut cookies = ServerCookies { values: vec![None; config.servers.len()], backends };
-        (0..config.backends.len() as u32).for_each(|id| cookies.make(config, BackendId(id)));
+        (0..config.backends.len() as u32).for_each(|id| cookies.make(config, places, BackendId(id)));
         cookies
     }
 
@@ -41,21 +42,22 @@ impl ServerCookies {
     }
 
     /// `enable` and `disable dynamic-cookie`.
-    pub fn enable(&mut self, config: &Config, backend: BackendId, enabled: bool) {
+    pub fn enable(&mut self, config: &Config, places: &[Place], backend: BackendId, enabled: bool) {
         self.backends[backend.0 as usize].enabled = enabled;
-        self.make(config, backend);
+        self.make(config, places, backend);
     }
 
     /// `set dynamic-cookie-key`.
-    pub fn set_key(&mut self, config: &Config, backend: BackendId, key: &str) {
+    pub fn set_key(&mut self, config: &Config, places: &[Place], backend: BackendId, key: &str) {
         self.backends[backend.0 as usize].key = Some(key.to_owned());
-        self.make(config, backend);
+        self.make(config, places, backend);
     }
 
-    fn make(&mut self, config: &Config, backend: BackendId) {
+    /// Makes the values of a backend's servers anew.
+    pub(super) fn make(&mut self, config: &Config, places: &[Place], backend: BackendId) {
         let Dynamic { enabled, key } = &self.backends[backend.0 as usize];
         for (id, server) in config.servers_of(backend) {
-            let made = || match (&server.address, key) {
+            let made = || match (&places[id.0 as usize].address, key) {
                 (ServerAddress::Ip(address), Some(key)) if *enabled => Some(dynamic::value(key.as_bytes(), *address)),
                 _ => None,
             };
@@ -198,7 +200,8 @@ pub fn rdp(turn: &mut Turn<'_>) {
     let services = &*turn.services;
     let usable = |id: ServerId| services.live[id.0 as usize].up || backend.persist || turn.exchange.hold.forced;
     let mut servers = services.config.servers_of(id);
-    let found = servers.find(|(id, server)| server.address == ServerAddress::Ip(address) && usable(*id));
+    let found =
+        servers.find(|(id, _)| services.places[id.0 as usize].address == ServerAddress::Ip(address) && usable(*id));
     turn.exchange.hold.wanted = found.map(|(id, _)| id);
 }
 

@@ -11,7 +11,7 @@ use super::states::States;
 use super::{Exchange, Session};
 use crate::balance::{Balancer, Member, Weight};
 use crate::buffer::Pool;
-use crate::check::ServerState;
+use crate::check::{Place, ServerState};
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
 use crate::mesh::Mesh;
@@ -53,6 +53,8 @@ pub struct Services {
     pub servers: Vec<ServerState>,
     /// What expressions may know of the servers; follows [`Services::servers`].
     pub live: Vec<LiveServer>,
+    /// Where every server is reached; changed by [`Services::change_place`] only.
+    pub places: Vec<Place>,
     /// The values by which cookies name servers.
     pub cookies: ServerCookies,
     /// Whoever got a place on a server and does not know it yet.
@@ -117,6 +119,7 @@ impl Services {
         let balancers: Vec<Balancer> =
             (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
         let worker = counters.segment().number(counters.slot());
+        let places: Vec<Place> = config.servers.iter().map(Place::configured).collect();
         let mut services = Services {
             boards: Boards::new(config, &counters),
             config,
@@ -133,7 +136,8 @@ impl Services {
             balancers,
             servers: super::servers::at_start(config, now.wall_s()),
             live: LiveServer::all(config),
-            cookies: ServerCookies::new(config),
+            cookies: ServerCookies::new(config, &places),
+            places,
             promoted: Vec::new(),
             freed: Vec::new(),
             reactions: Vec::new(),

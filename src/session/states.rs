@@ -144,7 +144,7 @@ impl Views for Services {
                 fall: state.health.fall(),
                 health: state.health.value(),
             }),
-            address: address_text(&server.address),
+            address: address_text(&self.places[id.0 as usize].address),
             cookie: self.cookies.of(id).map(str::to_owned),
             maxconn: self.server_maxconn(id),
             idle_max: server.pool_max_conn,
@@ -175,12 +175,12 @@ impl Views for Services {
     }
 }
 
-/// A server's address as the statistics show it.
+/// A server's address as the statistics show it: an offset stands as the port.
 pub fn address_text(address: &crate::proxy::ServerAddress) -> String {
     use crate::proxy::ServerAddress;
     match address {
         ServerAddress::Ip(address) => address.to_string(),
-        ServerAddress::IpRelative(ip, _) => std::net::SocketAddr::new(*ip, 0).to_string(),
+        ServerAddress::IpRelative(ip, offset) => std::net::SocketAddr::new(*ip, *offset as u16).to_string(),
         ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),
     }
 }
@@ -189,9 +189,9 @@ impl Services {
     /// How a server is seen, as `http-check send-state` tells it (manual 4.2).
     pub fn server_state_line(&self, id: ServerId) -> String {
         let (server, backend) = (&self.config[id], self.config[id].backend);
-        let (address, port) = match &server.address {
+        let (address, port) = match &self.places[id.0 as usize].address {
             ServerAddress::Ip(address) => (address.ip().to_string(), address.port().to_string()),
-            ServerAddress::IpRelative(ip, _) => (ip.to_string(), "0".to_owned()),
+            ServerAddress::IpRelative(ip, offset) => (ip.to_string(), (*offset as u16).to_string()),
             ServerAddress::Unix(_) | ServerAddress::Abstract(_) => ("unix".to_owned(), "unix".to_owned()),
         };
         let count = |of: ServerId| self.counters.server(of).get(Count::SessionsCurrent);

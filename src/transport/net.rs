@@ -65,8 +65,8 @@ impl Target {
         Ok(Target(match address {
             ServerAddress::Ip(address) => SocketAddr::new(own_or(address.ip(), destination), address.port()).into(),
             ServerAddress::IpRelative(ip, offset) => {
-                let port = i32::from(destination.map_or(0, |d| d.port())) + offset;
-                let port = u16::try_from(port).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+                // Ports wrap, as in HAProxy.
+                let port = destination.map_or(0, |d| d.port()).wrapping_add(*offset as u16);
                 SocketAddr::new(own_or(*ip, destination), port).into()
             }
             ServerAddress::Unix(path) => SockAddr::unix(path)?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::crew::{Crew, epoxy, tell, text};
+use crate::crew::{Crew, all_who_answer, epoxy, tell, text};
 use crate::service::PATIENCE;
 use crate::support::place::{loopback_address, wait_until};
 use crate::support::service;
@@ -115,6 +115,40 @@ fn states_of_servers_outlive_a_reload_unless_told_otherwise() {
     assert_eq!(state_of_server(&crew), ["2", "8", "12"]);
     reload(&mut crew, "no carry-over", &more.replace("weight 10", "weight 12"));
     assert_eq!(state_of_server(&crew), ["2", "0", "12"]);
+}
+
+#[test]
+fn an_address_holds_for_all_workers_and_outlives_a_reload() {
+    let _turn = turn();
+    let [old, new, last, through] = [8003, 8004, 8006, 8005].map(|port| SocketAddrV4::new(loopback_address(), port));
+    let answers = |name: &str, address: SocketAddrV4| {
+        let rule = "http-request return status 200 content-type text/plain string";
+        format!("listen {name}\n    bind {address}\n    {rule} \"worker {name}\"\n")
+    };
+    let more = format!(
+        "listen through\n    bind {through}\n    use_backend b\nbackend b\n    server s {old} check inter 1h\n{}{}{}",
+        answers("old", old),
+        answers("new", new),
+        answers("last", last),
+    );
+    let mut crew = Crew::start(GLOBAL, &more);
+    assert_eq!(all_who_answer(through, 8), ["old"]);
+    let order = format!("set server b/s addr {} port 8004; set server b/s check-port 8004", new.ip());
+    let said = ask(&crew, &order);
+    assert!(said.contains("port changed from '8003' to '8004'"), "{said}");
+    assert_eq!(all_who_answer(through, 24), ["new"]);
+    let ports = |crew: &Crew, ports: &str| ask(crew, "show servers state b").contains(ports);
+    assert!(ports(&crew, " 8004 - 0 8004 - - 0"));
+    reload(&mut crew, "", &more);
+    assert_eq!(all_who_answer(through, 24), ["new"]);
+    assert!(ports(&crew, " 8004 - 0 8004 - - 0"));
+    let other = more.replace("inter 1h", "inter 1h port 7");
+    reload(&mut crew, "", &other);
+    assert_eq!(all_who_answer(through, 8), ["new"]);
+    assert!(ports(&crew, " 8004 - 0 7 - - 7"), "the port for checks is another one in the configuration");
+    let moved = more.replace(&format!("server s {old} check inter 1h"), &format!("server s {last}"));
+    reload(&mut crew, "", &moved);
+    assert_eq!(all_who_answer(through, 8), ["last"], "at another address it is another server");
 }
 
 #[test]
