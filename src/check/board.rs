@@ -162,6 +162,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         },
         is_checked: flags & CHECKED != 0,
         tracks: flags & TRACKS != 0,
+        slowstart_s: 0,
         checks_enabled: flags & ENABLED != 0,
         in_progress: flags & IN_PROGRESS != 0,
         changed_at: number(Number::ChangedAt),

@@ -80,6 +80,10 @@ fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
     (state.is_checked, state.in_progress) = (fresh.is_checked, false);
     // What a tracked server hands down is asked anew.
     state.tracks = fresh.tracks;
+    state.slowstart_s = fresh.slowstart_s;
+    if state.operation == Operation::Starting && fresh.slowstart_s == 0 {
+        state.operation = Operation::Running;
+    }
     state.checks_enabled = fresh.is_checked && (old.checks_enabled || !old.is_checked);
     state.health = fresh.health;
     let was_watched = old.is_checked || old.tracks && !fresh.tracks;

@@ -72,6 +72,7 @@ pub fn announce(
         Cause::Order => ", changed from CLI".into(),
         Cause::Page => ", changed from Web interface".into(),
         Cause::Tracked => names.via(true),
+        Cause::Grown => String::new(),
     };
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");

@@ -6,7 +6,6 @@
 
 use super::health::{Health, Step};
 use super::result::{NO_TIME, Outcome, Status, Verdict};
-use crate::balance::Weight;
 use crate::proxy::reaction::OnError;
 use crate::time::Tick;
 
@@ -87,6 +86,8 @@ pub struct ServerState {
     pub is_checked: bool,
     /// It has `track` on its line.
     pub tracks: bool,
+    /// `slowstart` in seconds, 0 without: how long its weight and its limit grow once it is up again.
+    pub slowstart_s: u64,
     /// Checks are on (`disable health` turns them off).
     pub checks_enabled: bool,
     /// A check is under way.
@@ -138,6 +139,8 @@ pub enum Cause {
     Page,
     /// The server that it tracks went the same way.
     Tracked,
+    /// It has grown enough (`slowstart`).
+    Grown,
 }
 
 /// A change that is announced.
@@ -235,6 +238,7 @@ impl ServerState {
             last: Outcome { status: Status::Initializing, ..Outcome::default() },
             is_checked: checked.is_some(),
             tracks: false,
+            slowstart_s: 0,
             checks_enabled: checked.is_some(),
             in_progress: false,
             changed_at: now_s,
@@ -392,11 +396,6 @@ impl ServerState {
         self.operation != Operation::Stopped && !self.admin.is_maintenance()
     }
 
-    /// Its weight for the algorithm.
-    pub fn effective_weight(&self) -> Weight {
-        Weight::configured(self.weight)
-    }
-
     /// Whether checks are to run now.
     pub fn runs_checks(&self) -> bool {
         self.is_checked && self.checks_enabled && !self.admin.is_maintenance()
@@ -470,7 +469,7 @@ impl ServerState {
         if self.is_checked {
             self.health.set_fresh();
         }
-        self.set_operation(Operation::Running, now_s);
+        self.set_operation(self.rising(), now_s);
         Change::Ready { inherited }
     }
 
@@ -488,7 +487,7 @@ impl ServerState {
             return None;
         }
         self.downtime = self.downtime_s(now_s);
-        self.set_operation(Operation::Running, now_s);
+        self.set_operation(self.rising(), now_s);
         Some(Change::Up { cause })
     }
 
@@ -507,6 +506,7 @@ impl ServerState {
     }
 }
 
+mod slowstart;
 mod track;
 
 #[cfg(test)]

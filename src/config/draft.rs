@@ -472,6 +472,10 @@ pub struct ServerDraft {
     pub check: bool,
     /// `inter`, `rise` and others.
     pub settings: crate::proxy::CheckSettings,
+    /// `minconn`.
+    pub minconn: Option<u32>,
+    /// `slowstart` in seconds.
+    pub slowstart_s: u64,
     /// `track`, as written.
     pub track: Option<String>,
     /// `observe`.

@@ -82,7 +82,10 @@ fn server(
         fqdn,
         weight: draft.weight.unwrap_or(WEIGHT_DEFAULT),
         backup: draft.backup,
-        maxconn: draft.maxconn,
+        // Who wants a minimum wants that many at most, at least.
+        maxconn: draft.maxconn.max(draft.minconn),
+        minconn: draft.minconn.filter(|min| draft.maxconn.is_some_and(|max| *min < max)),
+        slowstart_s: draft.slowstart_s,
         maxqueue: draft.maxqueue,
         admin: if draft.disabled { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
         check: draft.check.then(|| draft.settings.clone()),

@@ -45,6 +45,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("inter", 1, |s, w| delay(s, w).map(|ms| s.settings.inter = ms)),
     row("maxconn", 1, |s, w| put(&mut s.maxconn, limit(w))),
     row("maxqueue", 1, |s, w| put(&mut s.maxqueue, limit(w))),
+    row("minconn", 1, |s, w| put(&mut s.minconn, limit(w))),
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
     row("no-ssl", 0, |_, _| Ok(())),
@@ -57,6 +58,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("pool-purge-delay", 1, pool_purge_delay),
     row("port", 1, port),
     row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
+    row("slowstart", 1, slowstart),
     row("source", 1, super::source::server),
     row("track", 1, track),
     row("weight", 1, weight),
@@ -84,7 +86,6 @@ const LATER: &[&str] = &[
     "init-addr",
     "log-proto",
     "max-reuse",
-    "minconn",
     "namespace",
     "non-stick",
     "interface",
@@ -100,7 +101,6 @@ const LATER: &[&str] = &[
     "send-proxy-v2",
     "send-proxy-v2-ssl",
     "send-proxy-v2-ssl-cn",
-    "slowstart",
     "sni",
     "socks4",
     "ssl",
@@ -408,6 +408,23 @@ fn port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
     // As in HAProxy, only the low sixteen bits count.
     draft.settings.port = Some(atoi(text) as u16).filter(|port| *port > 0);
     Ok(())
+}
+
+fn slowstart(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    let of = subject(draft);
+    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+        // HAProxy's message ends where the word does.
+        UnitError::Unexpected(_) if text.is_empty() => "unexpected character '".to_owned(),
+        UnitError::Unexpected(c) => format!("unexpected character '{c}' in 'slowstart' argument of {of}."),
+        UnitError::Overflow => format!(
+            "overflow in argument <{text}> to <slowstart> of {of}, maximum value is 2147483647 ms (~24.8 days)."
+        ),
+        UnitError::Underflow => {
+            format!("underflow in argument <{text}> to <slowstart> of {of}, minimum non-null value is 1 ms.")
+        }
+    })?;
+    put(&mut draft.slowstart_s, u64::from(ms.div_ceil(1000)))
 }
 
 fn track(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

@@ -239,12 +239,16 @@ impl Core {
             services.second_look();
             self.run_promoted();
         }
+        if now >= self.services.grow_at() {
+            self.services.grow();
+            self.run_promoted();
+        }
     }
 
     /// The next tick at which [`Core::expire`] has something to do; may be early.
     pub fn next_deadline(&mut self) -> Tick {
         let timer = self.services.timers.next_deadline().map_or(Tick::NEVER, Tick);
-        timer.min(self.services.upstreams.next_purge()).min(self.services.look_at())
+        timer.min(self.services.upstreams.next_purge()).min(self.services.look_at()).min(self.services.grow_at())
     }
 
     /// Sets the time of the turn.

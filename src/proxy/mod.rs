@@ -20,6 +20,7 @@ pub mod status;
 pub mod userlist;
 pub mod workers;
 
+use crate::rules::switching;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -114,6 +115,20 @@ impl Config {
     pub fn server_names(&self, id: ServerId) -> (&str, &str) {
         let server = &self[id];
         (&self[server.backend].name, &server.name)
+    }
+
+    /// The sessions at which a backend's servers get to their maxconn: `fullconn`, or a tenth of what the frontends that
+    /// lead here take as configured (manual 4). `maxconn` is the limit of those that have none of their own.
+    pub fn full_at(&self, id: BackendId, maxconn: u32) -> u32 {
+        let rule_leads_here =
+            |target: &switching::Target| matches!(target, switching::Target::Backend(backend) if *backend == id);
+        let leads_here = |frontend: &&Frontend| {
+            let mut rules = frontend.rules.switching.iter();
+            frontend.default_backend == Some(id) || rules.any(|rule| rule_leads_here(&rule.action))
+        };
+        let most = |frontend: &Frontend| u64::from(frontend.maxconn.unwrap_or(maxconn));
+        let total = || self.frontends.iter().filter(leads_here).map(most).sum::<u64>().div_ceil(10);
+        self[id].fullconn.unwrap_or_else(|| u32::try_from(total()).unwrap_or(u32::MAX).max(1))
     }
 
     /// A backend's servers with their ids.

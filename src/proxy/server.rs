@@ -27,6 +27,10 @@ pub struct Server {
     pub backup: bool,
     /// `maxconn`; no limit when absent.
     pub maxconn: Option<u32>,
+    /// `minconn`, where it is less than `maxconn`: the limit while the backend has little to do.
+    pub minconn: Option<u32>,
+    /// `slowstart` in seconds, 0 without.
+    pub slowstart_s: u64,
     /// `maxqueue`; no limit when absent.
     pub maxqueue: Option<u32>,
     /// `disabled` puts it into maintenance at start.

@@ -11,6 +11,10 @@ pub struct LiveServer {
     pub usable: bool,
     /// Its weight, 0 to 256.
     pub weight: u32,
+    /// What it has of it while it starts slowly.
+    pub effective: u32,
+    /// Its limit depends on time or on the backend's load (`slowstart`, `minconn`).
+    pub bends: bool,
     /// Most connections; `None` for no limit.
     pub maxconn: Option<u32>,
 }
@@ -20,7 +24,9 @@ impl LiveServer {
     pub fn all(config: &Config) -> Vec<LiveServer> {
         let one = |server: &crate::proxy::Server| {
             let up = server.admin == crate::proxy::AdminAtStart::Ready;
-            LiveServer { up, usable: up, weight: server.weight, maxconn: server.maxconn }
+            let bends = server.slowstart_s > 0 || server.minconn.is_some();
+            let (weight, maxconn) = (server.weight, server.maxconn);
+            LiveServer { up, usable: up, weight, effective: weight, bends, maxconn }
         };
         config.servers.iter().map(one).collect()
     }

@@ -14,6 +14,12 @@ impl Services {
         self.limits_at_start.as_ref().map_or(self.maxconn, |limits| limits.maxconn)
     }
 
+    /// By backend, the sessions at which its servers get to their maxconn.
+    pub(super) fn full_at(&self) -> Vec<u32> {
+        let backends = (0..self.config.backends.len() as u32).map(crate::proxy::BackendId);
+        backends.map(|id| self.config.full_at(id, self.maxconn_at_start())).collect()
+    }
+
     /// Lets other workers see what is counted here alone.
     pub fn publish(&mut self) {
         let row = self.counters.process();

@@ -184,6 +184,7 @@ impl Services {
         // It may have been written under another configuration.
         carried.state.is_checked = self.config[id].check.is_some();
         carried.state.tracks = self.config[id].track.is_some();
+        carried.state.slowstart_s = self.config[id].slowstart_s;
         carried
     }
 

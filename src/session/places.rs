@@ -9,6 +9,7 @@
 
 use super::Services;
 use crate::balance::{Load, Wish};
+use crate::check::ServerState;
 use crate::proxy::{BackendId, Config, ServerId};
 use crate::sample::LiveServer;
 use crate::shm::Slot;
@@ -87,7 +88,9 @@ impl Services {
         // Nobody overtakes those who wait for any server; a hash leads to one server only.
         let hashed = hash.is_some();
         let overtakes = !hashed && self.queues.backend_len(backend) > 0;
-        let room = Room { counters: &self.counters, queues: &self.queues, live: &self.live };
+        let (counters, queues, live, servers) = (&self.counters, &self.queues, &self.live, &self.servers);
+        let (config, full, now_s) = (self.config, &self.full, self.now.wall_s());
+        let room = Room { config, counters, queues, live, servers, full, now_s };
         let has_room = |index: u32| {
             let server = ServerId(first + index);
             !overtakes && room.is_at(server) && (hashed || !room.is_wanted_elsewhere(backend, server))
@@ -105,7 +108,12 @@ impl Services {
 
     /// Whether a server has a place and nobody waits for it alone.
     pub fn has_room(&self, server: ServerId) -> bool {
-        Room { counters: &self.counters, queues: &self.queues, live: &self.live }.is_at(server)
+        self.room().is_at(server)
+    }
+
+    fn room(&self) -> Room<'_> {
+        let (counters, queues, live, servers) = (&self.counters, &self.queues, &self.live, &self.servers);
+        Room { config: self.config, counters, queues, live, servers, full: &self.full, now_s: self.now.wall_s() }
     }
 
     /// Reserves a place on a server, if there is one.
@@ -113,7 +121,7 @@ impl Services {
     pub fn occupy(&mut self, server: ServerId) -> bool {
         let row = self.counters.server(server);
         let (gauge, max) = (Count::SessionsCurrent, Count::SessionsMax);
-        let entered = match self.server_maxconn(server) {
+        let entered = match self.room().limit(server) {
             Some(limit) => row.try_enter(gauge, max, u64::from(limit), Among::All),
             None => {
                 row.enter(gauge, max);
@@ -223,7 +231,7 @@ impl Services {
     fn serve(&mut self, server: ServerId, alone: bool) {
         let backend = self.config[server].backend;
         let row = self.counters.server(server);
-        let limit = self.server_maxconn(server).map_or(u64::MAX, u64::from);
+        let limit = self.room().limit(server).map_or(u64::MAX, u64::from);
         let nobody = !self.queues.is_busy(backend) && (!row.has_others() || limit == u64::MAX);
         if nobody || !self.servers[server.0 as usize].is_up() {
             return;
@@ -319,9 +327,13 @@ impl Services {
 
 /// Where there is room, as far as this moment tells.
 struct Room<'a> {
+    config: &'a Config,
     counters: &'a Counters,
     queues: &'a Queues,
     live: &'a [LiveServer],
+    servers: &'a [ServerState],
+    full: &'a [u32],
+    now_s: u64,
 }
 
 impl Room<'_> {
@@ -330,9 +342,30 @@ impl Room<'_> {
             return false;
         }
         // Nobody waits for a server without a limit.
-        let Some(limit) = self.live[server.0 as usize].maxconn else { return true };
+        let Some(limit) = self.limit(server) else { return true };
         let row = self.counters.server(server);
         row.get(Count::SessionsCurrent) < u64::from(limit) && row.first_of_others(Count::QueueFront).is_none()
+    }
+
+    /// How many sessions a server may have now: its maxconn, or between minconn and that, as the backend's load is to
+    /// its fullconn (manual 5.2, `minconn`); less while it starts slowly.
+    #[inline]
+    fn limit(&self, server: ServerId) -> Option<u32> {
+        let live = &self.live[server.0 as usize];
+        if live.bends { live.maxconn.map(|max| self.bent(server, max)) } else { live.maxconn }
+    }
+
+    fn bent(&self, id: ServerId, max: u32) -> u32 {
+        let server = &self.config[id];
+        let full = u64::from(self.full[server.backend.0 as usize]);
+        let limit = match server.minconn {
+            Some(min) if min != max => {
+                let sessions = self.counters.backend(server.backend).get(Count::SessionsCurrent).min(full);
+                if sessions == full { max } else { ((sessions * u64::from(max) / full) as u32).max(min) }
+            }
+            _ => max,
+        };
+        self.servers[id.0 as usize].spared(limit, self.now_s)
     }
 
     /// Whether another worker has requests that wait for any server of the backend, this limited one included.

@@ -4,20 +4,25 @@
 use super::Services;
 use super::follow::moves_traffic;
 use super::places::Promotion;
+use crate::balance::Weight;
 use crate::check::notice::{self, Names};
 use crate::check::server::{CheckEffect, Ending};
-use crate::check::{Change, Notice, ServerState, Tally};
+use crate::check::{Change, Notice, Operation, ServerState, Tally};
 use crate::log::Level;
 use crate::notice as stderr;
 use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
 use crate::stats::Count;
+use crate::time::{Millis, Tick};
+
+/// How often a server that starts slowly is given more.
+const GROWS_EVERY: Millis = Millis(1000);
 
 /// The servers as configured, at the wall-clock second `now_s`.
 pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
     let state = |server: &crate::proxy::Server| {
         let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
         let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
-        ServerState { tracks: server.track.is_some(), ..state }
+        ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, ..state }
     };
     config.servers.iter().map(state).collect()
 }
@@ -127,9 +132,35 @@ impl Services {
         let backend = self.config[id].backend;
         let state = &self.servers[id.0 as usize];
         let index = id.0 - self.config[backend].servers.start;
-        self.balancers[backend.0 as usize].update(index, state.effective_weight(), state.is_usable());
+        let balancer = &mut self.balancers[backend.0 as usize];
+        let weight = state.effective_weight(balancer.is_dynamic(), self.now.wall_s());
+        balancer.update(index, weight, state.is_usable());
         let live = &mut self.live[id.0 as usize];
         (live.up, live.usable, live.weight) = (state.is_up(), state.is_usable(), state.weight);
+        live.effective = weight.0.div_ceil(Weight::SCALE);
+        if state.operation == Operation::Starting {
+            self.grow_at = self.grow_at.min(self.now.tick() + GROWS_EVERY);
+        }
+    }
+
+    /// When [`Services::grow`] is due.
+    pub fn grow_at(&self) -> Tick {
+        self.grow_at
+    }
+
+    /// Weights and limits of servers that came up lately grow (`slowstart`), in each worker by the same clock.
+    pub fn grow(&mut self) {
+        self.grow_at = Tick::NEVER;
+        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+            if self.servers[id.0 as usize].operation != Operation::Starting {
+                continue;
+            }
+            if self.servers[id.0 as usize].clone().end_slowstart(self.now.wall_s()).is_some() {
+                self.change_server(id, |state, now_s| state.end_slowstart(now_s).into());
+            }
+            self.tell_balancer(id);
+            self.serve_queues(id);
+        }
     }
 
     /// Requests that wait for a server that is gone choose again; one that came up serves those that wait.

@@ -106,6 +106,10 @@ pub struct Services {
     pub mesh: Mesh,
     /// The last random number.
     pub random: u64,
+    /// When servers that start slowly are given more.
+    pub(super) grow_at: Tick,
+    /// By backend, the sessions at which its servers get to their maxconn.
+    pub(super) full: Vec<u32>,
     /// Lost log lines that the counters have.
     pub dropped_published: u64,
 }
@@ -165,7 +169,10 @@ impl Services {
             started: now,
             random: RandomState::new().hash_one(now.mono_us),
             dropped_published: 0,
+            grow_at: Tick::NEVER,
+            full: Vec::new(),
         };
+        services.full = services.full_at();
         services.adopt_boards();
         services
     }
@@ -175,6 +182,7 @@ impl Services {
         self.maxconn = self.boards.ordered_maxconn().unwrap_or(limits.maxconn);
         self.upstreams.limit_to(limits.maxsock);
         self.limits_at_start = Some(*limits);
+        self.full = self.full_at();
         let tune = &self.config.global.tune;
         self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));
     }

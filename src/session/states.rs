@@ -128,7 +128,8 @@ impl Views for Services {
             status: self.status_word(id),
             maintained: state.admin.is_maintenance(),
             down: !state.is_up(),
-            weight: state.weight,
+            weight: self.live[id.0 as usize].effective,
+            throttle: state.throttle(self.balancers[server.backend.0 as usize].is_dynamic(), now_s),
             user_weight: state.weight,
             changed_s: now_s.saturating_sub(state.changed_at),
             downtime_s: state.downtime_s(now_s),
@@ -157,9 +158,13 @@ impl Views for Services {
         let now_s = self.now.wall_s();
         let since = now_s.saturating_sub(state.changed_at);
         let (active, backup) = balancer.usable_counts();
+        let servers = self.config.servers_of(id).map(|(server, _)| server.0);
+        let in_charge = servers.filter(|server| balancer.is_in_charge(server - self.config[id].servers.start));
+        let user_weight = in_charge.map(|server| self.servers[server as usize].weight).sum();
         BackendView {
             up: state.up,
             weight: balancer.total_weight().0.div_ceil(Weight::SCALE),
+            user_weight,
             active,
             backup,
             downs: self.counters.backend(id).get(Count::CheckDowns),

@@ -267,6 +267,9 @@ impl<S: States> Snapshot<'_, S> {
         if let Some(max) = server.maxqueue {
             record.number(C::Qlimit, u64::from(max));
         }
+        if let Some(throttle) = view.throttle {
+            record.number(C::Throttle, u64::from(throttle));
+        }
         if let Some(of) = server.track {
             let (backend, server) = self.config.server_names(of);
             record.text(C::Tracked, &format!("{backend}/{server}"));
@@ -308,12 +311,12 @@ impl<S: States> Snapshot<'_, S> {
         record.number(C::Iid, u64::from(backend.uuid));
         record.number(C::Sid, 0);
         sessions(&mut record, row);
-        record.number(C::Slim, u64::from(self.full_at(id)));
+        record.number(C::Slim, u64::from(self.config.full_at(id, self.maxconn)));
         record.number(C::Stot, row.get(Count::SessionsTotal));
         record.number(C::Dreq, row.get(Count::DeniedRequests));
         upstream_side(&mut record, row, self.now);
         record.text(C::Status, if view.up { "UP" } else { "DOWN" });
-        for (column, value) in [(C::Weight, view.weight), (C::Uweight, view.weight)] {
+        for (column, value) in [(C::Weight, view.weight), (C::Uweight, view.user_weight)] {
             record.number(column, u64::from(value));
         }
         record.number(C::Act, u64::from(view.active));
@@ -340,15 +343,6 @@ impl<S: States> Snapshot<'_, S> {
         record.zeros(&[C::AggServerStatus, C::AggServerCheckStatus, C::AggCheckStatus]);
         protocols(&mut record);
         record
-    }
-
-    /// `fullconn`; when not written, a tenth of what the frontends that lead here may take as configured
-    /// (manual 4).
-    fn full_at(&self, id: BackendId) -> u32 {
-        let leads_here = |frontend: &&crate::proxy::Frontend| frontend.default_backend == Some(id);
-        let most = |frontend: &crate::proxy::Frontend| frontend.maxconn.unwrap_or(self.maxconn);
-        let total = || self.config.frontends.iter().filter(leads_here).map(most).sum::<u32>();
-        self.config[id].fullconn.unwrap_or_else(|| total().div_ceil(10).max(1))
     }
 
     /// The number of the worker that is shown; the service as a whole is one process.

@@ -36,6 +36,8 @@ pub struct ServerView {
     pub weight: u32,
     /// Weight that the operator or the configuration set.
     pub user_weight: u32,
+    /// Percent of its weight that it has while it starts slowly.
+    pub throttle: Option<u32>,
     /// Seconds since the state changed last.
     pub changed_s: u64,
     /// Seconds spent down since the start.
@@ -61,6 +63,8 @@ pub struct BackendView {
     pub up: bool,
     /// Sum of the weights in use.
     pub weight: u32,
+    /// The same of the weights that were set.
+    pub user_weight: u32,
     /// Usable servers that are not backups.
     pub active: u32,
     /// Usable backups.

@@ -54,7 +54,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("srv_name", Type::Str, Server, |ctx, _| Some(name(&ctx.config[ctx.server?].name))),
     Fetch::new("srv_queue", Type::Int, Internal, srv_queue).args(SERVER, 1),
     Fetch::new("srv_sess_rate", Type::Int, Internal, srv_sess_rate).args(SERVER, 1),
-    Fetch::new("srv_uweight", Type::Int, Internal, srv_weight).args(SERVER, 1),
+    Fetch::new("srv_uweight", Type::Int, Internal, srv_user_weight).args(SERVER, 1),
     Fetch::new("srv_weight", Type::Int, Internal, srv_weight).args(SERVER, 1),
     Fetch::new("stopping", Type::Bool, Internal, |ctx, _| Some(Value::Bool(ctx.stopping))),
     Fetch::new("thread", Type::Int, Nothing, |ctx, _| {
@@ -166,6 +166,10 @@ fn connslots<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
 }
 
 fn srv_weight<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
+    count(u64::from(live(ctx, args.server(0)?)?.effective))
+}
+
+fn srv_user_weight<'a>(ctx: &Ctx<'a>, args: &'a [Arg]) -> Option<Value<'a>> {
     count(u64::from(live(ctx, args.server(0)?)?.weight))
 }
 

@@ -78,6 +78,66 @@ fn who_tracks_follows_in_all_workers() {
 }
 
 #[test]
+fn a_server_grows_in_all_workers() {
+    let text =
+        TWO.replace("balance source", "balance roundrobin").replace("weight 3", "weight 16 slowstart 10s maxconn 50");
+    let (mut a, mut b) = pair(&text);
+    maintain(&mut a, S2);
+    b.settle();
+    b.core.services.change_server(ServerId(S2), |state, now| state.order_ready(now).into());
+    let shares = |sim: &Sim| sim.core.services.live[S2 as usize].effective;
+    let both_pass = |a: &mut Sim, b: &mut Sim, ms| (a.pass(ms), b.pass(ms));
+    both_pass(&mut a, &mut b, 1);
+    assert_eq!((shares(&a), shares(&b)), (1, 1));
+    both_pass(&mut a, &mut b, 5_500);
+    assert_eq!((shares(&a), shares(&b)), (9, 9));
+    // Half of the limit is there, over both.
+    let taken = take(&mut a, &mut b, S2);
+    assert_eq!(taken[0] + taken[1], 25);
+    both_pass(&mut a, &mut b, 6_000);
+    assert_eq!((shares(&a), shares(&b)), (16, 16));
+    let more = take(&mut a, &mut b, S2);
+    assert_eq!(more[0] + more[1], 25);
+    let lines = [a.log(), b.log()].concat();
+    assert_eq!(lines.iter().filter(|line| line.contains("s2 is UP.")).count(), 1, "{lines:?}");
+    (0..taken[0] + more[0]).for_each(|_| a.core.services.vacate(ServerId(S2)));
+    (0..taken[1] + more[1]).for_each(|_| b.core.services.vacate(ServerId(S2)));
+}
+
+/// Takes all places that a server has, from both workers in turn; how many each got.
+fn take(a: &mut Sim, b: &mut Sim, server: u32) -> [usize; 2] {
+    let mut taken = [0, 0];
+    for n in 0..60 {
+        let sim = if n % 2 == 0 { &mut *a } else { &mut *b };
+        taken[n % 2] += usize::from(sim.core.services.occupy(ServerId(server)));
+    }
+    taken
+}
+
+#[test]
+fn the_load_of_all_workers_raises_the_limit() {
+    let text = TWO.replace("s1 127.0.0.1:1 maxconn 5", "s1 127.0.0.1:1 minconn 2 maxconn 8");
+    let (mut a, mut b) = pair(&text.replace("balance source", "fullconn 20"));
+    let load = |sim: &Sim, n| {
+        sim.core.services.counters.backend(BackendId(BE)).set(crate::stats::Count::SessionsCurrent, n);
+    };
+    let mut taken = [0, 0];
+    for (sessions, places) in
+        [([0, 0], 2), ([5, 0], 2), ([5, 5], 4), ([5, 6], 4), ([10, 9], 7), ([10, 10], 8), ([20, 9], 8)]
+    {
+        for (sim, n) in [&a, &b].into_iter().zip(sessions) {
+            load(sim, n);
+        }
+        let more = take(&mut a, &mut b, S1);
+        taken = [taken[0] + more[0], taken[1] + more[1]];
+        assert_eq!(taken[0] + taken[1], places, "{sessions:?}");
+    }
+    (0..taken[0]).for_each(|_| a.core.services.vacate(ServerId(S1)));
+    (0..taken[1]).for_each(|_| b.core.services.vacate(ServerId(S1)));
+    [&a, &b].into_iter().for_each(|sim| load(sim, 0));
+}
+
+#[test]
 fn requests_that_wait_at_another_worker_choose_again() {
     let text = TWO.replace("weight 3", "maxconn 5").replace("maxconn 5", "maxconn 1");
     let (mut a, mut b) = pair(&text);
