@@ -120,6 +120,13 @@ impl Variable {
     }
 }
 
+impl Vars {
+    /// Forgets all values, and keeps their places.
+    pub fn clear(&mut self) {
+        self.0.get_mut().clear();
+    }
+}
+
 /// When a variable is set at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proviso {

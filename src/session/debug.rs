@@ -14,9 +14,7 @@ pub fn begins(turn: &mut Turn<'_>) {
     if !turn.services.config.global.debug {
         return;
     }
-    let number = turn.services.shown;
-    turn.services.shown = number.wrapping_add(1);
-    turn.exchange.shown = Some(number);
+    turn.exchange.shown = true;
     let from = turn.session.source.map_or("unix:1".to_owned(), |from| format!("{}:{}", from.ip(), from.port()));
     let (bind, client) = (turn.session.bind, descriptor(Some(&turn.session.client)));
     show(line(turn, "accept", &format!("({bind:04x})={client} from [{from}] ALPN=<none>")));
@@ -52,7 +50,7 @@ pub fn response(turn: &mut Turn<'_>) {
 
 /// An exchange has ended: whose connections were part of it.
 pub fn ends(turn: &mut Turn<'_>) {
-    if turn.exchange.shown.is_none() {
+    if !turn.exchange.shown {
         return;
     }
     let server = upstream(turn);
@@ -67,7 +65,8 @@ pub fn ends(turn: &mut Turn<'_>) {
 
 /// A line of this exchange, under the name of the proxy that it has come to.
 fn line(turn: &Turn<'_>, what: &str, rest: &str) -> String {
-    let number = turn.exchange.shown.unwrap_or_default();
+    // As in a log, by its low digits.
+    let number = turn.exchange.facts.request_counter as u32;
     let name = turn.exchange.backend.map_or(&turn.frontend().name, |id| &turn.services.config[id].name);
     format!("{number:08x}:{name}.{what}{rest}\n")
 }

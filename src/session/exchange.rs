@@ -115,8 +115,8 @@ pub struct Exchange {
     pub response: Head,
     /// For logs, statistics and expressions.
     pub facts: Facts,
-    /// Its number in what debug mode shows.
-    pub shown: Option<u32>,
+    /// Debug mode has shown that it began.
+    pub shown: bool,
     /// The backend chosen.
     pub backend: Option<BackendId>,
     /// The backend that a filter of requests chose (`reqsetbe`).
@@ -198,7 +198,7 @@ impl Default for Exchange {
             request: Head::default(),
             response: Head::default(),
             facts: Facts::default(),
-            shown: None,
+            shown: false,
             backend: None,
             switched: None,
             address: None,
@@ -243,12 +243,13 @@ impl Exchange {
     /// Makes a used exchange a new one and keeps the memory of its heads.
     pub fn renew(&mut self) {
         let (mut request, mut response) = (take(&mut self.request), take(&mut self.response));
-        let mut request_line = take(&mut self.facts.request_line);
+        let (mut request_line, mut vars) = (take(&mut self.facts.request_line), take(&mut self.vars));
         request.clear();
         response.clear();
         request_line.clear();
+        vars.clear();
         let facts = Facts { request_line, ..Facts::default() };
-        *self = Exchange { request, response, facts, ..Exchange::default() };
+        *self = Exchange { request, response, facts, vars, ..Exchange::default() };
     }
 
     /// The earliest of its deadlines.

@@ -80,8 +80,6 @@ pub struct Services {
     number_step: u64,
     /// Sessions have places among those that are ready at the same time (`set-nice`, `nice`).
     pub orders_sessions: bool,
-    /// Exchanges that debug mode has shown.
-    pub shown: u32,
     /// The process was asked to stop: `stopping` and `show info` say so, also while `grace` delays it.
     pub asked_to_stop: bool,
     /// A soft stop is under way.
@@ -159,7 +157,6 @@ impl Services {
                 .iter()
                 .flat_map(|frontend| &frontend.binds)
                 .any(|bind| bind.options.nice != 0),
-            shown: 0,
             asked_to_stop: false,
             stopping: false,
             stopping_since: Tick::NEVER,
