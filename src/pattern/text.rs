@@ -1,6 +1,6 @@
 //! Text patterns: whole, prefix, suffix, substring, and between delimiters (manual 7.1.3).
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 
 use memchr::memmem::Finder;
 
@@ -18,7 +18,8 @@ pub struct Texts {
 
 #[derive(Clone, Debug)]
 enum Group {
-    Whole(HashSet<Box<[u8]>>),
+    /// Sorted, the short ones first: a text has few lengths to be compared with, and most lists are short themselves.
+    Whole(Vec<Box<[u8]>>),
     /// Sorted; none begins with another, so that only the nearest below a text can be its prefix.
     Prefix(Vec<Box<[u8]>>),
     /// As `Prefix`, each reversed.
@@ -37,7 +38,7 @@ impl Texts {
             Method::Sub => Group::Inside(Vec::new()),
             Method::Dir => Group::Between(b"/?", Vec::new()),
             Method::Dom => Group::Between(b"/?.:", Vec::new()),
-            _ => Group::Whole(HashSet::new()),
+            _ => Group::Whole(Vec::new()),
         };
         Texts { exact: group.clone(), folded: group }
     }
@@ -64,8 +65,7 @@ impl Texts {
 impl Group {
     fn add(&mut self, pattern: &[u8]) {
         match self {
-            Group::Whole(set) => drop(set.insert(pattern.into())),
-            Group::Prefix(list) => list.push(pattern.into()),
+            Group::Whole(list) | Group::Prefix(list) => list.push(pattern.into()),
             Group::Suffix(list) => list.push(pattern.iter().rev().copied().collect()),
             Group::Inside(list) => list.push(Finder::new(pattern).into_owned()),
             Group::Between(delimiters, list) => list.push(trim(pattern, delimiters).into()),
@@ -73,23 +73,29 @@ impl Group {
     }
 
     fn finish(&mut self) {
-        if let Group::Prefix(list) | Group::Suffix(list) = self {
-            list.sort_unstable();
-            list.dedup_by(|later, earlier| later.starts_with(earlier));
+        match self {
+            Group::Whole(list) => {
+                list.sort_unstable_by(|a, b| short_first(a, b));
+                list.dedup();
+            }
+            Group::Prefix(list) | Group::Suffix(list) => {
+                list.sort_unstable();
+                list.dedup_by(|later, earlier| later.starts_with(earlier));
+            }
+            Group::Inside(_) | Group::Between(..) => {}
         }
     }
 
     fn is_empty(&self) -> bool {
         match self {
-            Group::Whole(set) => set.is_empty(),
-            Group::Prefix(list) | Group::Suffix(list) | Group::Between(_, list) => list.is_empty(),
+            Group::Whole(list) | Group::Prefix(list) | Group::Suffix(list) | Group::Between(_, list) => list.is_empty(),
             Group::Inside(list) => list.is_empty(),
         }
     }
 
     fn matches(&self, text: &[u8]) -> bool {
         match self {
-            Group::Whole(set) => !set.is_empty() && set.contains(text),
+            Group::Whole(list) => list.binary_search_by(|pattern| short_first(pattern, text)).is_ok(),
             Group::Prefix(list) => {
                 let next = list.partition_point(|pattern| **pattern <= *text);
                 next.checked_sub(1).is_some_and(|index| text.starts_with(&list[index]))
@@ -105,6 +111,10 @@ impl Group {
             Group::Between(delimiters, list) => list.iter().any(|pattern| between(text, pattern, delimiters)),
         }
     }
+}
+
+fn short_first(a: &[u8], b: &[u8]) -> Ordering {
+    (a.len(), a).cmp(&(b.len(), b))
 }
 
 /// Calls `f` with the text in lower case.
