@@ -3,6 +3,7 @@
 //! A rule cannot reach sockets and timers. So a run stops at such a rule with an [`Errand`], and goes on behind it
 //! once the session has done that, maybe much later.
 
+use super::{Acls, Rule};
 use crate::http::Head;
 use crate::sample::{Ctx, Expr, Needs};
 use crate::time::Millis;
@@ -101,6 +102,14 @@ impl Run {
         let body = if body_bytes == 0 { 0 } else { body_bytes + BLOCK_OVERHEAD_BYTES };
         let room = buffer_bytes.saturating_sub(BUFFER_OVERHEAD_BYTES + body);
         Run { next: 0, strict: true, hint: None, room, failed: 0 }
+    }
+
+    /// The action of the next of `rules` that applies to what `ctx` shows.
+    pub(super) fn next_applying<'r, A>(&mut self, rules: &'r [Rule<A>], acls: &Acls, ctx: &Ctx<'_>) -> Option<&'r A> {
+        let rest = rules.get(self.next..)?;
+        let skipped = rest.iter().take_while(|rule| !rule.applies(acls, ctx)).count();
+        self.next += skipped + 1;
+        rest.get(skipped).map(|rule| &rule.action)
     }
 
     /// Gives the number of failed rewrites and counts anew.

@@ -143,14 +143,11 @@ impl Rules {
         head: &mut Head,
         scratch: &mut Vec<u8>,
     ) -> Verdict {
-        while let Some(rule) = rules.get(run.next) {
-            run.next += 1;
+        loop {
             let ctx = Ctx { request: Some(&*head), kept_request: Some(&*head), ..*base };
-            if !rule.applies(&self.acls, &ctx) {
-                continue;
-            }
-            match &rule.action {
-                Action::Allow => break,
+            let Some(action) = run.next_applying(rules, &self.acls, &ctx) else { return Verdict::Continue };
+            match action {
+                Action::Allow => return Verdict::Continue,
                 Action::Deny(spec) => return Verdict::Deny(Box::new(spec.render(&ctx))),
                 Action::Tarpit(spec) => return Verdict::Tarpit(Box::new(spec.render(&ctx))),
                 Action::Return(spec) => return Verdict::Answer(Box::new(spec.render(&ctx))),
@@ -182,7 +179,6 @@ impl Rules {
                 }
             }
         }
-        Verdict::Continue
     }
 
     /// The answer of the first `redirect` rule that applies; they come after the `http-request` rules and

@@ -75,14 +75,11 @@ impl Rules {
     ) -> Verdict {
         // Nothing of the request is left by now but what is kept of it for logs.
         let base = &Ctx { request: None, ..*base };
-        while let Some(rule) = rules.get(run.next) {
-            run.next += 1;
+        loop {
             let ctx = Ctx { response: Some(&*head), ..*base };
-            if !rule.applies(&self.acls, &ctx) {
-                continue;
-            }
-            match &rule.action {
-                Action::Allow => break,
+            let Some(action) = run.next_applying(rules, &self.acls, &ctx) else { return Verdict::Continue };
+            match action {
+                Action::Allow => return Verdict::Continue,
                 Action::Deny(spec) => return Verdict::Deny(Box::new(spec.render(&ctx))),
                 Action::Return(spec) => return Verdict::Answer(Box::new(spec.render(&ctx))),
                 Action::Redirect(redirect) => {
@@ -113,6 +110,5 @@ impl Rules {
                 }
             }
         }
-        Verdict::Continue
     }
 }
