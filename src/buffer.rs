@@ -62,6 +62,11 @@ impl Buffer {
         &mut self.bytes
     }
 
+    /// Puts `bytes` before what is there; the buffer grows if it must.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        self.compact().splice(..0, bytes.iter().copied());
+    }
+
     /// Appends as much of `bytes` as there is room for and says how much that was.
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         let n = bytes.len().min(self.room());

@@ -22,6 +22,8 @@ pub enum LogOrder {
 pub struct Facts {
     /// What a rule said about its log line (`set-log-level`), while it looked on.
     pub log_order: Cell<Option<LogOrder>>,
+    /// A rule said that it must not be sent to a server twice (`disable-l7-retry`).
+    pub never_again: Cell<bool>,
     /// When the connection was accepted.
     pub accepted: Now,
     /// When this exchange could begin: the accept, or the end of the previous response (%Ti starts here).

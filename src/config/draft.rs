@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::env::Env;
 use super::word::Word;
-use crate::proxy::backend::{InspectDelays, Redispatch, Reuse};
+use crate::proxy::backend::{InspectDelays, Redispatch, RetryOn, Reuse};
 use crate::proxy::{
     AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, HeaderNames,
     ListenAddress, Mode, NumberSet, ServerTimeouts, StatsPage, TcpKeepalive,
@@ -254,6 +254,8 @@ pub struct Settings {
     pub reuse: Reuse,
     /// `retries`.
     pub retries: u32,
+    /// `retry-on`.
+    pub retry_on: RetryOn,
     /// `option redispatch`.
     pub redispatch: Redispatch,
     /// `option forwardfor`.
@@ -332,6 +334,7 @@ impl Default for Settings {
             balance: super::balance::BalanceDraft::default(),
             reuse: Reuse::default(),
             retries: crate::config::proxies::RETRIES_DEFAULT,
+            retry_on: RetryOn::default(),
             redispatch: Redispatch::default(),
             forwarded_for: None,
             original_to: None,

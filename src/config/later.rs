@@ -14,7 +14,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("external-check", P),
     ("filter", P),
     ("load-server-state-from-file", P),
-    ("retry-on", P),
     ("server-state-file-name", P),
     ("server-template", P),
     ("stick", P),

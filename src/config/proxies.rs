@@ -6,7 +6,7 @@ use super::unit::atoi;
 use super::word::Word;
 use super::{address, legacy};
 use crate::proxy::Mode;
-use crate::proxy::backend::Reuse;
+use crate::proxy::backend::{RetryOn, Reuse};
 use crate::registry::{Keyword, Sections, sized_row as row};
 
 /// `retries` when it is not written.
@@ -21,6 +21,7 @@ pub static ROWS: &[Keyword] = &[
     row("fullconn", Sections::SERVER_SIDE, Some(1), fullconn, "connections at which servers reach their maxconn"),
     row("default_backend", Sections::CLIENT_SIDE, None, default_backend, "backend when no rule chose one"),
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
+    row("retry-on", Sections::ANY_PROXY, None, retry_on, "what is a reason for another attempt"),
     row("dispatch", Sections::LISTEN.union(Sections::BACKEND), Some(1), dispatch, "where requests go without a server"),
     row("monitor-uri", Sections::CLIENT_SIDE, Some(1), monitor_uri, "the URI that is answered at once"),
     row("http-send-name-header", Sections::SERVER_SIDE, None, name_header, "header that tells a server its name"),
@@ -105,6 +106,26 @@ fn retries(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err("'retries' expects an integer argument (dispatch counts for one).".into());
     }
     scope.settings().retries = u32::try_from(atoi(text)).unwrap_or(0);
+    Ok(())
+}
+
+fn retry_on(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    if scope.sections().intersects(Sections::FRONTEND) {
+        return Err("'retry-on' only available in backend or listen section".into());
+    }
+    if words.len() < 2 {
+        return Err("'retry-on' needs at least one keyword to specify when to retry".into());
+    }
+    let mut reasons = RetryOn::empty();
+    for word in &words[1..] {
+        scope.point_at(word);
+        reasons |= match word.text.as_str() {
+            "none" if words.len() > 2 => return Err("'retry-on' 'none' keyworld only usable alone".into()),
+            "none" => RetryOn::empty(),
+            other => RetryOn::named(other).ok_or_else(|| format!("'retry-on': unknown keyword '{other}'"))?,
+        };
+    }
+    scope.settings().retry_on = reasons;
     Ok(())
 }
 

@@ -263,6 +263,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         connection_mode: settings.connection_mode.unwrap_or_default(),
         reuse: settings.reuse,
         retries: settings.retries,
+        retry_on: settings.retry_on,
         redispatch: settings.redispatch,
         fullconn: settings.fullconn,
         forwarded_for: in_http(settings, &settings.forwarded_for),

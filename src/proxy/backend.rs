@@ -12,6 +12,88 @@ use crate::log::LogSettings;
 use crate::rules::{Pages, Rules};
 use crate::time::Millis;
 
+bitflags::bitflags! {
+    /// Reasons for another attempt.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RetryOn: u16 {
+        /// `conn-failure`: there was no connection.
+        const CONNECTION = 1;
+        /// `empty-response`: the server closed before the end of its answer's head.
+        const EMPTY = 1 << 1;
+        /// `junk-response`: it sent something else than an answer.
+        const JUNK = 1 << 2;
+        /// `response-timeout`: it did not answer in time.
+        const TIMEOUT = 1 << 3;
+        /// `0rtt-rejected`: early data of TLS was refused, which cannot happen to plain connections.
+        const EARLY_DATA = 1 << 4;
+        /// This status.
+        const S401 = 1 << 5;
+        /// This status.
+        const S403 = 1 << 6;
+        /// This status.
+        const S404 = 1 << 7;
+        /// This status.
+        const S408 = 1 << 8;
+        /// This status.
+        const S425 = 1 << 9;
+        /// This status.
+        const S500 = 1 << 10;
+        /// This status.
+        const S501 = 1 << 11;
+        /// This status.
+        const S502 = 1 << 12;
+        /// This status.
+        const S503 = 1 << 13;
+        /// This status.
+        const S504 = 1 << 14;
+        /// Those that come after the request was sent, which has to be kept for them.
+        const AFTER_SENDING = !(Self::CONNECTION.bits() | Self::EARLY_DATA.bits());
+        /// `all-retryable-errors`
+        const ALL_RETRYABLE = Self::CONNECTION.bits() | Self::EMPTY.bits() | Self::JUNK.bits() | Self::TIMEOUT.bits()
+            | Self::EARLY_DATA.bits() | Self::S500.bits() | Self::S502.bits() | Self::S503.bits() | Self::S504.bits();
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        RetryOn::CONNECTION
+    }
+}
+
+impl RetryOn {
+    /// The reason of a word of `retry-on`, but for `none`.
+    pub fn named(word: &str) -> Option<RetryOn> {
+        match word {
+            "conn-failure" => Some(RetryOn::CONNECTION),
+            "empty-response" => Some(RetryOn::EMPTY),
+            "junk-response" => Some(RetryOn::JUNK),
+            "response-timeout" => Some(RetryOn::TIMEOUT),
+            "0rtt-rejected" => Some(RetryOn::EARLY_DATA),
+            "all-retryable-errors" => Some(RetryOn::ALL_RETRYABLE),
+            // Not every way to write the number will do.
+            digits if digits.len() == 3 => digits.parse().ok().map(RetryOn::status).filter(|found| !found.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// The reason that a status is; empty if it is none.
+    pub fn status(status: u16) -> RetryOn {
+        match status {
+            401 => RetryOn::S401,
+            403 => RetryOn::S403,
+            404 => RetryOn::S404,
+            408 => RetryOn::S408,
+            425 => RetryOn::S425,
+            500 => RetryOn::S500,
+            501 => RetryOn::S501,
+            502 => RetryOn::S502,
+            503 => RetryOn::S503,
+            504 => RetryOn::S504,
+            _ => RetryOn::empty(),
+        }
+    }
+}
+
 /// A `backend`, or the server side of a `listen`.
 #[derive(Debug, Default)]
 pub struct Backend {
@@ -49,6 +131,8 @@ pub struct Backend {
     pub reuse: Reuse,
     /// `retries`: connection attempts after the first; 3 when not written.
     pub retries: u32,
+    /// `retry-on`: what is a reason for another attempt.
+    pub retry_on: RetryOn,
     /// `option redispatch [N]`: which retries may go to another server.
     pub redispatch: Redispatch,
     /// `fullconn`.

@@ -39,6 +39,8 @@ pub enum Action {
     Order(Box<Order>),
     /// `early-hint`
     Hint(Box<[u8]>, Format),
+    /// `disable-l7-retry`: it is not sent again once a server has had it.
+    NeverAgain,
     /// `set-log-level`
     SetLog(LogOrder),
     /// Changes header fields.
@@ -160,6 +162,7 @@ impl Rules {
                 Action::Reject => return Verdict::Reject,
                 Action::SilentDrop => return Verdict::SilentDrop,
                 Action::StrictMode(strict) => run.strict = *strict,
+                Action::NeverAgain => ctx.facts.never_again.set(true),
                 Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
                 Action::Assign(assignment) => assignment.apply(&ctx, scratch),
                 Action::Order(order) => {

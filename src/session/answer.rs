@@ -2,10 +2,11 @@
 
 use super::errands::Paused;
 use super::judge::{self, Judged};
-use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, names, relay};
+use super::{After, Exchange, Phase, Services, Session, Step, Turn, capture, names, relay, retry};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed, framing, persistence};
 use crate::http::{Known, Method};
+use crate::proxy::backend::RetryOn;
 use crate::proxy::{ConnectionMode, Seen};
 use crate::session::reply;
 use crate::time::Tick;
@@ -58,7 +59,14 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         let connection = &turn.services.upstreams.get(key).connection;
         (connection.received().is_empty(), connection.broken.is_some())
     });
-    if silent && may_repeat(turn) {
+    if retry::is_reason(turn, RetryOn::EMPTY) {
+        if broken {
+            turn.count_response_error();
+        }
+        if let Some(step) = retry::again(turn, RetryOn::EMPTY) {
+            return step;
+        }
+    } else if silent && may_repeat(turn) {
         let stale = turn.exchange.upstream.take();
         turn.services.close_upstream(stale);
         turn.exchange.repeated = true;
@@ -92,10 +100,19 @@ fn invalid(turn: &mut Turn<'_>) -> Step {
     turn.exchange.server_keeps = false;
     turn.count_response_error();
     turn.observe(Seen::Invalid);
+    if let Some(step) = retry::again(turn, RetryOn::JUNK) {
+        return step;
+    }
     reply::error(turn, 502, Cause::Proxy, Doing::Headers)
 }
 
 fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
+    if turn.exchange.kept.is_some() {
+        let reason = RetryOn::status(turn.exchange.response.status());
+        if let Some(step) = retry::again(turn, reason) {
+            return Err(step);
+        }
+    }
     let exchange = &mut *turn.exchange;
     let asked = framing::Asked { method: exchange.request.method(), upgrade: exchange.upgrade };
     let status = exchange.response.status();

@@ -2,7 +2,7 @@
 
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
-use crate::proxy::backend::{Redispatch, Reuse};
+use crate::proxy::backend::{Redispatch, RetryOn, Reuse};
 use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
@@ -160,7 +160,8 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     let upstream = turn.exchange.upstream.take();
     turn.services.close_upstream(upstream);
     turn.exchange.phase_deadline = Tick::NEVER;
-    if turn.exchange.retries_left == 0 {
+    let may_retry = turn.services.config[backend].retry_on.contains(RetryOn::CONNECTION);
+    if turn.exchange.retries_left == 0 || !may_retry {
         count(turn, Count::ConnectErrors);
         turn.release_server();
         return reply::error(turn, 503, cause, Doing::Connect);
@@ -171,10 +172,7 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     if next == Attempt::Same {
         count(turn, Count::Retries);
     } else {
-        // Counted once it is known whom the choice falls on.
-        turn.release_server();
-        turn.exchange.hold.wanted = None;
-        turn.exchange.avoid = turn.exchange.server;
+        leave_failed(turn);
     }
     if next == Attempt::Elsewhere {
         return Step::Go(Phase::Pick);
@@ -189,7 +187,7 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
 }
 
 /// Counts something for the backend, and for the server if there is one.
-fn count(turn: &mut Turn<'_>, column: Count) {
+pub fn count(turn: &mut Turn<'_>, column: Count) {
     let counters = &turn.services.counters;
     if let Some(server) = turn.exchange.server {
         counters.server(server).add(column, 1);
@@ -197,6 +195,24 @@ fn count(turn: &mut Turn<'_>, column: Count) {
     if let Some(backend) = turn.exchange.backend {
         counters.backend(backend).add(column, 1);
     }
+}
+
+/// Decides where an attempt goes after one that had reached the server, and counts it; says whether another
+/// server is to be chosen. Nobody waits before such an attempt.
+pub fn choose_again(turn: &mut Turn<'_>, backend: BackendId) -> bool {
+    if next_attempt(turn, backend) == Attempt::Same {
+        count(turn, Count::Retries);
+        return false;
+    }
+    leave_failed(turn);
+    true
+}
+
+/// Another server is to be chosen; the retry is counted once it is known whom the choice falls on.
+fn leave_failed(turn: &mut Turn<'_>) {
+    turn.release_server();
+    turn.exchange.hold.wanted = None;
+    turn.exchange.avoid = turn.exchange.server;
 }
 
 /// Where the retry just counted goes.

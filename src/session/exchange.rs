@@ -4,6 +4,7 @@ use std::mem::take;
 use std::net::SocketAddr;
 
 use super::errands::Paused;
+use super::retry::Kept;
 use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
 use crate::http::Head;
@@ -149,6 +150,8 @@ pub struct Exchange {
     pub upgrade: bool,
     /// Connection attempts left.
     pub retries_left: u32,
+    /// The request, where it may have to be sent again.
+    pub kept: Option<Box<Kept>>,
     /// The connection to the server was an idle one, which the server may have closed meanwhile.
     pub reused: bool,
     /// The request went out once more, after an idle connection proved to be closed.
@@ -215,6 +218,7 @@ impl Default for Exchange {
             server_keeps: false,
             upgrade: false,
             retries_left: 0,
+            kept: None,
             reused: false,
             repeated: false,
             avoid: None,

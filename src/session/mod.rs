@@ -41,6 +41,7 @@ pub mod reactions;
 mod receive;
 mod relay;
 mod reply;
+mod retry;
 mod route;
 mod servers;
 pub mod services;

@@ -2,10 +2,11 @@
 
 use super::exchange::Flow;
 use super::forward::{Forward, Moved, Trouble};
-use super::{After, Phase, Step, Turn, answer, names};
+use super::{After, Phase, Step, Turn, answer, names, retry};
 use crate::facts::{Cause, Phase as Doing, Responder};
 use crate::h1::{Body, BodyDecoder, persistence};
 use crate::http::{Known, Version};
+use crate::proxy::backend::RetryOn;
 use crate::proxy::{ConnectionMode, Seen, Splice};
 use crate::session::reply;
 use crate::stats::Count;
@@ -29,6 +30,7 @@ impl Flow {
 /// Queues the request's head for the server.
 pub fn begin(turn: &mut Turn<'_>) {
     let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
+    retry::keep(turn, turn.services.config[backend].retry_on);
     let services = &mut *turn.services;
     let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
     let keep = match mode {
@@ -260,6 +262,9 @@ fn expired(turn: &mut Turn<'_>) -> Step {
         turn.exchange.server_keeps = false;
         if turn.exchange.answered {
             return turn.abandon(Cause::ServerTimeout, Doing::Data);
+        }
+        if let Some(step) = retry::again(turn, RetryOn::TIMEOUT) {
+            return step;
         }
         turn.count_response_error();
         turn.release_server();

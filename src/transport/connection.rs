@@ -90,6 +90,13 @@ impl Connection {
         }
     }
 
+    /// Puts bytes that were consumed back before those that were not.
+    pub fn put_back(&mut self, bytes: &[u8], pool: &mut Pool) {
+        if !bytes.is_empty() {
+            pool.attach(&mut self.input).put_back(bytes);
+        }
+    }
+
     /// Receives what there is, up to a full buffer. Says how many bytes came; [`Connection::ended`] and
     /// [`Connection::broken`] tell the rest.
     pub fn receive(&mut self, pool: &mut Pool) -> usize {

@@ -61,7 +61,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     row("del-header", |i| del_header(i).map(|e| request::Action::Edit(Box::new(e)))),
     later("del-map(*)"),
     row("deny", |i| reply::deny(i, 403).map(|spec| request::Action::Deny(Box::new(spec)))),
-    later("disable-l7-retry"),
+    row("disable-l7-retry", |_| Ok(request::Action::NeverAgain)),
     row("early-hint", |i| order::hint(i).map(|(name, format)| request::Action::Hint(name, format))),
     later("normalize-uri"),
     row("redirect", |i| redirection::formatted(i, false).map(|r| request::Action::Redirect(Box::new(r)))),

@@ -113,3 +113,82 @@ fn sessions_of_all_workers_end_with_their_server() {
         assert!(sim.log().iter().any(|line| line.contains(" UH-- ")));
     }
 }
+
+const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+const POST: &str = "POST /first HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello";
+
+/// One answer after the other, each on its own connection; what the server got each time.
+fn attempts(sim: &mut Sim, answers: &[&str]) -> Vec<String> {
+    let mut got = Vec::new();
+    for answer in answers {
+        let server = sim.server();
+        got.push(sim.got(server));
+        sim.send(server, answer);
+        if answer.is_empty() {
+            sim.fin(server);
+        }
+    }
+    got
+}
+
+#[test]
+fn a_request_goes_out_again_as_it_was_and_the_next_one_behind_it_is_not_lost() {
+    let mut sim = Sim::simple("retries 2\n retry-on 503 empty-response");
+    let client = sim.client_sends(&format!("{POST}{GET}"));
+    let got = attempts(&mut sim, &[BUSY, "", OK]);
+    assert!(got[0].ends_with("\r\n\r\nhello") && got[1] == got[0] && got[2] == got[0], "{got:?}");
+    assert_eq!(status(&sim.got(client)), "200");
+    assert!(sim.line().contains(" 1/1/0/0/2 "));
+    let row = sim.core.services.counters.server(ServerId(0));
+    assert_eq!([Count::Retries, Count::ResponseErrors, Count::Http5xx].map(|count| row.get(count)), [4, 0, 0]);
+    // The connection that is there takes the request that waited.
+    sim.close(client);
+}
+
+#[test]
+fn a_late_answer_has_the_request_sent_again_until_the_attempts_are_used_up() {
+    let mut sim = Sim::simple("retries 1\n timeout server 2s\n retry-on response-timeout");
+    let client = sim.client_sends(POST);
+    let first = sim.server();
+    sim.pass(2_000);
+    assert!(sim.is_closed(first) || sim.is_reset(first));
+    let second = sim.server();
+    assert!(sim.got(second).ends_with("hello"));
+    sim.pass(1_999);
+    assert!(!sim.is_closed(second));
+    sim.pass(1);
+    assert_eq!(status(&sim.got(client)), "504");
+    assert_eq!(sim.line(), "fe be/s1 0/0/2000/-1/4000 504 198 - - sH-- 1/1/0/0/1 0/0 \"POST /first HTTP/1.1\"");
+}
+
+#[test]
+fn what_is_not_here_as_the_request_goes_out_is_not_kept() {
+    let body = "x".repeat(20_000);
+    let large = format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 20000\r\n\r\n{body}");
+    for request in [large.as_str(), &POST[..POST.len() - 1]] {
+        let mut sim = Sim::simple("retries 2\n retry-on 503");
+        let client = sim.client_sends(request);
+        attempts(&mut sim, &[BUSY]);
+        assert_eq!(status(&sim.got(client)), "503");
+        assert!(sim.try_server().is_none());
+    }
+}
+
+#[test]
+fn a_server_that_answers_before_it_reads_loses_nothing_of_the_body() {
+    let mut sim = Sim::simple("retries 1\n retry-on 503");
+    let body = "x".repeat(9_000);
+    let client = sim.client();
+    sim.capacity(1_000);
+    sim.send(client, format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 9000\r\n\r\n{body}"));
+    let first = sim.server();
+    sim.stop_reading(first);
+    sim.send(first, BUSY);
+    let second = sim.server();
+    assert!(sim.got(second).ends_with(&body));
+    sim.send(second, OK);
+    assert_eq!(status(&sim.got(client)), "200");
+    let head = 20 + "POST/HTTP/1.1".len() + "hostt".len() + "content-length9000".len() + 1;
+    let row = sim.core.services.counters.server(ServerId(0));
+    assert_eq!(row.get(Count::BytesIn), (head + body.len()) as u64);
+}
