@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::env::Env;
 use super::word::Word;
 use crate::proxy::backend::{InspectDelays, Redispatch, RetryOn, Reuse};
+use crate::proxy::source::Source;
 use crate::proxy::{
     AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, HeaderNames,
     ListenAddress, Mode, NumberSet, ServerTimeouts, StatsPage, TcpKeepalive,
@@ -287,7 +288,7 @@ pub struct Settings {
     /// `cookie`.
     pub cookie: Option<Cookie>,
     /// `source`.
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
     /// `dynamic-cookie-key`.
     pub dynamic_cookie_key: Option<String>,
     /// `appsession`.
@@ -401,6 +402,8 @@ pub struct Flags {
     pub http_ignore_probes: bool,
     pub http_no_delay: bool,
     pub http_proxy: bool,
+    /// `option transparent`.
+    pub transparent: bool,
     pub http_pretend_keepalive: bool,
     pub http_use_proxy_header: bool,
     pub idle_close_on_response: bool,
@@ -470,7 +473,7 @@ pub struct ServerDraft {
     /// `cookie`.
     pub cookie: Option<String>,
     /// `source`.
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
     /// `check`.
     pub check: bool,
     /// `inter`, `rise` and others.

@@ -18,7 +18,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("server-template", P),
     ("stick", P),
     ("stick-table", P),
-    ("transparent", P),
     ("use-fcgi-app", P),
     ("51degrees-data-file", G),
     ("ca-base", G),

@@ -46,6 +46,7 @@ pub static PLAIN: &[ProxyOption] = &[
     plain("splice-response", BOTH, false, |s| &mut s.flags.splice_response),
     plain("srvtcpka", SERVERS, false, |s| &mut s.flags.srvtcpka),
     plain("tcp-smart-connect", SERVERS, false, |s| &mut s.flags.tcp_smart_connect),
+    plain("transparent", SERVERS, false, |s| &mut s.flags.transparent),
 ];
 
 const CLIENTS: Sections = Sections::CLIENT_SIDE;
@@ -89,7 +90,6 @@ const LATER: &[&str] = &[
     "smtpchk",
     "spop-check",
     "ssl-hello-chk",
-    "transparent",
 ];
 
 /// Whether `no` is allowed before option `name`; when it is not, an error.

@@ -23,6 +23,7 @@ pub static ROWS: &[Keyword] = &[
     row("retries", Sections::SERVER_SIDE, Some(1), retries, "connection attempts after a failed one"),
     row("retry-on", Sections::ANY_PROXY, None, retry_on, "what is a reason for another attempt"),
     row("dispatch", Sections::LISTEN.union(Sections::BACKEND), Some(1), dispatch, "where requests go without a server"),
+    row("transparent", Sections::ANY_PROXY, Some(0), transparent, "older form of option transparent"),
     row("monitor-uri", Sections::CLIENT_SIDE, Some(1), monitor_uri, "the URI that is answered at once"),
     row("http-send-name-header", Sections::SERVER_SIDE, None, name_header, "header that tells a server its name"),
     row(
@@ -97,6 +98,11 @@ fn default_backend(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> 
     }
     no_more_than(words, 2, 0, "default_backend")?;
     scope.settings().default_backend = Some((name.to_owned(), scope.at.clone()));
+    Ok(())
+}
+
+fn transparent(scope: &mut Scope<'_>, _words: &[Word]) -> Result<(), String> {
+    scope.settings().flags.transparent = true;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::finding::{Finding, Place, Severity};
 use super::legacy;
 use super::resolve::{Resolver, number};
 use super::resolve_log;
+use super::source;
 use crate::proxy::backend::Beyond;
 use crate::proxy::check::Speech;
 use crate::proxy::frontend::greeting;
@@ -17,10 +18,13 @@ pub(super) fn check(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
         return;
     }
     balance::check(proxy, resolver.findings);
-    if proxy.dispatch.is_some() && proxy.settings.balance.written {
-        let (noun, name) = (proxy.kind.noun(), &proxy.name);
+    let (noun, name, balances) = (proxy.kind.noun(), &proxy.name, proxy.settings.balance.written);
+    if proxy.kind.is_backend() && proxy.settings.flags.transparent && balances {
+        resolver.findings.alert(format!("{noun} '{name}' cannot use both transparent and balance mode."));
+    } else if proxy.dispatch.is_some() && balances {
         resolver.findings.warning(format!("dispatch address of {noun} '{name}' will be ignored in balance mode."));
     }
+    source::check(proxy, resolver.findings);
     httplog_without_http(resolver, proxy);
     health(resolver, proxy);
     if proxy.kind.is_frontend() && proxy.binds.is_empty() {
@@ -285,7 +289,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         nolinger: flags.nolinger,
         pretend_keepalive: flags.http_pretend_keepalive,
         prefer_last_server: flags.prefer_last_server,
-        source: settings.source,
+        source: settings.source.clone(),
         cookie: in_http(settings, &settings.cookie),
         dynamic_cookie_key: settings.dynamic_cookie_key.clone(),
         app_session: in_http(settings, &settings.app_session),
@@ -305,6 +309,7 @@ fn beyond(proxy: &ProxyDraft) -> Beyond {
         None if settings.flags.http_proxy && settings.mode == Mode::Http && (!balances || proxy.servers.is_empty()) => {
             Beyond::Uri
         }
+        None if settings.flags.transparent && !balances => Beyond::Destination,
         _ => Beyond::Nowhere,
     }
 }

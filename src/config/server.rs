@@ -6,6 +6,7 @@ use super::address::{self, Host, Target};
 use super::draft::ServerDraft;
 use super::finding::{Place, Severity};
 use super::scope::{Scope, arg, not_yet};
+use super::source;
 use super::suggest;
 use super::unit::{TimeUnit, UnitError, atoi, invalid_char, time_ms};
 use super::word::Word;
@@ -59,8 +60,9 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("port", 1, port),
     row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
     row("slowstart", 1, slowstart),
-    row("source", 1, super::source::server),
+    row("source", 1, source::server),
     row("track", 1, track),
+    row("usesrc", 1, |_, _| Err("'usesrc' only allowed after a 'source' statement.".into())),
     row("weight", 1, weight),
 ];
 
@@ -88,7 +90,6 @@ const LATER: &[&str] = &[
     "max-reuse",
     "namespace",
     "non-stick",
-    "interface",
     "npn",
     "proto",
     "proxy-v2-options",
@@ -109,7 +110,6 @@ const LATER: &[&str] = &[
     "stick",
     "tcp-ut",
     "tfo",
-    "usesrc",
     "verify",
     "verifyhost",
     "ws",
@@ -195,8 +195,14 @@ fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], pl
         if default && !row.in_default {
             return Err(format!("'{name}' option is not accepted in default-server sections"));
         }
-        let end = (1 + row.args).min(rest.len());
+        let end = match name {
+            "source" => source::words_of_server(rest),
+            _ => (1 + row.args).min(rest.len()),
+        };
         (row.parse)(draft, &rest[..end]).map_err(|text| format!("{place}{text}."))?;
+        if name == "source" && !source::of_server(scope, draft, &rest[..end], place) {
+            return Ok(false);
+        }
         rest = &rest[end..];
         if name == "observe" && draft.observe == Some(Layer::Seven) && scope.settings().mode != Mode::Http {
             let text = format!("{place}'layer7' can only be used in http proxies..");

@@ -7,11 +7,10 @@ use crate::check::probe::{Attempt, World};
 use crate::check::server::CheckEffect;
 use crate::check::{Next, Outcome, Place, Probe, schedule};
 use crate::proxy::{CheckSettings, Config, ServerId};
-use crate::session::Services;
+use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
-use crate::transport::Stream;
-use crate::transport::net::{ConnectOptions, Target};
+use crate::transport::net::{ConnectError, ConnectOptions, Opened, Target};
 
 use super::core::Readiness;
 
@@ -43,7 +42,7 @@ enum Run {
     Probing {
         probe: Probe,
         /// None before the first connection.
-        stream: Option<Stream>,
+        opened: Option<Opened>,
         established: bool,
         /// Octets of what is to be sent that have gone.
         sent: usize,
@@ -132,7 +131,9 @@ impl Checks {
     pub fn ready(&mut self, token: Token, ready: Readiness, services: &mut Services) {
         let at = token.slot();
         let Some(slot) = self.slots.get_mut(at).filter(|slot| token.is_generation(slot.generation)) else { return };
-        let Run::Probing { probe, stream: Some(stream), established, .. } = &mut slot.run else { return };
+        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established, .. } = &mut slot.run else {
+            return;
+        };
         if !*established {
             if !ready.writable && !ready.hangup {
                 return;
@@ -168,7 +169,7 @@ impl Checks {
         let state = world.script.send_state.then(|| services.server_state_line(slot.server));
         let mut probe = Probe::new(services.now.tick(), slot.settings.inter, state);
         let next = probe.begin(&world);
-        slot.run = Run::Probing { probe, stream: None, established: false, sent: 0 };
+        slot.run = Run::Probing { probe, opened: None, established: false, sent: 0 };
         self.follow(at, next, services);
     }
 
@@ -177,25 +178,32 @@ impl Checks {
         let slot = &mut self.slots[at];
         slot.generation = slot.generation.wrapping_add(1);
         let token = Token::new(Kind::Check, at, slot.generation);
-        let Run::Probing { probe, stream, established, sent } = &mut slot.run else { return false };
-        (*stream, *established, *sent) = (None, false, 0);
+        let Run::Probing { probe, opened: current, established, sent } = &mut slot.run else { return false };
+        (*current, *established, *sent) = (None, false, 0);
         let server = &services.config[slot.server];
-        let options =
-            ConnectOptions { acknowledges_late: !attempt.listens, source: server.source, ..ConnectOptions::default() };
+        let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
+        let origin = server.source.as_ref().map(|source| origin::own(services, source, Some(slot.server)));
         let opened = target(&services.places[slot.server.0 as usize], attempt)
-            .and_then(|target| services.net.connect(&target, options, token));
+            .map_err(ConnectError::from)
+            .and_then(|target| services.net.connect(&target, options, origin.as_ref(), token));
         match opened {
             Ok(opened) => {
                 if !attempt.linger {
-                    opened.reset_on_close();
+                    opened.stream.reset_on_close();
                 }
-                *stream = Some(opened);
+                *current = Some(opened);
                 self.arm(at, services);
                 true
             }
             Err(error) => {
-                let (text, world) = (error_text(&error), world(slot.server, services));
-                let next = if is_ours(&error) { probe.impossible(&text, &world) } else { probe.failed(&text, &world) };
+                let says = services.complain(server.backend, &error);
+                let text = match error.reason() {
+                    Some(reason) => format!("{reason} ({})", error_text(&error.error)),
+                    None => error_text(&error.error),
+                };
+                let world = world(slot.server, services);
+                let is_ours = !says && is_ours(&error.error);
+                let next = if is_ours { probe.impossible(&text, &world) } else { probe.failed(&text, &world) };
                 self.follow(at, next, services)
             }
         }
@@ -223,7 +231,9 @@ impl Checks {
     /// Sends what is left to be sent. Whether there is a check to go on with.
     fn send(&mut self, at: usize, services: &mut Services) -> bool {
         let slot = &mut self.slots[at];
-        let Run::Probing { probe, stream: Some(stream), established: true, sent } = &mut slot.run else { return true };
+        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established: true, sent } = &mut slot.run else {
+            return true;
+        };
         if probe.output().is_empty() {
             return true;
         }
@@ -247,7 +257,10 @@ impl Checks {
         let mut room = Vec::with_capacity(RECEIVE_BYTES);
         loop {
             let slot = &mut self.slots[at];
-            let Run::Probing { probe, stream: Some(stream), established: true, .. } = &mut slot.run else { return };
+            let Run::Probing { probe, opened: Some(Opened { stream, .. }), established: true, .. } = &mut slot.run
+            else {
+                return;
+            };
             room.clear();
             let received = stream.recv(&mut room);
             let over = matches!(received, Ok(0));

@@ -8,23 +8,27 @@ use nix::unistd::geteuid;
 
 use crate::proxy::Config;
 use crate::proxy::server::ServerAddress;
+use crate::proxy::source::Foreign;
 
 /// What a running worker may need: the capability, and whether a configuration calls for it. All else that takes
 /// privileges (addresses, devices, transparent binding, owners of sockets, limits) is done before they are given up.
 type Need = (Capability, fn(&Config) -> bool);
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     // Sockets of servers and log daemons that are open to their owners only.
     (Capability::CAP_DAC_OVERRIDE, |config| {
         let is_path = |address: &ServerAddress| matches!(address, ServerAddress::Unix(_));
         config.servers.iter().any(|server| is_path(&server.address))
             || config.log_targets().any(|target| target.destination.is_path())
     }),
-    // Connections that end without a word, and marks of packets.
+    // Connections that end without a word, marks of packets, and addresses that are not ours.
     (Capability::CAP_NET_ADMIN, |config| {
-        config.frontends.iter().any(|frontend| frontend.rules.administer_net())
+        config.sources().any(|source| source.foreign != Foreign::No)
+            || config.frontends.iter().any(|frontend| frontend.rules.administer_net())
             || config.backends.iter().any(|backend| backend.rules.administer_net())
     }),
+    // Devices that connections leave by; older kernels want it for all of them.
+    (Capability::CAP_NET_RAW, |config| config.sources().any(|source| source.interface.is_some())),
     // Pipes larger than anybody may have (fs.pipe-max-size).
     (Capability::CAP_SYS_RESOURCE, |config| !config.global.nosplice && config.global.tune.pipesize > PIPE_BYTES_FREE),
 ];
@@ -150,6 +154,14 @@ mod tests {
         assert_eq!(of_worker(&plan(&format!("{http} tcp-request connection silent-drop\n"))), admin);
         assert_eq!(of_worker(&plan(&format!("{http} tcp-request content set-mark 1\n"))), admin);
         assert_eq!(of_worker(&plan(&format!("{http} http-response set-mark 1\n"))), admin);
+    }
+
+    #[test]
+    fn connections_may_come_from_anywhere() {
+        let server = |source: &str| of_worker(&plan(&format!("{PLAIN} server s 127.0.0.1:1 source {source}\n")));
+        assert_eq!(server("127.0.0.2:5-7"), CapsHashSet::new());
+        assert_eq!(server("0.0.0.0 usesrc clientip"), CapsHashSet::from([Capability::CAP_NET_ADMIN]));
+        assert_eq!(server("0.0.0.0 interface lo"), CapsHashSet::from([Capability::CAP_NET_RAW]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::proxy::Config;
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::proxy::confinement::Confinement;
 use crate::proxy::global::HANG_TIMEOUT;
+use crate::proxy::source::{Foreign, Source};
 use crate::proxy::workers::{self, CpuSet, Crew, NumberSet};
 use caps::Capability;
 use std::os::fd::RawFd;
@@ -43,8 +44,10 @@ pub struct StartPlan {
     pub may_gain: bool,
     /// `setcap` and `sandbox`.
     pub confinement: Confinement,
-    /// Ports that workers bind before they connect (`source`); 0 for any.
-    pub sources: Vec<u16>,
+    /// Ports that workers bind before they connect (`source`), where 0 leaves it to the kernel; `None` for any.
+    pub sources: Option<Vec<u16>>,
+    /// Workers need to stay root (`usesrc`, `interface` of a `source`).
+    pub needs_root: bool,
     /// Capabilities that the configuration needs while workers that stay root serve.
     pub needs: Vec<Capability>,
     /// Inherited descriptors that the configuration names.
@@ -198,7 +201,8 @@ impl StartPlan {
             may_fork: global.insecure_fork_wanted,
             may_gain: global.insecure_setuid_wanted,
             confinement: global.confinement.clone(),
-            sources: config.sources().map(|source| source.port()).collect(),
+            sources: bound_ports(config),
+            needs_root: config.sources().any(|source| source.interface.is_some() || source.foreign != Foreign::No),
             needs: capability::needs(config),
             named_descriptors: named_descriptors(config),
             limits,
@@ -216,6 +220,15 @@ impl StartPlan {
                 .map(Duration::from_millis),
         }
     }
+}
+
+/// The ports that a landlock has to leave to connections of workers.
+fn bound_ports(config: &Config) -> Option<Vec<u16>> {
+    let ports: Option<Vec<_>> = config.sources().map(Source::ports).collect();
+    let mut ports: Vec<u16> = ports?.into_iter().flatten().collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Some(ports)
 }
 
 /// What the master does besides looking after workers.

@@ -6,7 +6,7 @@ use super::sandbox::Sandbox;
 use super::{Stop, capability, notice};
 use crate::sys::fds;
 use crate::sys::process::{Forked, exit_now, fork};
-use caps::CapSet;
+use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -26,6 +26,25 @@ pub fn begin(plan: &StartPlan) {
             ));
         }
     }
+}
+
+/// Whether workers will have what `source` needs of root.
+///
+/// # Errors
+/// They will be somebody else, and no `setcap` helps them.
+pub fn are_enough(plan: &StartPlan) -> Result<(), String> {
+    let keeps = |capability| plan.confinement.keep.contains(&capability);
+    if !plan.needs_root || keeps(Capability::CAP_NET_ADMIN) || keeps(Capability::CAP_NET_RAW) {
+        return Ok(());
+    }
+    if plan.uid.is_some_and(|uid| uid != 0) {
+        return Err("Some configuration options require full privileges, so global.uid cannot be changed.".to_owned());
+    }
+    if !geteuid().is_root() {
+        let text = "Some options which require full privileges might not work well.";
+        notice::warning(format!("[{}.main()] {text}", plan.program));
+    }
+    Ok(())
 }
 
 /// Goes into the chroot jail, changes group and user and gives up every capability that the configuration does

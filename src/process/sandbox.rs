@@ -33,7 +33,7 @@ impl Sandbox {
     pub(super) fn prepare(plan: &StartPlan) -> Result<Sandbox, Stop> {
         let wanted = &plan.confinement;
         let rules = match wanted.landlock && has_landlock() {
-            true => Some(rules(&plan.sources).map_err(|error| refused(plan, &error))?),
+            true => Some(rules(plan.sources.as_deref()).map_err(|error| refused(plan, &error))?),
             false => None,
         };
         let filters = match wanted.seccomp && has_seccomp() {
@@ -77,13 +77,13 @@ fn refused(plan: &StartPlan, error: &dyn std::fmt::Display) -> Stop {
 
 /// Everything that landlock knows of files up to ABI 5, and what it knows of sockets and signals less
 /// connecting. Older kernels enforce the part that they know. What connects from a `source` binds its port.
-fn rules(sources: &[u16]) -> Result<RulesetCreated, RulesetError> {
-    let rules = Ruleset::default()
-        .handle_access(AccessFs::from_all(ABI::V5))?
-        .handle_access(AccessNet::BindTcp)?
-        .scope(Scope::Signal)?
-        .create()?;
-    rules.add_rules(sources.iter().map(|port| Ok(NetPort::new(*port, AccessNet::BindTcp))))
+fn rules(sources: Option<&[u16]>) -> Result<RulesetCreated, RulesetError> {
+    let mut rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V5))?;
+    if sources.is_some() {
+        rules = rules.handle_access(AccessNet::BindTcp)?;
+    }
+    let rules = rules.scope(Scope::Signal)?.create()?;
+    rules.add_rules(sources.unwrap_or_default().iter().map(|port| Ok(NetPort::new(*port, AccessNet::BindTcp))))
 }
 
 /// Whether this kernel has landlock: Linux 5.13, unless it is switched off.

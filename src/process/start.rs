@@ -106,6 +106,7 @@ fn prepare<'a>(plan: &'a StartPlan, ties: Ties<'a>) -> Result<Side<'a>, Stop> {
     if plan.listeners.is_empty() {
         return Err(alert("No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()));
     }
+    privileges::are_enough(plan).map_err(alert)?;
     signals::hold(plan.master.is_some())
         .map_err(|error| alert(format!("Cannot block signals: {}.", notice::reason(&error))))?;
     limits::apply(&plan.program, &plan.limits, &limits)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::balance::{Algorithm, HashType};
 use super::check::Script;
 use super::persistence::{AppSession, Cookie};
+use super::source::Source;
 use super::{AddressHeader, ConnectionMode, HeaderNames, Mode, Splice, StatsPage, TcpKeepalive};
 use crate::log::LogSettings;
 use crate::rules::{Pages, Rules};
@@ -178,7 +179,7 @@ pub struct Backend {
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
     /// `source`: where connections come from that lead to no server; each server has its own.
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
     /// `cookie`; in HTTP mode only.
     pub cookie: Option<Cookie>,
     /// `dynamic-cookie-key`.
@@ -235,6 +236,8 @@ pub enum Beyond {
     Dispatch(SocketAddr),
     /// `option http_proxy`: to the host that the request names.
     Uri,
+    /// `option transparent`: to where the client wanted to go.
+    Destination,
 }
 
 /// `http-reuse`: whose idle connections a request may take.

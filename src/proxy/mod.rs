@@ -16,6 +16,7 @@ pub mod options;
 pub mod persistence;
 pub mod reaction;
 pub mod server;
+pub mod source;
 pub mod status;
 pub mod userlist;
 pub mod workers;
@@ -23,10 +24,10 @@ pub mod workers;
 use crate::rules::switching;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::ops::{Index, Range};
 
 use crate::log::LogTarget;
+use crate::proxy::source::Source;
 
 pub use backend::{Backend, InspectDelays, ServerTimeouts};
 pub use balance::{Algorithm, HashFunction, HashType, HeaderKey, Key, ParamKey, UriKey};
@@ -106,9 +107,9 @@ impl Config {
     }
 
     /// Every `source` that a connection may come from.
-    pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        let backends = self.backends.iter().filter_map(|backend| backend.source);
-        backends.chain(self.servers.iter().filter_map(|server| server.source))
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let backends = self.backends.iter().filter_map(|backend| backend.source.as_ref());
+        backends.chain(self.servers.iter().filter_map(|server| server.source.as_ref()))
     }
 
     /// The names of a server's backend and of the server itself.

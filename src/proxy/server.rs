@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::check::CheckSettings;
 use super::reaction::Observe;
+use super::source::Source;
 use super::{BackendId, ServerId};
 use crate::time::Millis;
 
@@ -56,7 +57,7 @@ pub struct Server {
     /// `cookie` value.
     pub cookie: Option<String>,
     /// `source`, its own or its backend's: where connections to it come from.
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
 }
 
 /// Where a server is reached.

@@ -1,14 +1,18 @@
 //! Phase connect: an idle connection is taken or a new one made, and tried again when it fails.
 
+use std::net::SocketAddr;
+
+use super::origin::{self, Nameless};
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
 use crate::proxy::backend::{Redispatch, RetryOn, Reuse};
+use crate::proxy::source::Source;
 use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
-use crate::transport::net::{ConnectOptions, Target};
-use crate::upstream::Peer;
+use crate::transport::net::{ConnectError, ConnectOptions, Origin, Target};
+use crate::upstream::{Peer, Upstream};
 
 /// Longest pause before the same server is tried again (manual 4, `retries`).
 const TURN_AROUND_MAX: Millis = Millis(1000);
@@ -23,11 +27,19 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
     if let Peer::Server(server) = peer {
         turn.services.count_attempt(server);
     }
-    if turn.is_http() && !turn.exchange.repeated && lend(turn, peer) {
+    let backend = &turn.services.config[backend_id];
+    let origin = match origin::of(turn, backend, peer) {
+        Ok(origin) => origin,
+        Err(Nameless) => return nameless(turn),
+    };
+    let shown = origin.as_ref().and_then(|origin| origin.shown);
+    if turn.is_http() && !turn.exchange.repeated && lend(turn, peer, shown) {
         return established(turn);
     }
-    let backend = &turn.services.config[backend_id];
-    match open(turn, backend, peer) {
+    if shown.is_some() {
+        turn.exchange.facts.upstream_local = shown;
+    }
+    match open(turn, backend, peer, origin.as_ref()) {
         Ok(key) => {
             turn.exchange.upstream = Some(key);
             turn.exchange.reused = false;
@@ -35,13 +47,21 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
             turn.exchange.phase_deadline = until;
             Step::Go(Phase::Connecting { until })
         }
+        Err(error) if turn.services.complain(backend_id, &error) => failed(turn, Cause::ServerAbort, false),
         Err(error) => {
-            if is_refusal(&error) {
+            if is_refusal(&error.error) {
                 turn.observe(Seen::NotConnected);
             }
-            failed(turn, Cause::ServerAbort)
+            failed(turn, Cause::ServerAbort, true)
         }
     }
+}
+
+/// Gives up: there is no address to come from.
+fn nameless(turn: &mut Turn<'_>) -> Step {
+    count(turn, Count::ConnectErrors);
+    turn.release_server();
+    reply::error(turn, 500, Cause::Internal, Doing::Connect)
 }
 
 /// Where the request goes: to the server chosen, or to an address without a server.
@@ -49,14 +69,11 @@ fn peer(turn: &Turn<'_>) -> Option<Peer> {
     turn.exchange.server.map(Peer::Server).or(turn.exchange.address.map(Peer::Address))
 }
 
-fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<usize> {
+fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer, origin: Option<&Origin>) -> Result<usize, ConnectError> {
     let services = &mut *turn.services;
-    let (target, source) = match peer {
-        Peer::Server(server) => {
-            let address = &services.places[server.0 as usize].address;
-            (Target::new(address, turn.session.destination)?, services.config[server].source)
-        }
-        Peer::Address(address) => (address.into(), backend.source),
+    let target = match peer {
+        Peer::Server(server) => Target::new(&services.places[server.0 as usize].address, turn.session.destination)?,
+        Peer::Address(address) => address.into(),
     };
     turn.exchange.facts.upstream_peer = target.ip();
     if backend.smart_connect && backend.mode == Mode::Tcp {
@@ -64,8 +81,8 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer) -> std::io::Result<u
         turn.session.client.receive(&mut services.buffers);
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
-    let options = ConnectOptions::new(backend, source, sends_at_once, &services.config.global.tune);
-    services.upstreams.open(&services.net, peer, &target, options, turn.slot, &services.counters)
+    let options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
+    services.upstreams.open(&services.net, peer, &target, options, origin, turn.slot, &services.counters)
 }
 
 /// Whether a connection that could not even be begun tells something of the server, not of this side.
@@ -75,16 +92,17 @@ fn is_refusal(error: &std::io::Error) -> bool {
 }
 
 /// Takes the session's own connection or an idle one of the server.
-fn lend(turn: &mut Turn<'_>, peer: Peer) -> bool {
+fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
     let Some(backend) = turn.exchange.backend else { return false };
     let services = &mut *turn.services;
     if services.config[backend].connection_mode != ConnectionMode::KeepAlive {
         return false;
     }
     let private = turn.session.private.take();
-    let own = private.filter(|&key| services.upstreams.get(key).peer == peer);
+    let fits = |upstream: &Upstream| upstream.peer == peer && upstream.shown == shown;
+    let own = private.filter(|&key| fits(services.upstreams.get(key)));
     if private.is_some() && own.is_none() {
-        // It leads to another server than the one chosen now.
+        // It leads to another server than the one chosen now, or comes from another address.
         services.close_upstream(private);
     }
     let reuse = services.config[backend].reuse;
@@ -120,7 +138,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     if connection.writable || connection.readable {
         if connection.stream.take_error().is_some() {
             turn.observe(Seen::NotConnected);
-            return failed(turn, Cause::ServerAbort);
+            return failed(turn, Cause::ServerAbort, true);
         }
         if connection.writable {
             count(turn, Count::Connects);
@@ -129,7 +147,7 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     }
     if turn.services.now.tick() >= turn.exchange.phase_deadline {
         turn.observe(Seen::NotConnected);
-        return failed(turn, Cause::ServerTimeout);
+        return failed(turn, Cause::ServerTimeout, true);
     }
     Step::Wait
 }
@@ -142,8 +160,9 @@ fn established(turn: &mut Turn<'_>) -> Step {
     let backend = turn.exchange.backend.map(|id| &turn.services.config[id]);
     turn.exchange.holds_answer = backend.is_some_and(|backend| !backend.rules.tcp.response.is_empty());
     if turn.frontend().log.format.shows_upstream_source() {
-        let connection = turn.exchange.upstream.map(|key| &turn.services.upstreams.get(key).connection);
-        turn.exchange.facts.upstream_local = connection.and_then(|connection| connection.stream.local_address());
+        let upstream = turn.exchange.upstream.map(|key| turn.services.upstreams.get(key));
+        let local = upstream.and_then(|upstream| upstream.shown.or_else(|| upstream.connection.stream.local_address()));
+        turn.exchange.facts.upstream_local = local;
     }
     if !turn.is_http() {
         super::tunnel::begin(turn);
@@ -154,8 +173,8 @@ fn established(turn: &mut Turn<'_>) -> Step {
     Step::Go(Phase::Relay)
 }
 
-/// An attempt failed: try again, elsewhere, or give up.
-fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
+/// An attempt failed: try again, elsewhere, or give up; `pauses` before the same server is tried.
+fn failed(turn: &mut Turn<'_>, cause: Cause, pauses: bool) -> Step {
     let Some(backend) = turn.exchange.backend else { return Step::Go(Phase::Pick) };
     let upstream = turn.exchange.upstream.take();
     turn.services.close_upstream(upstream);
@@ -177,7 +196,7 @@ fn failed(turn: &mut Turn<'_>, cause: Cause) -> Step {
     if next == Attempt::Elsewhere {
         return Step::Go(Phase::Pick);
     }
-    if cause == Cause::ServerTimeout {
+    if cause == Cause::ServerTimeout || !pauses {
         return after_pause(turn);
     }
     let connect = turn.services.config[backend].timeouts.connect.unwrap_or(TURN_AROUND_MAX);
@@ -291,6 +310,6 @@ fn after_pause(turn: &Turn<'_>) -> Step {
 }
 
 /// Whether a connection that served an exchange stays with its session only.
-pub fn stays_private(reuse: Reuse) -> bool {
-    reuse == Reuse::Never
+pub fn stays_private(reuse: Reuse, source: Option<&Source>) -> bool {
+    reuse == Reuse::Never || source.is_some_and(Source::is_personal)
 }

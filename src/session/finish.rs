@@ -42,7 +42,9 @@ pub fn return_upstream(turn: &mut Turn<'_>, clean: bool, after: After) {
         return turn.services.close_upstream(Some(key));
     };
     let serverless = turn.exchange.server.is_none();
-    let private = serverless || connect::stays_private(turn.services.config[backend].reuse);
+    let config = turn.services.config;
+    let source = turn.exchange.server.and_then(|server| config[server].source.as_ref());
+    let private = serverless || connect::stays_private(config[backend].reuse, source);
     if !private {
         turn.services.keep_upstream(key);
     } else if after == After::KeepAlive && turn.session.private.is_none() && turn.services.is_reusable(key) {

@@ -34,6 +34,7 @@ mod inspect;
 mod judge;
 mod names;
 mod orders;
+pub mod origin;
 pub mod persistence;
 mod pick;
 pub mod places;

@@ -110,6 +110,7 @@ fn beyond(turn: &mut Turn<'_>, beyond: Beyond) -> Step {
             Beyond::Nowhere => None,
             Beyond::Dispatch(address) => Some(address),
             Beyond::Uri => named_address(turn),
+            Beyond::Destination => turn.session.destination,
         };
     }
     if turn.exchange.address.is_some() {

@@ -171,6 +171,7 @@ impl Services {
         };
         services.full = services.full_at();
         services.adopt_boards();
+        services.inherit_ports();
         services
     }
 

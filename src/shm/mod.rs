@@ -8,6 +8,7 @@
 mod board;
 mod directory;
 mod lock;
+mod ports;
 mod room;
 mod segment;
 mod slots;
@@ -16,6 +17,7 @@ mod table;
 pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX};
 pub use directory::{Directory, Found, Full, fnv};
 pub use lock::{Guard, Lock};
+pub use ports::{Lease, Ports, PortsOfServers};
 pub use room::region_words;
 pub use segment::{Mismatch, Object, Segment};
 pub use slots::{Generation, Slot, SlotState, SlotWord, Slots, WAITS_ACCEPT};

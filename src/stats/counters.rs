@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::count::{COUNTS, NAMES, Nature};
 use super::{Count, Row};
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
-use crate::shm::{self, Cells, Full, Object, Segment, Slot, Table};
+use crate::shm::{self, Cells, Full, Object, Ports, PortsOfServers, Segment, Slot, Table};
 
 /// All rows of the service, as one of its workers sees them. A copy refers to the same tables.
 #[derive(Clone)]
@@ -33,6 +33,7 @@ pub struct Counters {
     servers: usize,
     first_listener: Arc<[usize]>,
     app_sessions: Arc<[Option<Table>]>,
+    ports: PortsOfServers,
 }
 
 impl Counters {
@@ -67,6 +68,7 @@ impl Counters {
             objects.push(object);
         }
         let app_sessions = super::segment::app_sessions(config, segment, &mut directory)?;
+        let ports = super::segment::ports(config, segment, slot, &mut directory)?;
         let mut listeners = 0;
         let first_listener = config.frontends.iter().map(|f| {
             listeners += f.binds.len();
@@ -84,6 +86,7 @@ impl Counters {
             backends: config.backends.len(),
             servers: config.servers.len(),
             app_sessions: app_sessions.into(),
+            ports: ports.into(),
         })
     }
 
@@ -112,6 +115,11 @@ impl Counters {
     /// The sessions that a backend remembers (`appsession`).
     pub fn app_sessions(&self, id: BackendId) -> Option<Table> {
         self.app_sessions[id.0 as usize]
+    }
+
+    /// The ports to come from towards a server that has a range of them (`source`).
+    pub fn ports(&self, id: ServerId) -> Option<Ports> {
+        self.ports[id.0 as usize].as_ref().map(|ports| ports.of_slot(self.slot))
     }
 
     /// The memory that they stand in.

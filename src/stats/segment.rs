@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::Counters;
 use crate::notice;
 use crate::proxy::Config;
-use crate::shm::{Directory, Full, Generation, Lock, Mismatch, Segment, Slot, Table, region_words};
+use crate::shm::{Directory, Full, Generation, Lock, Mismatch, Ports, Segment, Slot, Table, region_words};
+use crate::sys::memory::map_words;
 
 /// Objects and slots that there are at least, so that later configurations find room.
 const OBJECTS_MIN: usize = 4096;
@@ -168,10 +169,41 @@ pub(super) fn app_sessions(
     Ok(tables)
 }
 
+/// The ports of servers that have a range of them (`source`), seen from a slot.
+///
+/// # Errors
+/// There is no room for them.
+pub(super) fn ports(
+    config: &Config,
+    segment: Segment,
+    slot: Slot,
+    directory: &mut Directory,
+) -> Result<Vec<Option<Ports>>, Full> {
+    let mut all = Vec::with_capacity(config.servers.len());
+    for server in &config.servers {
+        let ports = match server.source.as_ref().and_then(|source| source.ports) {
+            Some(_) => {
+                let backend = &config[server.backend].name;
+                let name = [b"ports ", backend.as_bytes(), b"/", server.name.as_bytes()].concat();
+                let words = match segment.fd() {
+                    Some(_) => directory.region(&name, Ports::WORDS)?,
+                    // Nobody else is there.
+                    None => map_words(None, Ports::WORDS).map_err(|_| Full)?,
+                };
+                Some(Ports::new(words, segment, slot))
+            }
+            None => None,
+        };
+        all.push(ports);
+    }
+    Ok(all)
+}
+
 /// Words of room that the tables of `config` take, each of so many words.
 fn room_needed(config: &Config, table_words: usize) -> usize {
     let tables = config.backends.iter().filter(|backend| backend.app_session.is_some()).count();
-    tables * region_words(table_words)
+    let ports = config.sources().filter(|source| source.ports.is_some()).count();
+    tables * region_words(table_words) + ports * region_words(Ports::WORDS)
 }
 
 /// Buries those of the workers `meant` that died without anybody noticing, and frees their slots. A supervisor that

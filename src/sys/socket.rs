@@ -243,8 +243,11 @@ pub fn set_tos(fd: impl AsFd, tos: u8) -> io::Result<()> {
 }
 
 /// Gives a socket that is going to connect its own address. The kernel chooses the port once it knows the peer, so
-/// that each address has all ports towards each peer.
-pub fn bind_source(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+/// that each address has all ports towards each peer. The address may be `foreign`, that is, not this host's.
+pub fn bind_source(socket: &Socket, source: SocketAddr, is_foreign: bool) -> io::Result<()> {
+    if is_foreign {
+        set_transparent(socket, source.is_ipv6())?;
+    }
     socket.set_reuse_address(true)?;
     if source.port() == 0 {
         set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;

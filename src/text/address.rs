@@ -31,8 +31,10 @@ pub enum PortRule {
     Required,
     /// A port, none, or an offset such as `+10` (`server`).
     OffsetAllowed,
-    /// A port or none (log targets, `source`).
+    /// A port or none (log targets, `source` of a backend).
     Optional,
+    /// A port, a range of them, or none (`source` of a server).
+    RangeAllowed,
     /// No port at all: the whole text is the host.
     Never,
 }
@@ -284,11 +286,13 @@ fn port(text: &str, port: &str, rule: PortRule) -> Result<Port, String> {
             .ok_or_else(|| format!("invalid port '{digits}'"))
     };
     match port.split_once('-') {
-        Some(_) if !required => Err(format!("port range not permitted here in '{text}'")),
+        Some(_) if !required && rule != PortRule::RangeAllowed => {
+            Err(format!("port range not permitted here in '{text}'"))
+        }
         Some((low, high)) => {
             let (low, high) = (number(low)?, number(high)?);
             if low > high {
-                return Err(format!("invalid port range '{port}'"));
+                return Err(format!("invalid port range '{low}-{high}'"));
             }
             Ok(Port::Range(low, high))
         }

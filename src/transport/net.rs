@@ -10,6 +10,7 @@ use socket2::SockAddr;
 
 use super::Stream;
 use crate::proxy::{Backend, ServerAddress, TcpKeepalive, global::Tune};
+use crate::shm::{Lease, Ports};
 use crate::sys::socket;
 use crate::token::Token;
 
@@ -36,22 +37,149 @@ pub struct ConnectOptions {
     pub acknowledges_late: bool,
     /// `option nolinger`: the close resets the connection and leaves nothing behind.
     pub no_linger: bool,
-    /// `source`: the address of this end.
-    pub source: Option<SocketAddr>,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
     pub sndbuf: u32,
 }
 
+/// Where a connection comes from (`source`).
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The address of this end; one of nothing leaves the choice to the kernel.
+    pub address: Option<SocketAddr>,
+    /// The address is not one of ours (`usesrc`).
+    pub is_foreign: bool,
+    /// What is told of it in place of the socket's address: the address that `usesrc` asks for.
+    pub shown: Option<SocketAddr>,
+    /// Its port is one of these.
+    pub ports: Option<(Ports, (u16, u16))>,
+    /// The device.
+    pub interface: Option<&'static str>,
+}
+
+/// A connection that is being made.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its socket.
+    pub stream: Stream,
+    /// Its port, where that is one of a range; given back once the socket is closed.
+    pub lease: Option<Lease>,
+}
+
+/// An attempt that failed at once.
+#[derive(Debug)]
+pub struct ConnectError {
+    /// The kernel's reason.
+    pub error: io::Error,
+    /// What failed.
+    pub at: Attempt,
+}
+
+/// What fails of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// All ports of the range are taken.
+    Ports,
+    /// The source address is not to be had.
+    Source,
+    /// The foreign source address is not to be had.
+    ForeignSource,
+    /// Anything else.
+    Other,
+}
+
+/// Ports of a range that are tried until one can be bound.
+const PORTS_TRIED_MAX: u32 = 10;
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        ConnectError { error, at: Attempt::Other }
+    }
+}
+
+impl ConnectError {
+    /// What HAProxy says of it on behalf of a backend: no line of a level is as grave as that of a source address.
+    pub fn complaint(&self, backend: &str) -> Option<Complaint> {
+        let kind = match self.at {
+            Attempt::Ports | Attempt::Source => "source",
+            Attempt::ForeignSource => "tproxy source",
+            Attempt::Other => {
+                let reason = match self.error.raw_os_error() {
+                    Some(libc::EADDRNOTAVAIL) => "no free ports",
+                    Some(libc::EADDRINUSE) => "local address already in use",
+                    _ => return None,
+                };
+                return Some(Complaint {
+                    is_grave: false,
+                    text: format!("Connect() failed for backend {backend}: {reason}."),
+                });
+            }
+        };
+        let text = format!("Cannot bind to {kind} address before connect() for backend {backend}.");
+        Some(Complaint { is_grave: true, text })
+    }
+
+    /// What the checks' results say of it.
+    pub fn reason(&self) -> Option<&'static str> {
+        match (self.at, self.error.raw_os_error()) {
+            (Attempt::Ports, _) => Some("Source port range exhausted"),
+            (Attempt::Source | Attempt::ForeignSource, _) => Some("Can't bind to source address"),
+            (Attempt::Other, Some(libc::EADDRNOTAVAIL)) => Some("Out of local source ports on the system"),
+            (Attempt::Other, Some(libc::EADDRINUSE)) => Some("Local source address already in use"),
+            _ => None,
+        }
+    }
+}
+
+/// What is said of a connection that could not even be tried.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// There is something wrong with the configuration or the machine, not with the moment.
+    pub is_grave: bool,
+    /// The words.
+    pub text: String,
+}
+
+impl Origin {
+    /// Gives a socket its address, and the port that it has to give back.
+    fn bind(&self, socket: &socket2::Socket) -> Result<Option<Lease>, ConnectError> {
+        if let Some(interface) = self.interface {
+            // Without the right to, the connection takes the way that the routes say, as in HAProxy.
+            let _ = socket.bind_device(Some(interface.as_bytes()));
+        }
+        let failed = |at| move |error| ConnectError { error, at };
+        let address = self.address.filter(|address| !address.ip().is_unspecified() || self.is_foreign);
+        if self.is_foreign {
+            let Some(address) = address else { return Ok(None) };
+            return socket::bind_source(socket, address, true).map(|()| None).map_err(failed(Attempt::ForeignSource));
+        }
+        let Some((ports, range)) = &self.ports else {
+            let Some(address) = address else { return Ok(None) };
+            return socket::bind_source(socket, address, false).map(|()| None).map_err(failed(Attempt::Source));
+        };
+        for left in (0..PORTS_TRIED_MAX).rev() {
+            let none = || ConnectError { error: io::ErrorKind::AddrInUse.into(), at: Attempt::Ports };
+            let lease = ports.take(*range).ok_or_else(none)?;
+            let Some(mut address) = address else { return Ok(Some(lease)) };
+            address.set_port(lease.port);
+            match socket::bind_source(socket, address, false) {
+                Ok(()) => return Ok(Some(lease)),
+                Err(error) if left == 0 => return Err(ConnectError { error, at: Attempt::Source }),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl ConnectOptions {
     /// What a backend and `tune.*` ask for; `sends_at_once` says whether there is something to send.
-    pub fn new(backend: &Backend, source: Option<SocketAddr>, sends_at_once: bool, tune: &Tune) -> ConnectOptions {
+    pub fn new(backend: &Backend, sends_at_once: bool, tune: &Tune) -> ConnectOptions {
         ConnectOptions {
             keepalive: backend.tcp_keepalive,
             acknowledges_late: backend.smart_connect && sends_at_once,
             no_linger: backend.nolinger,
-            source,
             rcvbuf: tune.rcvbuf_server,
             sndbuf: tune.sndbuf_server,
         }
@@ -113,7 +241,17 @@ impl Net {
     }
 
     /// Starts to connect and registers the socket; a writable event tells that the attempt ended.
-    pub fn connect(&self, target: &Target, options: ConnectOptions, token: Token) -> io::Result<Stream> {
+    ///
+    /// # Errors
+    /// Nothing is under way: there is no socket, no address to come from, or no way.
+    pub fn connect(
+        &self,
+        target: &Target,
+        options: ConnectOptions,
+        origin: Option<&Origin>,
+        token: Token,
+    ) -> Result<Opened, ConnectError> {
+        let mut lease = None;
         let stream = match self {
             Net::Real(_) => {
                 let socket = socket::stream_socket(&target.0)?;
@@ -138,8 +276,8 @@ impl Net {
                 if options.sndbuf > 0 {
                     socket.set_send_buffer_size(options.sndbuf as usize)?;
                 }
-                if let Some(source) = options.source.filter(|_| target.ip().is_some()) {
-                    socket::bind_source(&socket, source)?;
+                if let Some(origin) = origin.filter(|_| target.ip().is_some()) {
+                    lease = origin.bind(&socket)?;
                 }
                 socket::connect(&socket, &target.0)?;
                 Stream::Socket(socket.into())
@@ -148,7 +286,7 @@ impl Net {
             Net::Sim(net) => Stream::Sim(net.connect(target.ip())?),
         };
         self.register(&stream, token)?;
-        Ok(stream)
+        Ok(Opened { stream, lease })
     }
 }
 
@@ -214,12 +352,17 @@ mod tests {
 
     /// A connection made with these options; the listener is kept for it.
     fn connected(options: ConnectOptions) -> (TcpListener, mio::Poll, Stream) {
+        connected_from(options, None)
+    }
+
+    fn connected_from(options: ConnectOptions, origin: Option<&Origin>) -> (TcpListener, mio::Poll, Stream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let poll = mio::Poll::new().expect("epoll");
         let net = Net::Real(poll.registry().try_clone().expect("registry"));
         let target = Target::from(listener.local_addr().expect("address"));
-        let stream = net.connect(&target, options, Token::new(crate::token::Kind::Upstream, 0, 0)).expect("connect");
-        (listener, poll, stream)
+        let token = Token::new(crate::token::Kind::Upstream, 0, 0);
+        let opened = net.connect(&target, options, origin, token).expect("connect");
+        (listener, poll, opened.stream)
     }
 
     #[test]
@@ -237,9 +380,9 @@ mod tests {
 
     #[test]
     fn connections_come_from_their_source() {
-        let source = Some("127.0.0.77:0".parse().expect("an address"));
-        let connections: Vec<_> =
-            (0..2).map(|_| connected(ConnectOptions { source, ..ConnectOptions::default() })).collect();
+        let address = Some("127.0.0.77:0".parse().expect("an address"));
+        let origin = Origin { address, ..Origin::default() };
+        let connections: Vec<_> = (0..2).map(|_| connected_from(ConnectOptions::default(), Some(&origin))).collect();
         for (listener, _poll, _stream) in connections {
             let (_, peer) = listener.accept().expect("a connection");
             assert_eq!(peer.ip().to_string(), "127.0.0.77");

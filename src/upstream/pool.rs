@@ -3,7 +3,6 @@
 //! A server's idle connections stand in two lines, because of what `http-reuse` promises: *proven* ones,
 //! which have carried more than one request, and *fresh* ones. The one that waited longest is taken first.
 
-use std::io;
 use std::net::SocketAddr;
 
 use slab::Slab;
@@ -11,10 +10,11 @@ use slab::Slab;
 use crate::buffer::Pool as Buffers;
 use crate::proxy::backend::Reuse;
 use crate::proxy::{Config, ServerId};
+use crate::shm::Lease;
 use crate::stats::{Count, Counters};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
-use crate::transport::net::{ConnectOptions, Target};
+use crate::transport::net::{ConnectError, ConnectOptions, Origin, Target};
 use crate::transport::{Connection, Net};
 
 /// A connection to a server.
@@ -30,6 +30,10 @@ pub struct Upstream {
     pub user: User,
     /// Exchanges that it has been lent to.
     pub exchanges: u32,
+    /// The address that `usesrc` asked for.
+    pub shown: Option<SocketAddr>,
+    /// Its port, if that is one of a range. It goes after the socket.
+    _lease: Option<Lease>,
     before: Option<usize>,
     behind: Option<usize>,
 }
@@ -165,21 +169,24 @@ impl Upstreams {
         peer: Peer,
         target: &Target,
         options: ConnectOptions,
+        origin: Option<&Origin>,
         session: usize,
         counters: &Counters,
-    ) -> io::Result<usize> {
+    ) -> Result<usize, ConnectError> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         let token = Token::new(Kind::Upstream, key, self.generation);
-        let stream = net.connect(target, options, token)?;
-        let connection = Connection::new(stream);
+        let opened = net.connect(target, options, origin, token)?;
+        let connection = Connection::new(opened.stream);
         entry.insert(Upstream {
             connection,
             peer,
             token,
             user: User::Session(session),
             exchanges: 1,
+            shown: origin.and_then(|origin| origin.shown),
+            _lease: opened.lease,
             before: None,
             behind: None,
         });
