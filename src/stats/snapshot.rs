@@ -272,7 +272,7 @@ impl<S: States> Snapshot<'_, S> {
         }
         if let Some(of) = server.track {
             let (backend, server) = self.config.server_names(of);
-            record.text(C::Tracked, &format!("{backend}/{server}"));
+            record.text(C::Tracked, format!("{backend}/{server}"));
         }
         if let Some(max) = view.idle_max {
             record.number(C::SrcIlim, u64::from(max));
