@@ -72,7 +72,7 @@ impl Texts for Plain {
     fn text(&self, data: &Data) -> Option<Vec<u8>> {
         match data {
             Data::Bytes(bytes) => Some(bytes.to_vec()),
-            Data::Format(_) | Data::Hex(_) => None,
+            Data::Format(_) | Data::Hex(_) | Data::ToAgent => None,
         }
     }
 }

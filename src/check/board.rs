@@ -1,12 +1,13 @@
 //! A server's state where all workers see it: one of them runs the checks and publishes, the others see
 //! the generation change and read.
 
+use super::agent::{self, Agent};
 use super::carry::{Carried, Configured};
 use super::health::Health;
 use super::place::Place;
 use super::result::{Outcome, Status};
 use super::server::{Admin, Ending, Operation, ServerState};
-use crate::shm::{Board, Generation, NUMBERS_MAX, Page};
+use crate::shm::{Board, Generation, NUMBERS_MAX, Page, TEXT_NUMBERS};
 use crate::time::{Millis, Tick};
 
 const _: () = assert!(Number::End as usize <= NUMBERS_MAX);
@@ -34,7 +35,15 @@ enum Number {
     EndedFor,
     CheckBy,
     ConfiguredCheck,
-    Place,
+    AgentFlags,
+    AgentStatus,
+    AgentDuration,
+    AgentSettings,
+    AgentPort,
+    AgentInfo,
+    AgentAddress = Number::AgentInfo as usize + TEXT_NUMBERS,
+    AgentSend = Number::AgentAddress as usize + TEXT_NUMBERS,
+    Place = Number::AgentSend as usize + TEXT_NUMBERS,
     End = Number::Place as usize + Place::NUMBERS,
 }
 
@@ -42,6 +51,8 @@ const CHECKED: u64 = 1;
 const ENABLED: u64 = 2;
 const IN_PROGRESS: u64 = 4;
 const TRACKS: u64 = 8;
+const IS_DOWN: u64 = 16;
+const SENDS: u64 = 32;
 
 /// A server's board.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +144,57 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
         page.set(number as usize, value);
     }
     place.write(page, Number::Place as usize);
+    write_agent(page, &state.agent);
     page.set_text(state.last.info.as_bytes());
+}
+
+fn write_agent(page: Page, agent: &Agent) {
+    let flags = [
+        (agent.is_configured, CHECKED),
+        (agent.enabled, ENABLED),
+        (agent.in_progress, IN_PROGRESS),
+        (agent.is_down, IS_DOWN),
+        (agent.orders.send.is_some(), SENDS),
+    ];
+    let numbers = [
+        (Number::AgentFlags, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()),
+        (Number::AgentStatus, agent.last.status as u64),
+        (Number::AgentDuration, agent.last.duration.0),
+        (Number::AgentSettings, agent.settings),
+        (Number::AgentPort, agent.orders.port.map_or(0, |port| u64::from(port) + 1)),
+    ];
+    for (number, value) in numbers {
+        page.set(number as usize, value);
+    }
+    let address = agent.orders.addr.map(|address| address.to_string()).unwrap_or_default();
+    let send = agent.orders.send.as_deref().unwrap_or_default();
+    page.set_text_at(Number::AgentInfo as usize, agent.last.info.as_bytes());
+    page.set_text_at(Number::AgentAddress as usize, address.as_bytes());
+    page.set_text_at(Number::AgentSend as usize, send.as_bytes());
+}
+
+fn agent_on(page: Page) -> Agent {
+    let number = |number: Number| page.get(number as usize);
+    let text = |number: Number| String::from_utf8_lossy(&page.text_at(number as usize)).into_owned();
+    let flags = number(Number::AgentFlags);
+    Agent {
+        is_configured: flags & CHECKED != 0,
+        enabled: flags & ENABLED != 0,
+        in_progress: flags & IN_PROGRESS != 0,
+        is_down: flags & IS_DOWN != 0,
+        last: Outcome {
+            status: Status::from_number(number(Number::AgentStatus) as u8),
+            code: 0,
+            info: text(Number::AgentInfo),
+            duration: Millis(number(Number::AgentDuration)),
+        },
+        orders: agent::Orders {
+            addr: text(Number::AgentAddress).parse().ok(),
+            port: number(Number::AgentPort).checked_sub(1).map(|port| port as u16),
+            send: (flags & SENDS != 0).then(|| text(Number::AgentSend).into()),
+        },
+        settings: number(Number::AgentSettings),
+    }
 }
 
 /// A limit as a word: zero stands for none.
@@ -167,6 +228,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         in_progress: flags & IN_PROGRESS != 0,
         changed_at: number(Number::ChangedAt),
         downtime: number(Number::Downtime),
+        agent: agent_on(page),
         endings: number(Number::Endings) as u32,
         ended_for: Ending::from_number(number(Number::EndedFor) as u8),
         check_by: Tick(number(Number::CheckBy)),
@@ -189,6 +251,10 @@ mod tests {
         let before = board.generation();
         let info = "Connection refused".to_string();
         state.checked(Outcome { status: Status::L4Failed, code: 0, info, duration: Millis(3) }, 1_009);
+        state.agent = Agent::new(u64::MAX);
+        let addr = "2001:db8::1".parse().ok();
+        state.agent.orders = agent::Orders { addr, port: Some(0), send: Some("hello\n".into()) };
+        state.agent.last.info = "via agent : up".into();
         let place = Place {
             address: ServerAddress::Ip(([127, 0, 0, 1], 80).into()),
             check_addr: None,

@@ -80,12 +80,17 @@ fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
     (state.is_checked, state.in_progress) = (fresh.is_checked, false);
     // What a tracked server hands down is asked anew.
     state.tracks = fresh.tracks;
+    state.agent = fresh.agent.clone().carried(&old.agent);
     state.slowstart_s = fresh.slowstart_s;
     if state.operation == Operation::Starting && fresh.slowstart_s == 0 {
         state.operation = Operation::Running;
     }
     state.checks_enabled = fresh.is_checked && (old.checks_enabled || !old.is_checked);
     state.health = fresh.health;
+    if old.agent.objects() && !state.agent.objects() && !fresh.is_checked {
+        // Nothing would ever bring it up again.
+        state.operation = Operation::Running;
+    }
     let was_watched = old.is_checked || old.tracks && !fresh.tracks;
     match (was_watched, fresh.is_checked) {
         (true, true) if old.is_checked => state.health = old.health.within(fresh.health),

@@ -44,6 +44,11 @@ pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts,
             false => Judgement::Open,
         };
     }
+    if matches!(expect.pattern, Pattern::Line) {
+        let is_line = input.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+        // Whoever reads the line sees whether it is one.
+        return if over || is_line { Judgement::Passed } else { Judgement::Open };
+    }
     let fixed = match &expect.pattern {
         Pattern::Text(Data::Bytes(bytes)) | Pattern::Binary(Data::Bytes(bytes)) => bytes.len(),
         _ => 0,
@@ -194,6 +199,7 @@ fn kind(pattern: &Pattern) -> &'static str {
         Pattern::Binary(_) => "log-format binary",
         Pattern::BinaryRegex(_) => "binary regex",
         Pattern::Regex(_) | Pattern::StatusRegex(_) | Pattern::Status(_) | Pattern::Field(_) => "regex",
+        Pattern::Line => "line",
     }
 }
 

@@ -2,10 +2,12 @@
 //! (manual 5.2 `check`; 4.2 `option httpchk`, `http-check`).
 //!
 //! Everything here is given time and bytes. [`probe::Probe`] is one check under way, [`server::ServerState`]
-//! one server's state with its health and what the operator ordered, [`notice`] the words for what changes,
-//! [`board`] the state where all workers see it, [`place`] where it
+//! one server's state with its health and what the operator ordered, [`agent`] what a server's agent adds,
+//! [`notice`] the words for what changes, [`board`] the state where all workers see it, [`place`] where it
 //! is reached, [`carry`] what a new configuration makes of it.
 
+pub mod agent;
+pub mod amount;
 pub mod board;
 pub mod carry;
 pub mod expect;

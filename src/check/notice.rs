@@ -67,8 +67,9 @@ pub fn announce(
 ) -> Vec<Notice> {
     let server = names.title();
     let cause = |cause| match cause {
-        Cause::Check if logs_checks => String::new(),
+        Cause::Check | Cause::Agent if logs_checks => String::new(),
         Cause::Check => format!(", {}", state.last),
+        Cause::Agent => format!(", {}", state.agent.last),
         Cause::Order => ", changed from CLI".into(),
         Cause::Page => ", changed from Web interface".into(),
         Cause::Tracked => names.via(true),
@@ -100,6 +101,7 @@ pub fn announce(
             let kind = if inherited { "" } else { "forced " };
             (Level::Notice, format!("{server} is {word} (leaving {kind}maintenance)."))
         }
+        Change::StaysDraining => (Level::Notice, remains.clone()),
         Change::StillMaintenance { inherited: false } => {
             (Level::Notice, format!("{server} remains in forced maintenance."))
         }
@@ -140,23 +142,25 @@ pub fn no_server(backend: &str, is_listen: bool) -> Notice {
     }
 }
 
-/// The line of `option log-health-checks` for a check that changed something.
-pub fn health_check(names: Names<'_>, state: &ServerState) -> Notice {
+/// The line of `option log-health-checks` for a check, or an agent's answer, that changed something.
+pub fn health_check(names: Names<'_>, state: &ServerState, is_agents: bool) -> Notice {
     let kind = if names.is_backup { "backup " } else { "" };
-    let result = match state.last.status.verdict() {
+    let (what, last, up, (at, of)) = match is_agents {
+        true => ("Agent", &state.agent.last, !state.agent.is_down, (u32::from(!state.agent.is_down), 1)),
+        false => ("Health", &state.last, state.health.is_up(), state.health.progress()),
+    };
+    let result = match last.status.verdict() {
         Verdict::Failed => "failed",
         Verdict::Conditional => "conditionally succeeded",
         Verdict::Passed | Verdict::Unknown => "succeeded",
     };
-    let (at, of) = state.health.progress();
-    let word = match (state.health.is_up(), state.weight) {
+    let word = match (up, state.weight) {
         (false, _) => "DOWN",
         (true, 0) => "DRAIN",
         (true, _) => "UP",
     };
     let (backend, server) = (names.backend, names.server);
-    let text =
-        format!("Health check for {kind}server {backend}/{server} {result}, {}, status: {at}/{of} {word}.", state.last);
+    let text = format!("{what} check for {kind}server {backend}/{server} {result}, {last}, status: {at}/{of} {word}.");
     Notice::new(Level::Notice, text)
 }
 

@@ -24,9 +24,6 @@ use crate::sample::{Ctx, Type, Value};
 use crate::stats::Counters;
 use crate::time::{Millis, Now, Tick};
 
-/// Most octets of details in a result, as in HAProxy.
-const INFO_BYTES_MAX: usize = 127;
-
 /// A check under way.
 #[derive(Debug)]
 pub struct Probe {
@@ -67,6 +64,8 @@ pub struct World<'a> {
     pub now: Now,
     /// What the check does.
     pub script: &'a Script,
+    /// What an agent is sent.
+    pub agent_send: &'a str,
     /// The backend's timeouts.
     pub timeouts: &'a ServerTimeouts,
     /// The configuration.
@@ -144,6 +143,11 @@ impl Probe {
     /// What is to be sent.
     pub fn output(&self) -> &[u8] {
         &self.output
+    }
+
+    /// What came since something was sent last, unless the check speaks HTTP.
+    pub fn input(&self) -> &[u8] {
+        &self.input
     }
 
     /// Does the first step.
@@ -270,7 +274,12 @@ impl Probe {
         self.over = false;
         let (ip, own_port) = connect.address.map_or((None, None), |(ip, port)| (Some(ip), port));
         let mut rest = world.script.steps.iter().skip(self.at + 1);
-        let next = rest.find(|step| !matches!(step.action, Action::Assign(_)));
+        let is_silent = |action: &Action| match action {
+            Action::Assign(_) => true,
+            Action::Send(Data::ToAgent) => world.agent_send.is_empty(),
+            _ => false,
+        };
+        let next = rest.find(|step| !is_silent(&step.action));
         let listens = next.is_some_and(|step| matches!(step.action, Action::Expect(_)));
         Next::Connect(Attempt { ip, port: port.or(own_port), linger: connect.linger, listens })
     }
@@ -412,13 +421,10 @@ impl Probe {
         }
     }
 
-    fn end(&self, status: Status, code: u16, mut info: String, world: &World<'_>) -> Next {
-        if info.len() > INFO_BYTES_MAX {
-            let end = (0..=INFO_BYTES_MAX).rev().find(|&at| info.is_char_boundary(at));
-            info.truncate(end.unwrap_or_default());
-        }
+    fn end(&self, status: Status, code: u16, info: String, world: &World<'_>) -> Next {
         let code = if status.has_code() { code } else { 0 };
-        Next::End(Outcome { status, code, info, duration: Millis(world.now.tick().since(self.started)) })
+        let duration = Millis(world.now.tick().since(self.started));
+        Next::End(Outcome { status, code, info, duration }.cut())
     }
 }
 
@@ -433,6 +439,7 @@ impl Texts for Formats<'_> {
         let mut out = Vec::new();
         match data {
             Data::Bytes(bytes) => return Some(bytes.to_vec()),
+            Data::ToAgent => return Some(self.world.agent_send.as_bytes().to_vec()),
             Data::Format(format) => format.write(&self.probe.ctx(self.world), &mut out),
             Data::Hex(format) => {
                 format.write(&self.probe.ctx(self.world), &mut out);

@@ -20,6 +20,20 @@ pub struct Outcome {
 
 /// The duration of what took none, as the statistics show it.
 pub const NO_TIME: Millis = Millis(u64::MAX);
+/// Most octets of details in a result, as in HAProxy.
+const INFO_BYTES_MAX: usize = 127;
+
+impl Outcome {
+    /// With no more details than there is room for.
+    #[must_use]
+    pub fn cut(mut self) -> Outcome {
+        if self.info.len() > INFO_BYTES_MAX {
+            let end = (0..=INFO_BYTES_MAX).rev().find(|&at| self.info.is_char_boundary(at));
+            self.info.truncate(end.unwrap_or_default());
+        }
+        self
+    }
+}
 
 /// `reason: Layer7 wrong status, code: 500, info: "Internal Server Error", check duration: 0ms`.
 impl fmt::Display for Outcome {

@@ -4,6 +4,7 @@
 //! the orders, which do not go away when checks change their mind. Maintenance stops checks and the
 //! server; draining only keeps new clients away.
 
+use super::agent::Agent;
 use super::health::{Health, Step};
 use super::result::{NO_TIME, Outcome, Status, Verdict};
 use crate::proxy::reaction::OnError;
@@ -96,6 +97,8 @@ pub struct ServerState {
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
     pub downtime: u64,
+    /// Its agent.
+    pub agent: Agent,
     /// How often its sessions were ended, in all workers.
     pub endings: u32,
     /// Why they were ended last.
@@ -133,6 +136,8 @@ impl Ending {
 pub enum Cause {
     /// A check, which is [`ServerState::last`].
     Check,
+    /// The agent, whose answer is the last of [`ServerState::agent`].
+    Agent,
     /// The operator said so at the runtime socket (`set server … health`).
     Order,
     /// The operator said so on the statistics page.
@@ -194,6 +199,8 @@ pub enum Change {
         /// Its own is over, the inherited one is left.
         inherited: bool,
     },
+    /// Was given a weight, which does not matter in drain.
+    StaysDraining,
 }
 
 /// What a check's result did.
@@ -203,6 +210,8 @@ pub struct CheckEffect {
     pub reported: bool,
     /// The check failed while the server was up (`chkfail`).
     pub failed: bool,
+    /// Of the agent, not of a check.
+    pub is_agents: bool,
     /// The server went up, down or out.
     pub change: Option<Change>,
 }
@@ -243,6 +252,7 @@ impl ServerState {
             in_progress: false,
             changed_at: now_s,
             downtime: 0,
+            agent: Agent::default(),
             endings: 0,
             ended_for: Ending::Ordered,
             check_by: Tick(0),
@@ -272,11 +282,12 @@ impl ServerState {
         };
         let change = match verdict {
             Verdict::Failed if !self.health.is_up() => self.go_down(Cause::Check, now_s),
+            _ if self.agent.objects() => None,
             Verdict::Passed if self.health.is_up() => self.go_up(Cause::Check, now_s),
             Verdict::Conditional if self.health.is_up() => self.go_stopping(Cause::Check, now_s),
             _ => None,
         };
-        CheckEffect { reported: changed_status || step != Step::None, failed, change }
+        CheckEffect { reported: changed_status || step != Step::None, failed, is_agents: false, change }
     }
 
     /// Traffic has seen too many errors in a row, which `info` tells.
@@ -440,8 +451,10 @@ impl ServerState {
         };
         let draining = self.admin.is_draining();
         match self.operation {
+            Operation::Stopped if self.agent.objects() => "DOWN (agent)".into(),
             Operation::Stopped => format!("DOWN{moving}"),
             Operation::Stopping if !draining => format!("NOLB{moving}"),
+            _ if draining && self.agent.enabled => "DRAIN (agent)".into(),
             _ if draining => format!("DRAIN{moving}"),
             _ if !has_checks => "no check".into(),
             _ => format!("UP{moving}"),
@@ -469,11 +482,12 @@ impl ServerState {
         if self.is_checked {
             self.health.set_fresh();
         }
-        self.set_operation(self.rising(), now_s);
+        let operation = if self.agent.objects() { Operation::Stopped } else { self.rising() };
+        self.set_operation(operation, now_s);
         Change::Ready { inherited }
     }
 
-    fn go_down(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
+    pub(super) fn go_down(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
         if self.operation == Operation::Stopped {
             return None;
         }
@@ -482,7 +496,7 @@ impl ServerState {
         Some(Change::Down { cause, quiet })
     }
 
-    fn go_up(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
+    pub(super) fn go_up(&mut self, cause: Cause, now_s: u64) -> Option<Change> {
         if matches!(self.operation, Operation::Running | Operation::Starting) {
             return None;
         }

@@ -1,14 +1,9 @@
 //! Servers: their state, weight and limits.
 
-use std::borrow::Cow;
-
-use super::{Call, Command, Outcome, Scope, place};
+use super::{Call, Command, Outcome, Scope, agents, place};
 use crate::check::server::CheckEffect;
-use crate::check::{Operation, ServerState};
+use crate::check::{Operation, ServerState, amount};
 use crate::proxy::{CliLevel, ServerId};
-
-/// Highest weight of a server (manual 5.2, `weight`).
-const WEIGHT_MAX: u32 = 256;
 
 /// The commands of this file.
 pub static ROWS: &[Command] = &[
@@ -117,8 +112,10 @@ fn set_server(call: &mut Call<'_>) -> Outcome {
         "check-port" => place::set_check_port(call, id),
         "state" => set_state(call, id),
         "health" => set_health(call, id),
-        "agent" | "agent-send" => Err("agent checks are not enabled on this server.\n".into()),
-        "agent-addr" | "agent-port" => Err("agent checks are not enabled on this server".into()),
+        "agent" => agents::set_health(call, id),
+        "agent-send" => agents::set_send(call, id),
+        "agent-addr" => agents::set_address(call, id),
+        "agent-port" => agents::set_port(call, id),
         "fqdn" if call.word(4).is_empty() => Err("set server <b>/<s> fqdn requires a FQDN.\n".into()),
         "fqdn" => Err("set server <b>/<s> fqdn failed because no resolution is configured.\n".into()),
         "ssl" => Err("'set server <srv> ssl' cannot be set.  default-server should define ssl settings\n".into()),
@@ -157,74 +154,13 @@ fn set_weight(call: &mut Call<'_>, id: ServerId, at: usize) -> Outcome {
     let config = call.config();
     let (initial, backend) = (config[id].weight, config[id].backend);
     let dynamic = call.core.services.balancers[backend.0 as usize].is_dynamic();
-    let weight = weight(call.word(at), initial)?;
-    if !dynamic && weight != 0 && weight != initial {
-        return Err("Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n".into());
-    }
+    let weight = amount::weight(call.word(at), initial, dynamic)?;
     call.core.services.set_server_weight(id, weight);
     Ok(())
 }
 
-/// A weight, or a share of the `initial` one in percent.
-fn weight(word: &str, initial: u32) -> Result<u32, Cow<'static, str>> {
-    if word.is_empty() {
-        return Err("Require <weight> or <weight%>.\n".into());
-    }
-    let (number, rest) = leading_number(word).ok_or("Empty weight string empty or preceded by garbage")?;
-    let number = match rest {
-        "" => number,
-        "%" if number < 0 => return Err("Relative weight must be positive.\n".into()),
-        "%" => (i64::from(initial) * number / 100).min(i64::from(WEIGHT_MAX)),
-        _ => return Err("Trailing garbage in weight string".into()),
-    };
-    let weight = u32::try_from(number).ok().filter(|&weight| weight <= WEIGHT_MAX);
-    weight.ok_or("Absolute weight can only be between 0 and 256 inclusive.\n".into())
-}
-
-/// The number that a word begins with, and what follows it.
-fn leading_number(word: &str) -> Option<(i64, &str)> {
-    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-    let end = word.len() - digits.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    if end == word.len() - digits.len() {
-        return None;
-    }
-    // More digits than a number has room for are more than any limit allows.
-    Some((word[..end].trim_start_matches('+').parse().unwrap_or(i64::from(i32::MAX)), &word[end..]))
-}
-
 fn set_maxconn(call: &mut Call<'_>) -> Outcome {
     let id = call.server(call.word(3))?;
-    let word = call.word(4);
-    if word.is_empty() {
-        return Err("Require <maxconn>.\n".into());
-    }
-    let (number, rest) = leading_number(word).ok_or("maxconn string empty or preceded by garbage")?;
-    if !rest.is_empty() {
-        return Err("Trailing garbage in maxconn string".into());
-    }
-    call.core.services.set_server_maxconn(id, u32::try_from(number).ok().filter(|&max| max > 0));
+    call.core.services.set_server_maxconn(id, amount::maxconn(call.word(4))?);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_are_absolute_or_a_share() {
-        assert_eq!(weight("20", 50), Ok(20));
-        assert_eq!(weight("50%", 50), Ok(25));
-        assert_eq!(weight("10%", 1), Ok(0));
-        assert_eq!(weight("1000%", 50), Ok(256));
-        for (word, expected) in [
-            ("", "Require <weight> or <weight%>.\n"),
-            ("foo", "Empty weight string empty or preceded by garbage"),
-            ("12x", "Trailing garbage in weight string"),
-            ("300", "Absolute weight can only be between 0 and 256 inclusive.\n"),
-            ("-1", "Absolute weight can only be between 0 and 256 inclusive.\n"),
-            ("99999999999999999999", "Absolute weight can only be between 0 and 256 inclusive.\n"),
-        ] {
-            assert_eq!(weight(word, 1).unwrap_err(), expected, "{word}");
-        }
-    }
 }

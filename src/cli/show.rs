@@ -137,8 +137,9 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let (check_address, check_port) = (text(place.check_addr), place.check_port.unwrap_or(0));
     // `addr` and `port` of a server hold for an agent as well, which orders about checks do not concern.
     let check = server.check.as_ref();
-    let agent_address = text(check.and_then(|check| check.addr));
-    let agent_port = check.and_then(|check| check.port).unwrap_or(0);
+    let agent = services.agent_settings(id).unwrap_or_default();
+    let agent_address = text(agent.addr.or(check.and_then(|check| check.addr)));
+    let agent_port = agent.port.or(check.and_then(|check| check.port)).unwrap_or(0);
     format!(
         "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} {agent_address} {agent_port}\n",
         backend.uuid,
@@ -154,7 +155,7 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
         state.last.status.verdict() as u8,
         state.health.value(),
         state.check_bits(),
-        0,
+        state.agent.bits(),
         server.fqdn.as_deref().unwrap_or("-"),
     )
 }

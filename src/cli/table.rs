@@ -20,6 +20,7 @@ static TABLES: &[&[Command]] = &[
     super::frontends::ROWS,
     super::handover::ROWS,
     super::servers::ROWS,
+    super::agents::ROWS,
     super::session::ROWS,
     super::sessions::ROWS,
     super::show::ROWS,

@@ -494,6 +494,10 @@ pub struct ServerDraft {
     pub ends_sessions_when_down: bool,
     /// `on-marked-up shutdown-backup-sessions`.
     pub ends_backup_sessions_when_up: bool,
+    /// `agent-check`.
+    pub agent_check: bool,
+    /// `agent-port` and others.
+    pub agent: crate::proxy::AgentSettings,
     /// `pool-max-conn`.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`.

@@ -28,6 +28,7 @@ pub static ROWS: &[Keyword] = &[
     row("description", None, description, "text shown by the statistics"),
     row("localpeer", Some(1), localpeer, "name of this node among peers"),
     row("spread-checks", Some(1), spread_checks, "jitter of check intervals in percent"),
+    row("max-spread-checks", Some(1), max_spread_checks, "most time over which first checks are spread"),
     row("hard-stop-after", None, hard_stop_after, "longest time that a soft stop may take"),
     row("grace", None, grace, "delay before a soft stop"),
     row("close-spread-time", None, close_spread_time, "time over which a soft stop closes connections"),
@@ -272,6 +273,27 @@ fn spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         }
         None => Err("'spread-checks' needs a positive value in range 0..50.".into()),
     }
+}
+
+fn max_spread_checks(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    scope.place = Place::Reader;
+    let text = arg(words, 1);
+    if text.is_empty() {
+        // HAProxy gives the range of another keyword.
+        return Err("'max-spread-checks' expects an integer argument (0..50).".into());
+    }
+    let ms = scope.time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+        UnitError::Unexpected(c) => {
+            format!("unsupported character '{c}' in 'max-spread-checks' (wants an integer delay).")
+        }
+        UnitError::Overflow => format!(
+            "timer overflow in argument <{text}> to <max-spread-checks>, maximum value is 2147483647 ms (~24.8 days)."
+        ),
+        UnitError::Underflow => {
+            format!("timer underflow in argument <{text}> to <max-spread-checks>, minimum non-null value is 1 ms.")
+        }
+    })?;
+    put(&mut scope.global().max_spread_checks, Some(Millis(u64::from(ms))).filter(|max| max.0 > 0))
 }
 
 fn hard_stop_after(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

@@ -30,7 +30,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("lua-load", G),
     ("lua-load-per-thread", G),
     ("lua-prepend-path", G),
-    ("max-spread-checks", G),
     ("maxcomprate", G),
     ("maxcompcpuusage", G),
     ("maxsslconn", G),

@@ -10,7 +10,7 @@ use super::resolve::{Resolver, number};
 use super::scope::not_yet;
 use crate::proxy::check::Speech;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
-use crate::proxy::{AdminAtStart, BackendId, Server, ServerAddress};
+use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Server, ServerAddress};
 use crate::time::Millis;
 
 /// `pool-purge-delay` when it is not written (section 5.2).
@@ -98,12 +98,19 @@ fn server(
         }),
         ends_sessions_when_down: draft.ends_sessions_when_down,
         ends_backup_sessions_when_up: draft.ends_backup_sessions_when_up,
+        agent: draft.agent_check.then(|| agent(draft)),
         pool_max_conn: draft.pool_max_conn,
         pool_purge_delay: draft.pool_purge_delay.unwrap_or(POOL_PURGE_DELAY),
         pool_low_conn: draft.pool_low_conn,
         cookie: draft.cookie.clone(),
         source: draft.source.clone().or_else(|| proxy.settings.source.clone()),
     }
+}
+
+/// The agent of a server; `addr` and `port` stand for what it does not have.
+fn agent(draft: &ServerDraft) -> AgentSettings {
+    let (addr, port) = (draft.agent.addr.or(draft.settings.addr), draft.agent.port.or(draft.settings.port));
+    AgentSettings { addr, port, ..draft.agent.clone() }
 }
 
 /// The address and the host name of a server; an unresolved name stands as an unspecified address

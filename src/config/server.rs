@@ -33,6 +33,11 @@ pub static ROWS: &[Keyword] = &[
 /// Parameters of both.
 pub static PARAMETERS: &[ServerKeyword] = &[
     row("addr", 1, addr),
+    row("agent-addr", 1, agent_addr),
+    row("agent-check", 0, |s, _| put(&mut s.agent_check, true)),
+    row("agent-inter", 1, |s, w| delay(s, w).map(|ms| s.agent.inter = ms)),
+    row("agent-port", 1, agent_port),
+    row("agent-send", 1, agent_send),
     row("backup", 0, |s, _| put(&mut s.backup, true)),
     row("check", 0, |s, _| put(&mut s.check, true)),
     row("cookie", 1, cookie),
@@ -47,6 +52,7 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("maxconn", 1, |s, w| put(&mut s.maxconn, limit(w))),
     row("maxqueue", 1, |s, w| put(&mut s.maxqueue, limit(w))),
     row("minconn", 1, |s, w| put(&mut s.minconn, limit(w))),
+    row("no-agent-check", 0, |s, _| put(&mut s.agent_check, false)),
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
     row("no-ssl", 0, |_, _| Ok(())),
@@ -68,11 +74,6 @@ pub static PARAMETERS: &[ServerKeyword] = &[
 
 /// Parameters of HAProxy 2.6 that are not built yet.
 const LATER: &[&str] = &[
-    "agent-addr",
-    "agent-check",
-    "agent-inter",
-    "agent-port",
-    "agent-send",
     "alpn",
     "ca-file",
     "check-alpn",
@@ -163,6 +164,9 @@ fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     }
     if draft.check && draft.track.is_some() {
         return Err(format!("{place}unable to enable checks and tracking at the same time!"));
+    }
+    if draft.agent_check && draft.agent.port.or(draft.settings.port).is_none() {
+        return Err(format!("{place}server {name} does not have agent port. Agent check has been disabled."));
     }
     unique_id(scope, &draft, &place)?;
     scope.proxy().servers.push(draft);
@@ -298,6 +302,33 @@ fn addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
         draft.settings.port = Some(port).filter(|port| *port > 0).or(draft.settings.port);
     }
     Ok(())
+}
+
+fn agent_addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'agent-addr' expects an address as argument.".into());
+    }
+    match text.parse().ok().or_else(|| address::resolve_host(text, address::Family::Any)) {
+        Some(ip) => put(&mut draft.agent.addr, Some(ip)),
+        None => Err(format!("parsing agent-addr failed. Check if '{text}' is correct address.")),
+    }
+}
+
+fn agent_port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'agent-port' expects a port number as argument.".into());
+    }
+    // As in HAProxy, only the low sixteen bits count.
+    put(&mut draft.agent.port, Some(atoi(text) as u16).filter(|port| *port > 0))
+}
+
+fn agent_send(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'agent-send' expects a string as argument.".into()),
+        text => put(&mut draft.agent.send, text.into()),
+    }
 }
 
 fn cookie(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

@@ -41,7 +41,7 @@ fn find(
         return Err(format!("unable to find required server '{wanted}' for tracking."));
     };
     let (other, tracked) = servers[of.0 as usize];
-    if !tracked.check && tracked.track.is_none() {
+    if !tracked.check && !tracked.agent_check && tracked.track.is_none() {
         return Err(format!(
             "unable to use {proxy}/{wanted} for tracking as it does not have any check nor agent enabled."
         ));

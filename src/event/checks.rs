@@ -1,16 +1,19 @@
 //! Runs the health checks: connects, moves bytes and tells the time for [`crate::check::Probe`].
 
 use crate::check::probe::error_text;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::check::health::Health;
 use crate::check::probe::{Attempt, World};
 use crate::check::server::CheckEffect;
-use crate::check::{Next, Outcome, Place, Probe, schedule};
-use crate::proxy::{CheckSettings, Config, ServerId};
+use crate::check::{Next, Outcome, Place, Probe, ServerState, Status, schedule};
+use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::net::{ConnectError, ConnectOptions, Opened, Target};
+use std::net::SocketAddr;
 
 use super::core::Readiness;
 
@@ -28,9 +31,18 @@ pub struct Checks {
     random: u32,
 }
 
+/// Whom a slot asks.
+#[derive(Clone, Copy)]
+enum What {
+    /// The server.
+    Health(&'static CheckSettings),
+    /// Its agent.
+    Agent(&'static AgentSettings),
+}
+
 struct Slot {
     server: ServerId,
-    settings: &'static CheckSettings,
+    what: What,
     generation: u32,
     run: Run,
 }
@@ -47,6 +59,39 @@ enum Run {
         /// Octets of what is to be sent that have gone.
         sent: usize,
     },
+}
+
+impl What {
+    /// From the end of a check to the next.
+    fn interval(self, health: &Health) -> Millis {
+        match self {
+            What::Health(settings) => schedule::interval(settings, health),
+            What::Agent(settings) => settings.inter,
+        }
+    }
+
+    /// How long a check may take where no timeout says otherwise.
+    fn inter(self) -> Millis {
+        match self {
+            What::Health(settings) => settings.inter,
+            What::Agent(settings) => settings.inter,
+        }
+    }
+
+    /// Where all workers see when the next one is due.
+    fn date(self, server: ServerId, services: &Services) -> &'static AtomicU64 {
+        match self {
+            What::Health(_) => services.boards.next_check(server),
+            What::Agent(_) => services.boards.next_agent_check(server),
+        }
+    }
+
+    fn is_on(self, state: &ServerState) -> bool {
+        match self {
+            What::Health(_) => state.runs_checks(),
+            What::Agent(_) => state.agent.enabled,
+        }
+    }
 }
 
 impl Slot {
@@ -67,20 +112,22 @@ impl Checks {
         let config: &'static Config = services.config;
         let now = services.now.tick();
         let all = (0..).zip(&config.servers);
-        let checked: Vec<_> = all
-            .filter_map(|(id, server)| Some((ServerId(id), server.check.as_ref()?)))
-            .filter(|(id, _)| !config[config[*id].backend].disabled)
+        let checked: Vec<(ServerId, What)> = all
+            .filter(|(_, server)| !config[server.backend].disabled)
+            .flat_map(|(id, server)| {
+                let health = server.check.as_ref().map(What::Health);
+                let agent = server.agent.as_ref().map(What::Agent);
+                health.into_iter().chain(agent).map(move |what| (ServerId(id), what))
+            })
             .collect();
-        let first = |(id, settings): &(ServerId, &'static CheckSettings)| {
-            schedule::interval(settings, &services.servers[id.0 as usize].health)
-        };
+        let first = |(id, what): &(ServerId, What)| what.interval(&services.servers[id.0 as usize].health);
         let intervals: Vec<Millis> = checked.iter().map(first).collect();
-        let delays = schedule::first_delays(&intervals, None);
+        let delays = schedule::first_delays(&intervals, config.global.max_spread_checks);
         (self.is_on, self.random) = (true, now.0 as u32 | 1);
-        for (((server, settings), delay), interval) in checked.into_iter().zip(delays).zip(intervals) {
-            let date = Tick(services.boards.next_check(server).load(Relaxed));
+        for (((server, what), delay), interval) in checked.into_iter().zip(delays).zip(intervals) {
+            let date = Tick(what.date(server, services).load(Relaxed));
             let until = if date > now && date <= now + Millis(2 * interval.0) { date } else { now + delay };
-            self.slots.push(Slot { server, settings, generation: self.generation, run: Run::Resting { until } });
+            self.slots.push(Slot { server, what, generation: self.generation, run: Run::Resting { until } });
             self.arm(self.slots.len() - 1, services);
         }
     }
@@ -121,7 +168,7 @@ impl Checks {
         match &mut slot.run {
             Run::Resting { .. } => self.begin(at, services),
             Run::Probing { probe, .. } => {
-                let next = probe.expired(&world(slot.server, services));
+                let next = probe.expired(&world(slot.server, slot.what, services));
                 self.follow(at, next, services);
             }
         }
@@ -138,7 +185,7 @@ impl Checks {
             if !ready.writable && !ready.hangup {
                 return;
             }
-            let world = world(slot.server, services);
+            let world = world(slot.server, slot.what, services);
             let next = match stream.take_error() {
                 Some(error) => probe.failed(&error_text(&error), &world),
                 None => {
@@ -158,16 +205,19 @@ impl Checks {
     /// Begins the next check of a server.
     fn begin(&mut self, at: usize, services: &mut Services) {
         let slot = &mut self.slots[at];
-        if !services.servers[slot.server.0 as usize].runs_checks() {
+        if !slot.what.is_on(&services.servers[slot.server.0 as usize]) {
             return self.rest(at, services);
         }
         services.change_server(slot.server, |state, _| {
-            state.check_begins();
+            match slot.what {
+                What::Health(_) => state.check_begins(),
+                What::Agent(_) => state.agent_begins(),
+            }
             CheckEffect::default()
         });
-        let world = world(slot.server, services);
+        let world = world(slot.server, slot.what, services);
         let state = world.script.send_state.then(|| services.server_state_line(slot.server));
-        let mut probe = Probe::new(services.now.tick(), slot.settings.inter, state);
+        let mut probe = Probe::new(services.now.tick(), slot.what.inter(), state);
         let next = probe.begin(&world);
         slot.run = Run::Probing { probe, opened: None, established: false, sent: 0 };
         self.follow(at, next, services);
@@ -183,7 +233,12 @@ impl Checks {
         let server = &services.config[slot.server];
         let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
         let origin = server.source.as_ref().map(|source| origin::own(services, source, Some(slot.server)));
-        let opened = target(&services.places[slot.server.0 as usize], attempt)
+        let place = &services.places[slot.server.0 as usize];
+        let usual = match slot.what {
+            What::Health(_) => place.check_target(),
+            What::Agent(_) => agent_target(place, services.agent_settings(slot.server).unwrap_or_default()),
+        };
+        let opened = target(place, usual, attempt)
             .map_err(ConnectError::from)
             .and_then(|target| services.net.connect(&target, options, origin.as_ref(), token));
         match opened {
@@ -201,7 +256,7 @@ impl Checks {
                     Some(reason) => format!("{reason} ({})", error_text(&error.error)),
                     None => error_text(&error.error),
                 };
-                let world = world(slot.server, services);
+                let world = world(slot.server, slot.what, services);
                 let is_ours = !says && is_ours(&error.error);
                 let next = if is_ours { probe.impossible(&text, &world) } else { probe.failed(&text, &world) };
                 self.follow(at, next, services)
@@ -242,13 +297,13 @@ impl Checks {
                 Ok(count) => *sent += count,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
                 Err(error) => {
-                    let next = probe.failed(&error_text(&error), &world(slot.server, services));
+                    let next = probe.failed(&error_text(&error), &world(slot.server, slot.what, services));
                     return self.follow(at, next, services);
                 }
             }
         }
         *sent = 0;
-        let next = probe.sent(&world(slot.server, services));
+        let next = probe.sent(&world(slot.server, slot.what, services));
         self.follow(at, next, services)
     }
 
@@ -264,7 +319,7 @@ impl Checks {
             room.clear();
             let received = stream.recv(&mut room);
             let over = matches!(received, Ok(0));
-            let world = world(slot.server, services);
+            let world = world(slot.server, slot.what, services);
             let next = match received {
                 Ok(_) => probe.received(&room, over, &world),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -278,14 +333,21 @@ impl Checks {
 
     /// A check is over: the server hears of it, and the next one is planned.
     fn end(&mut self, at: usize, outcome: Outcome, services: &mut Services) {
-        services.change_server(self.slots[at].server, |state, now_s| state.checked(outcome, now_s));
+        let Slot { server, what, run, .. } = &self.slots[at];
+        match (what, run) {
+            (What::Agent(_), Run::Probing { probe, .. }) => {
+                let answer = (outcome.status == Status::L7Passed).then(|| probe.input());
+                services.agent_ended(*server, outcome, answer);
+            }
+            _ => services.change_server(*server, |state, now_s| state.checked(outcome, now_s)),
+        }
         self.rest(at, services);
     }
 
     fn rest(&mut self, at: usize, services: &mut Services) {
         let slot = &mut self.slots[at];
         let health = &services.servers[slot.server.0 as usize].health;
-        let interval = schedule::interval(slot.settings, health);
+        let interval = slot.what.interval(health);
         self.random = self.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let spread = schedule::spread(interval, services.config.global.spread_checks, self.random >> 8);
         slot.run = Run::Resting { until: services.now.tick() + spread };
@@ -296,7 +358,7 @@ impl Checks {
     fn arm(&self, at: usize, services: &mut Services) {
         let slot = &self.slots[at];
         if let Run::Resting { until } = slot.run {
-            services.boards.next_check(slot.server).store(until.0, Relaxed);
+            slot.what.date(slot.server, services).store(until.0, Relaxed);
         }
         let token = Token::new(Kind::Check, at, slot.generation);
         services.timers.insert(slot.deadline().0, token);
@@ -304,11 +366,19 @@ impl Checks {
 }
 
 /// What the probe of a server may look at.
-fn world(server: ServerId, services: &Services) -> World<'_> {
+fn world(server: ServerId, what: What, services: &Services) -> World<'_> {
     let backend = services.config[server].backend;
+    let (script, agent_send) = match what {
+        What::Health(_) => (&services.config[backend].check, ""),
+        What::Agent(settings) => {
+            let ordered = services.servers[server.0 as usize].agent.orders.send.as_deref();
+            (Script::of_agents(), ordered.unwrap_or(&settings.send))
+        }
+    };
     World {
         now: services.now,
-        script: &services.config[backend].check,
+        script,
+        agent_send,
         timeouts: &services.config[backend].timeouts,
         config: services.config,
         counters: &services.counters,
@@ -319,9 +389,19 @@ fn world(server: ServerId, services: &Services) -> World<'_> {
     }
 }
 
+/// Where an agent is asked.
+fn agent_target(place: &Place, agent: AgentSettings) -> Option<SocketAddr> {
+    let own = match &place.address {
+        ServerAddress::Ip(own) => Some(own.ip()),
+        ServerAddress::IpRelative(ip, _) => Some(*ip),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
+    };
+    Some(SocketAddr::new(agent.addr.or(own)?, agent.port.unwrap_or(0)))
+}
+
 /// Where a check connects.
-fn target(place: &Place, attempt: Attempt) -> std::io::Result<Target> {
-    match attempt.target(place.check_target()) {
+fn target(place: &Place, usual: Option<SocketAddr>, attempt: Attempt) -> std::io::Result<Target> {
+    match attempt.target(usual) {
         Some(target) => Ok(target.into()),
         None => Target::new(&place.address, None),
     }

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use std::sync::LazyLock;
+
 use regex::bytes::Regex;
 
 use super::status::Status;
@@ -94,6 +96,8 @@ pub enum Data {
     Format(Box<Format>),
     /// A log format whose text is hexadecimal digits.
     Hex(Box<Format>),
+    /// What the agent of the server is sent.
+    ToAgent,
 }
 
 /// The request of an HTTP check.
@@ -151,6 +155,8 @@ pub enum Pattern {
     StatusRegex(Regex),
     /// `hdr`, `fhdr`
     Field(Box<FieldPattern>),
+    /// A line, or all that comes: of agents.
+    Line,
 }
 
 /// A header field that an answer must have.
@@ -195,6 +201,20 @@ impl Default for Script {
 }
 
 impl Script {
+    /// What is done with an agent: it is sent what is written for it, if anything, and answers by a line.
+    pub fn of_agents() -> &'static Script {
+        static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
+            let actions = [
+                Action::Connect(Connect::default()),
+                Action::Send(Data::ToAgent),
+                Action::Expect(Box::new(Expect::new(Pattern::Line))),
+            ];
+            let step = |(number, action)| Step { number, comment: None, action };
+            Script { steps: (0..).zip(actions).map(step).collect(), ..Script::default() }
+        });
+        &SCRIPT
+    }
+
     /// Whether the script begins by connecting somewhere that it names itself.
     pub fn names_port(&self) -> bool {
         let first = self.steps.iter().find_map(|step| match &step.action {
@@ -246,6 +266,32 @@ pub struct CheckSettings {
     pub port: Option<u16>,
     /// `addr`.
     pub addr: Option<IpAddr>,
+}
+
+/// `agent-check` and its companions on a server line.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// `agent-inter`
+    pub inter: Millis,
+    /// `agent-port`
+    pub port: Option<u16>,
+    /// `agent-addr`; the server's own if absent.
+    pub addr: Option<IpAddr>,
+    /// `agent-send`
+    pub send: Box<str>,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        AgentSettings { inter: Millis(2000), port: None, addr: None, send: "".into() }
+    }
+}
+
+impl AgentSettings {
+    /// A number that differs where what can be changed at run time does.
+    pub fn number(&self) -> u64 {
+        crate::shm::fnv(format!("{:?} {:?} {}", self.port, self.addr, self.send).bytes()) as u64
+    }
 }
 
 impl Default for CheckSettings {

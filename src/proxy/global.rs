@@ -81,6 +81,8 @@ pub struct Global {
     pub cli_maxconn: Option<u32>,
     /// `spread-checks`: jitter of check intervals in percent, 0 to 50.
     pub spread_checks: u32,
+    /// `max-spread-checks`: the most time between the first check of the first server and that of the last.
+    pub max_spread_checks: Option<Millis>,
     /// `hard-stop-after`: a soft stop becomes a hard one after this.
     pub hard_stop_after: Option<Millis>,
     /// `grace`: a soft stop begins only after this.

@@ -33,7 +33,7 @@ pub use backend::{Backend, InspectDelays, ServerTimeouts};
 pub use balance::{Algorithm, HashFunction, HashType, HeaderKey, Key, ParamKey, UriKey};
 pub use bind::{Bind, BindOptions, ListenAddress};
 pub use capture::{Captures, CookieCapture, HeaderCapture};
-pub use check::{CheckSettings, Script};
+pub use check::{AgentSettings, CheckSettings, Script};
 pub use frontend::{ClientTimeouts, Frontend, StatsPage};
 pub use global::{CliBind, CliLevel, Global, Tune};
 pub use master::{MasterSettings, Program};

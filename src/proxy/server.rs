@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::check::CheckSettings;
+use super::check::{AgentSettings, CheckSettings};
 use super::reaction::Observe;
 use super::source::Source;
 use super::{BackendId, ServerId};
@@ -48,6 +48,8 @@ pub struct Server {
     pub ends_sessions_when_down: bool,
     /// `on-marked-up shutdown-backup-sessions`
     pub ends_backup_sessions_when_up: bool,
+    /// `agent-check`; `None` without it.
+    pub agent: Option<AgentSettings>,
     /// `pool-max-conn`: idle connections kept; no limit when absent, none when 0.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`: half of the unneeded idle connections are closed each time this passes.

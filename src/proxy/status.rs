@@ -10,6 +10,8 @@ pub enum Status {
     Unknown = 0,
     /// No check has ended yet.
     Initializing = 1,
+    /// An agent said nothing about health.
+    Checked = 2,
     /// Traffic says that it fails (`observe`).
     Observed = 4,
     /// The socket failed, not the server.
@@ -53,9 +55,10 @@ pub enum Verdict {
 }
 
 /// Status, number, word and description.
-const STATUSES: [(Status, &str, &str); 15] = [
+const STATUSES: [(Status, &str, &str); 16] = [
     (Status::Unknown, "UNK", "Unknown"),
     (Status::Initializing, "INI", "Initializing"),
+    (Status::Checked, "CHECKED", "No status change"),
     (Status::Observed, "HANA", "Health analyze"),
     (Status::SocketError, "SOCKERR", "Socket error"),
     (Status::L4Passed, "L4OK", "Layer4 check passed"),
@@ -91,7 +94,7 @@ impl Status {
     /// What it means for the server.
     pub fn verdict(self) -> Verdict {
         match self {
-            Status::Unknown | Status::Initializing => Verdict::Unknown,
+            Status::Unknown | Status::Initializing | Status::Checked => Verdict::Unknown,
             Status::L4Passed | Status::L6Passed | Status::L7Passed => Verdict::Passed,
             Status::L7Conditional => Verdict::Conditional,
             _ => Verdict::Failed,

@@ -41,8 +41,9 @@ enum Word {
 /// Changes that are remembered one by one.
 const CHANGES: usize = SHARED_WORDS - Word::Changes as usize;
 
-/// Word beside the pages of a server's board, see [`Boards::next_check`].
+/// Words beside the pages of a server's board, see [`Boards::next_check`].
 const NEXT_CHECK: usize = 0;
+const NEXT_AGENT_CHECK: usize = 2;
 
 /// Likewise, see [`Boards::errors_in_a_row`].
 const ERRORS: usize = 1;
@@ -287,6 +288,11 @@ impl Boards {
     /// Errors that requests of all workers have met at a server since the last success.
     pub fn errors_in_a_row(&self, server: ServerId) -> &'static AtomicU64 {
         self.board(Thing::Server(server)).loose(ERRORS)
+    }
+
+    /// Likewise for its agent.
+    pub fn next_agent_check(&self, server: ServerId) -> &'static AtomicU64 {
+        self.board(Thing::Server(server)).loose(NEXT_AGENT_CHECK)
     }
 
     /// The limits of rates that were ordered, for this generation.

@@ -185,6 +185,8 @@ impl Services {
         carried.state.is_checked = self.config[id].check.is_some();
         carried.state.tracks = self.config[id].track.is_some();
         carried.state.slowstart_s = self.config[id].slowstart_s;
+        carried.state.agent.is_configured = self.config[id].agent.is_some();
+        carried.state.agent.enabled &= carried.state.agent.is_configured;
         carried
     }
 
@@ -291,7 +293,9 @@ impl Services {
     pub fn forget_checks(&mut self) {
         let _guard = self.lock_state();
         for id in (0..self.config.servers.len() as u32).map(ServerId) {
-            if std::mem::take(&mut self.servers[id.0 as usize].in_progress) {
+            let state = &mut self.servers[id.0 as usize];
+            let was = std::mem::take(&mut state.in_progress);
+            if std::mem::take(&mut state.agent.in_progress) || was {
                 self.post_server(id);
             }
             // Whoever died with a change half told left those behind that track the server.

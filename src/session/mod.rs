@@ -15,6 +15,7 @@
 
 pub mod about;
 mod admission;
+mod agents;
 mod answer;
 pub mod boards;
 mod body;

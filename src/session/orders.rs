@@ -116,8 +116,10 @@ enum Order {
     Health(Operation),
     /// Of servers that are checked only.
     Checks(bool),
-    /// There are no agents.
-    Agent,
+    /// Whether it is well, as its agent would say. Of servers whose agent is asked only.
+    Agent(bool),
+    /// Whether agents are asked. Of servers that have one only.
+    Agents(bool),
     EndSessions,
 }
 
@@ -138,7 +140,10 @@ impl Order {
             "hdown" => return Some(Order::Health(Operation::Stopped)),
             "ehlth" => return Some(Order::Checks(true)),
             "dhlth" => return Some(Order::Checks(false)),
-            "eagent" | "dagent" | "arunn" | "adown" => return Some(Order::Agent),
+            "eagent" => return Some(Order::Agents(true)),
+            "dagent" => return Some(Order::Agents(false)),
+            "arunn" => return Some(Order::Agent(true)),
+            "adown" => return Some(Order::Agent(false)),
             "shutdown" => return Some(Order::EndSessions),
             _ => return None,
         }))
@@ -184,7 +189,13 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
                 CheckEffect::default()
             });
         }
-        Order::Checks(_) | Order::Health(_) | Order::Agent => return false,
+        Order::Agents(enabled) if services.servers[id.0 as usize].agent.is_configured => {
+            services.enable_agent(id, *enabled);
+        }
+        Order::Agent(up) if services.servers[id.0 as usize].agent.enabled => {
+            services.change_server(id, |state, now_s| state.order_agent(By::Page, *up, now_s).into());
+        }
+        Order::Checks(_) | Order::Health(_) | Order::Agents(_) | Order::Agent(_) => return false,
         Order::EndSessions => services.end_sessions(id, Ending::Ordered),
     }
     true

@@ -5,6 +5,7 @@ use super::Services;
 use super::follow::moves_traffic;
 use super::places::Promotion;
 use crate::balance::Weight;
+use crate::check::agent::Agent;
 use crate::check::notice::{self, Names};
 use crate::check::server::{CheckEffect, Ending};
 use crate::check::{Change, Notice, Operation, ServerState, Tally};
@@ -22,7 +23,8 @@ pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
     let state = |server: &crate::proxy::Server| {
         let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
         let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
-        ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, ..state }
+        let agent = server.agent.as_ref().map_or_else(Agent::default, |agent| Agent::new(agent.number()));
+        ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state }
     };
     config.servers.iter().map(state).collect()
 }
@@ -124,7 +126,8 @@ impl Services {
     pub fn set_server_weight(&mut self, id: ServerId, weight: u32) {
         self.change_server(id, |state, _| {
             state.weight = weight;
-            CheckEffect::default()
+            let drains = state.admin.is_draining() && !state.admin.is_maintenance();
+            drains.then_some(Change::StaysDraining).into()
         });
     }
 
@@ -204,7 +207,7 @@ impl Services {
         let state = &self.servers[id.0 as usize];
         let mut notices = Vec::new();
         if effect.reported && backend.log_health_checks {
-            notices.push(notice::health_check(names, state));
+            notices.push(notice::health_check(names, state, effect.is_agents));
         }
         if let Some(change) = effect.change {
             let (active, backup) = self.balancers[server.backend.0 as usize].usable_counts();

@@ -3,7 +3,8 @@
 
 use super::Services;
 use crate::balance::{Balancer, Weight};
-use crate::check::{Admin, Verdict};
+use crate::check::agent::Agent;
+use crate::check::{Admin, Status, Verdict};
 use crate::proxy::{BackendId, Config, FrontendId, ServerAddress, ServerId};
 use crate::stats::Count;
 use crate::stats::view::{BackendView, CheckView, FrontendView, ServerView, States as Views};
@@ -117,6 +118,22 @@ impl Services {
     }
 }
 
+/// What the statistics show of an agent.
+fn agent_view(agent: &Agent) -> CheckView {
+    let last = &agent.last;
+    CheckView {
+        word: last.status.word(),
+        description: last.status.description(),
+        code: last.status.has_code().then_some(last.code),
+        info: last.info.clone(),
+        duration_ms: (last.status != Status::Initializing).then_some(last.duration.0),
+        running: agent.in_progress,
+        rise: 1,
+        fall: 1,
+        health: u32::from(!agent.is_down),
+    }
+}
+
 impl Views for Services {
     fn server(&self, id: ServerId) -> ServerView {
         let state = &self.servers[id.0 as usize];
@@ -145,6 +162,7 @@ impl Views for Services {
                 fall: state.health.fall(),
                 health: state.health.value(),
             }),
+            agent: state.agent.enabled.then(|| agent_view(&state.agent)),
             address: address_text(&self.places[id.0 as usize].address),
             cookie: self.cookies.of(id).map(str::to_owned),
             maxconn: self.server_maxconn(id),

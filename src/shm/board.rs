@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, fence};
 use super::{CACHE_LINE_WORDS, SHARED_WORDS};
 
 /// Octets of text a board holds.
-pub const TEXT_BYTES_MAX: usize = 64;
+pub const TEXT_BYTES_MAX: usize = 128;
+/// Numbers in whose place another text has room, see [`Page::text_at`].
+pub const TEXT_NUMBERS: usize = NUMBERS - TEXT_LEN;
 /// Numbers a board holds.
 pub const NUMBERS_MAX: usize = PAGE_WORDS - NUMBERS;
 /// Words beside the pages, for what several workers change without a lock.
@@ -106,21 +108,38 @@ impl Page {
 
     /// The text.
     pub fn text(&self) -> Vec<u8> {
-        let words = self.words[TEXT..NUMBERS].iter();
-        let mut text: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
-        text.truncate(self.words[TEXT_LEN].load(Relaxed) as usize);
-        text
+        text_in(&self.words[TEXT_LEN..NUMBERS])
     }
 
     /// Replaces the text; what is beyond [`TEXT_BYTES_MAX`] is cut.
     pub fn set_text(&self, text: &[u8]) {
-        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
-        self.words[TEXT_LEN].store(text.len() as u64, Relaxed);
-        for (word, bytes) in self.words[TEXT..NUMBERS].iter().zip(text.chunks(size_of::<u64>())) {
-            let mut padded = [0; size_of::<u64>()];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(padded), Relaxed);
-        }
+        set_text_in(&self.words[TEXT_LEN..NUMBERS], text);
+    }
+
+    /// A text in the place of [`TEXT_NUMBERS`] numbers from `index` on.
+    pub fn text_at(&self, index: usize) -> Vec<u8> {
+        text_in(&self.words[NUMBERS + index..][..TEXT_NUMBERS])
+    }
+
+    /// Replaces a text that stands in the place of numbers.
+    pub fn set_text_at(&self, index: usize, text: &[u8]) {
+        set_text_in(&self.words[NUMBERS + index..][..TEXT_NUMBERS], text);
+    }
+}
+
+fn text_in(words: &[AtomicU64]) -> Vec<u8> {
+    let mut text: Vec<u8> = words[TEXT..].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+    text.truncate(words[TEXT_LEN].load(Relaxed) as usize);
+    text
+}
+
+fn set_text_in(words: &[AtomicU64], text: &[u8]) {
+    let text = &text[..text.len().min(TEXT_BYTES_MAX)];
+    words[TEXT_LEN].store(text.len() as u64, Relaxed);
+    for (word, bytes) in words[TEXT..].iter().zip(text.chunks(size_of::<u64>())) {
+        let mut padded = [0; size_of::<u64>()];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_ne_bytes(padded), Relaxed);
     }
 }
 

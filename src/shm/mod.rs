@@ -14,7 +14,7 @@ mod segment;
 mod slots;
 mod table;
 
-pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX};
+pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX, TEXT_NUMBERS};
 pub use directory::{Directory, Found, Full, fnv};
 pub use lock::{Guard, Lock};
 pub use ports::{Lease, Ports, PortsOfServers};
@@ -32,7 +32,7 @@ pub const CACHE_LINE_BYTES: usize = 64;
 pub const CACHE_LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<u64>();
 
 /// Words of an object that all workers share.
-pub const SHARED_WORDS: usize = 128;
+pub const SHARED_WORDS: usize = 256;
 
 /// Words of an object's row in each slot.
 pub const ROW_WORDS: usize = 80;

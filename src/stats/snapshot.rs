@@ -262,7 +262,10 @@ impl<S: States> Snapshot<'_, S> {
             record.number(C::Downtime, view.downtime_s);
         }
         if let Some(check) = &view.check {
-            check_columns(&mut record, check);
+            check_columns(&mut record, CHECK_COLUMNS, check);
+        }
+        if let Some(agent) = &view.agent {
+            check_columns(&mut record, AGENT_COLUMNS, agent);
         }
         if let Some(max) = server.maxqueue {
             record.number(C::Qlimit, u64::from(max));
@@ -422,23 +425,47 @@ fn upstream_side(record: &mut Record, row: Row<'_>, now: Now) {
     }
 }
 
-fn check_columns(record: &mut Record, check: &CheckView) {
+/// The columns of a check: word, description, code, duration, details, `rise`, `fall` and health.
+const CHECK_COLUMNS: [C; 8] = [
+    C::CheckStatus,
+    C::CheckDesc,
+    C::CheckCode,
+    C::CheckDuration,
+    C::LastChk,
+    C::CheckRise,
+    C::CheckFall,
+    C::CheckHealth,
+];
+/// Those of an agent.
+const AGENT_COLUMNS: [C; 8] = [
+    C::AgentStatus,
+    C::AgentDesc,
+    C::AgentCode,
+    C::AgentDuration,
+    C::LastAgt,
+    C::AgentRise,
+    C::AgentFall,
+    C::AgentHealth,
+];
+
+fn check_columns(record: &mut Record, columns: [C; 8], check: &CheckView) {
+    let [status, description, code, duration, last, rise, fall, health] = columns;
     let running = if check.running { "* " } else { "" };
-    record.text(C::CheckStatus, format!("{running}{}", check.word));
-    record.text(C::CheckDesc, check.description);
-    if let Some(code) = check.code {
-        record.number(C::CheckCode, u64::from(code));
+    record.text(status, format!("{running}{}", check.word));
+    record.text(description, check.description);
+    if let Some(number) = check.code {
+        record.number(code, u64::from(number));
     }
     match check.duration_ms {
         // More than other numbers reach: -1 in an unsigned column.
-        Some(u64::MAX) => record.text(C::CheckDuration, u64::MAX.to_string()),
-        Some(duration) => record.number(C::CheckDuration, duration),
+        Some(u64::MAX) => record.text(duration, u64::MAX.to_string()),
+        Some(ms) => record.number(duration, ms),
         None => {}
     }
-    record.text(C::LastChk, &check.info);
-    record.number(C::CheckRise, u64::from(check.rise));
-    record.number(C::CheckFall, u64::from(check.fall));
-    record.number(C::CheckHealth, u64::from(check.health));
+    record.text(last, &check.info);
+    record.number(rise, u64::from(check.rise));
+    record.number(fall, u64::from(check.fall));
+    record.number(health, u64::from(check.health));
 }
 
 /// What all but listening addresses have.

@@ -46,6 +46,8 @@ pub struct ServerView {
     pub checked: bool,
     /// The check, unless there is none or it rests (maintenance).
     pub check: Option<CheckView>,
+    /// Its agent, if it is asked.
+    pub agent: Option<CheckView>,
     /// Where it is reached.
     pub address: String,
     /// The value by which cookies name it.

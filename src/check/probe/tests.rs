@@ -30,6 +30,7 @@ impl Check {
         let world = World {
             now: Now { mono_us: self.now_ms * 1000, wall_us: 0 },
             script: &self.config.backends[0].check,
+            agent_send: "",
             timeouts: &self.config.backends[0].timeouts,
             config: self.config,
             counters: &self.counters,

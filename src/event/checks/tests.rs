@@ -187,3 +187,84 @@ fn errors_in_traffic_bring_the_next_check_forward() {
     world.pass(99_999);
     assert!(world.attempts().is_empty(), "the timer of the check that was put forward is void");
 }
+
+#[test]
+fn an_agent_is_asked_beside_the_checks() {
+    let mut world =
+        World::new(" server a 127.0.0.1:1 weight 10 check inter 10s agent-check agent-port 9 agent-inter 1s");
+    world.attempts();
+    world.pass(5000);
+    let (port, end) = world.attempts().remove(0).expect("one");
+    assert_eq!(port, 9);
+    end.establish();
+    world.settle();
+    end.send(b"dow").expect("room");
+    world.pass(3);
+    assert_eq!(world.picks(), Pick::Server(ServerId(0)));
+    end.send(b"n 50% #hot\n").expect("room");
+    world.pass(1);
+    assert_eq!((world.word(0).as_str(), world.picks()), ("DOWN (agent)", Pick::Nobody));
+    let state = &world.core.services.servers[0];
+    assert_eq!((state.weight, state.agent.last.info.as_str()), (5, "via agent : down (hot)"));
+    world.core.services.order_agent(ServerId(0), |orders| (orders.port, orders.send) = (Some(8), Some("hi".into())));
+    world.pass(1000);
+    let (port, end) = world.attempts().remove(0).expect("one");
+    end.establish();
+    world.settle();
+    assert_eq!((port, end.drain().0), (8, b"hi".to_vec()));
+    world.core.services.enable_agent(ServerId(0), false);
+    end.send(b"up\n").expect("room");
+    world.pass(1);
+    assert_eq!((world.word(0).as_str(), world.picks()), ("DOWN", Pick::Nobody));
+    world.core.services.enable_agent(ServerId(0), true);
+    world.pass(1000);
+    let end = world.attempts().remove(0).expect("one").1;
+    end.establish();
+    world.settle();
+    end.send(b"up\n").expect("room");
+    world.pass(1);
+    assert_eq!(world.picks(), Pick::Server(ServerId(0)));
+}
+
+#[test]
+fn an_agent_that_is_silent_or_says_no_line_changes_nothing() {
+    let mut world = World::new(" server a 127.0.0.1:1 agent-check agent-port 9 agent-inter 100ms");
+    let last = |world: &World| world.core.services.servers[0].agent.last.clone();
+    let end = world.attempt();
+    world.pass(100);
+    assert_eq!(last(&world).status, Status::L4Timeout);
+    drop(end);
+    for (answer, status, info) in [
+        (&b"do"[..], Status::L4Timeout, "Ignoring incomplete line from agent"),
+        (b"", Status::L7Invalid, "TCPCHK got an empty response at step 2"),
+        (b"bogus\n", Status::Checked, "agent reports an error : bogus"),
+    ] {
+        world.pass(100);
+        let end = world.attempt();
+        end.establish();
+        world.settle();
+        end.send(answer).expect("room");
+        drop(end);
+        world.settle();
+        assert_eq!((last(&world).status, last(&world).info.as_str()), (status, info));
+    }
+    world.pass(100);
+    let end = world.attempt();
+    end.establish();
+    world.settle();
+    end.send(&[b'x'; 40_000]).ok();
+    world.pass(100);
+    assert_eq!((world.word(0).as_str(), world.picks()), ("no check", Pick::Server(ServerId(0))));
+}
+
+#[test]
+fn first_checks_are_spread_over_no_more_than_was_said() {
+    let mut world = World::new(
+        " default-server check inter 10s\n server a 127.0.0.1:1\n server b 127.0.0.1:2\nglobal\n max-spread-checks 100",
+    );
+    assert_eq!(world.attempts().len(), 1);
+    world.pass(49);
+    assert_eq!(world.attempts().len(), 0);
+    world.pass(1);
+    assert_eq!(world.attempts().len(), 1);
+}

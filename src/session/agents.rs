@@ -1,0 +1,78 @@
+//! Agents: a server's agent is asked, and what it says is done (manual 5.2, `agent-check`).
+
+use super::Services;
+use crate::check::agent::{Order, Orders, Report};
+use crate::check::server::CheckEffect;
+use crate::check::{Outcome, amount};
+use crate::proxy::{AgentSettings, ServerId};
+
+impl Services {
+    /// An agent was asked: `outcome` of the connection, `answer` if one came.
+    pub fn agent_ended(&mut self, id: ServerId, outcome: Outcome, answer: Option<&[u8]>) {
+        let outcome = match (answer, answer.and_then(Report::parse)) {
+            _ if !self.servers[id.0 as usize].agent.enabled => outcome,
+            (Some(_), Some(report)) => Outcome { duration: outcome.duration, ..self.obey_agent(id, &report) },
+            (Some(_), None) => {
+                let status = self.servers[id.0 as usize].agent.last.status;
+                Outcome { status, info: "Ignoring incomplete line from agent".into(), ..outcome }
+            }
+            (None, _) => outcome,
+        };
+        self.change_server(id, |state, now_s| state.agent_ended(outcome, now_s));
+    }
+
+    /// Does what an agent orders, in HAProxy's order.
+    fn obey_agent(&mut self, id: ServerId, report: &Report) -> Outcome {
+        let mut warning = None;
+        match report.order {
+            Some(Order::Ready) => self.change_server(id, |state, now_s| state.order_ready(now_s).into()),
+            Some(Order::Drain) => self.change_server(id, |state, now_s| state.order_drain(now_s).into()),
+            Some(Order::Maintenance) => self.change_server(id, |state, now_s| state.order_maintenance(now_s).into()),
+            None => {}
+        }
+        if let Some(word) = &report.weight {
+            let server = &self.config[id];
+            let dynamic = self.balancers[server.backend.0 as usize].is_dynamic();
+            match amount::weight(word, server.weight, dynamic) {
+                Ok(weight) => self.set_server_weight(id, weight),
+                Err(text) => warning = Some(text.trim_end()),
+            }
+        }
+        if let Some(word) = &report.maxconn {
+            match amount::maxconn(word) {
+                Ok(maxconn) if maxconn != self.server_maxconn(id) => self.set_server_maxconn(id, maxconn),
+                Ok(_) => {}
+                Err(text) => warning = Some(text.trim_end()),
+            }
+        }
+        report.outcome(warning)
+    }
+
+    /// Changes what was ordered about a server's agent.
+    pub fn order_agent(&mut self, id: ServerId, order: impl FnOnce(&mut Orders)) {
+        self.change_server(id, |state, _| {
+            order(&mut state.agent.orders);
+            CheckEffect::default()
+        });
+    }
+
+    /// Turns asking on or off; what an agent says that is being asked is ignored then.
+    pub fn enable_agent(&mut self, id: ServerId, enabled: bool) {
+        self.change_server(id, |state, _| {
+            state.agent.enabled = enabled;
+            CheckEffect::default()
+        });
+    }
+
+    /// An agent's settings as they are now.
+    pub fn agent_settings(&self, id: ServerId) -> Option<AgentSettings> {
+        let orders = &self.servers[id.0 as usize].agent.orders;
+        let configured = self.config[id].agent.clone()?;
+        Some(AgentSettings {
+            addr: orders.addr.or(configured.addr),
+            port: orders.port.or(configured.port),
+            send: orders.send.clone().unwrap_or(configured.send),
+            ..configured
+        })
+    }
+}
