@@ -126,6 +126,8 @@ fn head(turn: &mut Turn<'_>) -> Result<Progress, Step> {
         interim(turn);
         return Ok(Progress::Interim);
     }
+    // From here on the answer is the client's.
+    exchange.kept = None;
     let server_asked = persistence::take(&mut exchange.response);
     let mut framing = framing;
     if tunnels(turn.services, turn.session, exchange) {

@@ -30,7 +30,9 @@ impl Flow {
 /// Queues the request's head for the server.
 pub fn begin(turn: &mut Turn<'_>) {
     let (Some(key), Some(backend)) = (turn.exchange.upstream, turn.exchange.backend) else { return };
-    retry::keep(turn, turn.services.config[backend].retry_on);
+    if turn.services.config[backend].retry_on.intersects(RetryOn::AFTER_SENDING) {
+        retry::keep(turn);
+    }
     let services = &mut *turn.services;
     let mode = services.config[backend].connection_mode.max(services.config[turn.session.frontend].connection_mode);
     let keep = match mode {

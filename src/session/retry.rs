@@ -22,10 +22,10 @@ pub struct Kept {
     server_keeps: bool,
 }
 
-/// Keeps the request if the backend may want it again.
-pub fn keep(turn: &mut Turn<'_>, conditions: RetryOn) {
+/// Keeps the request, which the backend may want again.
+pub fn keep(turn: &mut Turn<'_>) {
     let exchange = &mut *turn.exchange;
-    if !conditions.intersects(RetryOn::AFTER_SENDING) || exchange.kept.is_some() || exchange.facts.never_again.get() {
+    if exchange.kept.is_some() || exchange.facts.never_again.get() {
         return;
     }
     let received = turn.session.client.received();

@@ -192,3 +192,15 @@ fn a_server_that_answers_before_it_reads_loses_nothing_of_the_body() {
     let row = sim.core.services.counters.server(ServerId(0));
     assert_eq!(row.get(Count::BytesIn), (head + body.len()) as u64);
 }
+
+#[test]
+fn a_body_that_rules_find_broken_is_no_reason_any_more() {
+    let mut sim = Sim::http(
+        "retries 2\nretry-on junk-response\nfrontend fe\n bind :8001\n default_backend be\nbackend be\n \
+         http-response wait-for-body time 5s\n server s1 127.0.0.1:1\n",
+    );
+    let client = sim.client_sends(GET);
+    attempts(&mut sim, &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nrubbish"]);
+    assert_eq!(status(&sim.got(client)), "502");
+    assert!(sim.try_server().is_none());
+}
