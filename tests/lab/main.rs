@@ -28,6 +28,7 @@ mod mysql;
 mod nginx;
 mod pair;
 mod smtp;
+mod source;
 #[path = "../support/mod.rs"]
 mod support;
 mod syslog;
@@ -137,6 +138,13 @@ const FAMILIES: &[Family] = &[
     Family {
         programs: &["curl", "keepalived", "sysctl"],
         scenarios: &[("directors_behind_ipvs_are_silent_and_serve", ipvs::directors)],
+    },
+    Family {
+        programs: &["curl", "python3"],
+        scenarios: &[
+            ("servers_see_clients_by_their_own_addresses", source::transparent),
+            ("several_addresses_have_ports_when_one_has_none", source::ports),
+        ],
     },
     Family {
         programs: &["curl", "setpriv"],
