@@ -1,6 +1,7 @@
 //! What an answer is compared with (manual 4.2, `tcp-check expect`, `http-check expect`).
 
 use super::http::Answer;
+use super::protocol;
 use super::result::Status;
 use crate::http::Head;
 use crate::proxy::check::{Data, Expect, FieldPattern, Match, Pattern};
@@ -25,6 +26,8 @@ pub enum Why {
     Unasked(&'static str),
     /// In these words, unless the step has its own.
     Described(String),
+    /// The server told it, with a code.
+    Told(u16, String),
 }
 
 /// The bytes of a log format; `None` if they are not the hexadecimal digits that they should be.
@@ -40,7 +43,10 @@ const NO_DIGITS: &str = "Failed to parse hexastring resulting of eval of a log-f
 pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts, number: u32) -> Judgement {
     if input.is_empty() {
         return match over {
-            true => failed(Status::L7Invalid, Why::Unreadable("TCPCHK got an empty response")),
+            true => {
+                let status = expect.failed.unwrap_or(Status::L7Invalid);
+                failed(status, Why::Unreadable("TCPCHK got an empty response"))
+            }
             false => Judgement::Open,
         };
     }
@@ -48,6 +54,9 @@ pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts,
         let is_line = input.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
         // Whoever reads the line sees whether it is one.
         return if over || is_line { Judgement::Passed } else { Judgement::Open };
+    }
+    if let Pattern::Message(message) = &expect.pattern {
+        return protocol::judge(*message, input, over);
     }
     let fixed = match &expect.pattern {
         Pattern::Text(Data::Bytes(bytes)) | Pattern::Binary(Data::Bytes(bytes)) => bytes.len(),
@@ -198,6 +207,7 @@ fn kind(pattern: &Pattern) -> &'static str {
         Pattern::Text(_) => "log-format string",
         Pattern::Binary(_) => "log-format binary",
         Pattern::BinaryRegex(_) => "binary regex",
+        Pattern::Message(_) => "custom",
         Pattern::Regex(_) | Pattern::StatusRegex(_) | Pattern::Status(_) | Pattern::Field(_) => "regex",
         Pattern::Line => "line",
     }

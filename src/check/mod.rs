@@ -16,6 +16,7 @@ pub mod http;
 pub mod notice;
 pub mod place;
 pub mod probe;
+pub mod protocol;
 pub mod result;
 pub mod schedule;
 pub mod server;

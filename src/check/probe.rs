@@ -174,6 +174,11 @@ impl Probe {
 
     /// Connecting failed, or the connection broke: `info` is the error in the system's words.
     pub fn failed(&mut self, info: &str, world: &World<'_>) -> Next {
+        // What came before is judged first, by the text of it at least.
+        if self.phase == Phase::Expecting && world.script.speech != Speech::Http && !self.input.is_empty() {
+            self.over = true;
+            return self.advance(world);
+        }
         let status = match self.phase {
             Phase::Connecting => Status::L4Failed,
             Phase::Sending | Phase::Expecting => Status::SocketError,
@@ -307,9 +312,18 @@ impl Probe {
         let mut info = match why {
             Why::Unasked(words) => return Some(self.end(status, code, words.to_owned(), world)),
             Why::Unreadable("") => String::new(),
-            Why::Unreadable(words) => format!("{words} at step {}", step.number),
+            Why::Unreadable(words) => {
+                let comment = step.comment.as_ref().map(|comment| format!(" comment: '{comment}'"));
+                let text = format!("{words} at step {}{}", step.number, comment.unwrap_or_default());
+                return Some(self.end(status, code, text, world));
+            }
+            Why::Told(told, words) => {
+                code = told;
+                words
+            }
             Why::Described(words) => match &expect.on_error {
                 Some(format) => self.formatted(format, world),
+                None if world.script.speech == Speech::Fixed => String::new(),
                 None => words,
             },
         };
@@ -352,7 +366,12 @@ impl Probe {
 
     /// `status-code`
     fn own_code(&self, expect: &Expect, world: &World<'_>) -> Option<u16> {
-        match expect.code.as_ref()?.eval(&self.ctx(world))?.cast(Type::Int)? {
+        let value = match expect.code.as_ref()?.eval(&self.ctx(world))? {
+            // Nowhere else are octets the digits of a number.
+            Value::Bin(octets) => Value::Str(octets),
+            other => other,
+        };
+        match value.cast(Type::Int)? {
             Value::Int(code) => u16::try_from(code).ok(),
             _ => None,
         }
@@ -362,7 +381,7 @@ impl Probe {
     fn place(&self, world: &World<'_>) -> String {
         let step = world.script.steps.get(self.at).filter(|step| step.number > 0);
         match (world.script.speech, step) {
-            (Speech::Nothing | Speech::Http, _) => String::new(),
+            (Speech::Nothing | Speech::Http | Speech::Fixed, _) => String::new(),
             (Speech::Tcp, None) => " at initial connection step of tcp-check".to_owned(),
             (Speech::Tcp, Some(step)) => {
                 let action = match &step.action {
@@ -418,6 +437,7 @@ impl Probe {
             vars: &self.own.vars,
             session_vars: &self.own.session_vars,
             facts: &self.own.facts,
+            raw: Some(world.script.speech != Speech::Http),
         }
     }
 

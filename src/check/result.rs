@@ -1,6 +1,6 @@
 //! What a health check found out, and the reason as log lines give it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 pub use crate::proxy::status::{Status, Verdict};
 use crate::time::Millis;
@@ -27,6 +27,10 @@ impl Outcome {
     /// With no more details than there is room for.
     #[must_use]
     pub fn cut(mut self) -> Outcome {
+        // HAProxy's text ends where a C string does.
+        if let Some(end) = self.info.find('\0') {
+            self.info.truncate(end);
+        }
         if self.info.len() > INFO_BYTES_MAX {
             let end = (0..=INFO_BYTES_MAX).rev().find(|&at| self.info.is_char_boundary(at));
             self.info.truncate(end.unwrap_or_default());
@@ -43,7 +47,15 @@ impl fmt::Display for Outcome {
             write!(f, ", code: {}", self.code)?;
         }
         if !self.info.is_empty() {
-            write!(f, ", info: \"{}\"", self.info)?;
+            f.write_str(", info: \"")?;
+            for octet in self.info.bytes() {
+                match octet {
+                    b' '..=b'~' if !b"\"<>".contains(&octet) => f.write_char(char::from(octet))?,
+                    // Servers choose these words; nothing in them may end the line or its quotes.
+                    _ => write!(f, "<{octet:02X}>")?,
+                }
+            }
+            f.write_str("\"")?;
         }
         if self.duration == NO_TIME {
             return Ok(());

@@ -80,17 +80,7 @@ pub static ROWS: &[Keyword] = &[
 ];
 
 /// Options of HAProxy 2.6 that are not built yet.
-const LATER: &[&str] = &[
-    "external-check",
-    "httpslog",
-    "ldap-check",
-    "mysql-check",
-    "pgsql-check",
-    "redis-check",
-    "smtpchk",
-    "spop-check",
-    "ssl-hello-chk",
-];
+const LATER: &[&str] = &["external-check", "httpslog"];
 
 /// Whether `no` is allowed before option `name`; when it is not, an error.
 fn negatable(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {

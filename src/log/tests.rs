@@ -117,6 +117,7 @@ impl World {
             vars: &self.vars,
             session_vars: &self.vars,
             facts: &self.facts,
+            raw: None,
         }
     }
 

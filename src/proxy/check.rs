@@ -39,6 +39,8 @@ pub enum Speech {
     Tcp,
     /// `option httpchk`
     Http,
+    /// That of a protocol whose steps nobody writes: `option mysql-check` and its like.
+    Fixed,
 }
 
 /// One line of a script.
@@ -157,6 +159,21 @@ pub enum Pattern {
     Field(Box<FieldPattern>),
     /// A line, or all that comes: of agents.
     Line,
+    /// A message of a protocol that has a judge of its own.
+    Message(Message),
+}
+
+/// What a server says in a protocol of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The first packet of MySQL.
+    MysqlGreeting,
+    /// The second one, which answers the login.
+    MysqlResult,
+    /// What LDAP answers to a bind.
+    LdapBind,
+    /// The hello of an agent of the stream processing protocol.
+    SpopHello,
 }
 
 /// A header field that an answer must have.

@@ -139,6 +139,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::server::ROWS,
     crate::config::source::ROWS,
     crate::config::check::ROWS,
+    crate::config::check::protocol::ROWS,
     crate::config::rules::ROWS,
     crate::config::tcp::ROWS,
     crate::config::program::ROWS,

@@ -57,6 +57,8 @@ pub struct Ctx<'a> {
     pub session_vars: &'a Vars,
     /// Timers, volumes and outcome so far.
     pub facts: &'a Facts,
+    /// Whether bytes are passed without being understood, where there is no client whose frontend tells: in checks.
+    pub raw: Option<bool>,
 }
 
 /// An inspection of contents that are not complete (manual 4.2, `tcp-request inspect-delay`).
@@ -112,7 +114,7 @@ impl Ctx<'_> {
 
     /// Whether the session's bytes are passed without being understood.
     pub fn is_raw(&self) -> bool {
-        self.config[self.client.frontend].mode == Mode::Tcp
+        self.raw.unwrap_or_else(|| self.config[self.client.frontend].mode == Mode::Tcp)
     }
 }
 

@@ -66,5 +66,6 @@ pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&
         vars: &vars,
         session_vars: &session_vars,
         facts: &facts,
+        raw: None,
     })
 }

@@ -318,6 +318,7 @@ fn context<'a>(
         vars: &exchange.vars,
         session_vars: &session.vars,
         facts: &exchange.facts,
+        raw: None,
     }
 }
 

@@ -151,3 +151,63 @@ fn errors_speak_as_the_system_does() {
     assert_eq!(text(libc::EHOSTUNREACH), "No route to host");
     assert_eq!(text(libc::ENETUNREACH), "Network is unreachable");
 }
+
+#[test]
+fn what_came_before_a_reset_is_judged() {
+    let mut check = Check::new(" option tcp-check\n tcp-check connect\n tcp-check expect string a");
+    check.does(Probe::begin);
+    check.does(Probe::connected);
+    assert_eq!(check.does(|probe, world| probe.received(b"b", false, world)), Next::Wait);
+    let end = outcome(check.does(|probe, world| probe.failed("Connection reset by peer", world)));
+    assert_eq!((end.0, end.2.as_str()), (Status::L7Invalid, "TCPCHK did not match content 'a' at step 2"));
+}
+
+#[test]
+fn nothing_has_the_status_and_the_comment_of_its_step() {
+    let mut check = Check::new(" option tcp-check\n tcp-check expect error-status L7STS on-error x comment c string a");
+    let (status, code, info) = check.hears("");
+    assert_eq!((status, code), (Status::L7Status, 0));
+    assert_eq!(info, "TCPCHK got an empty response at step 1 comment: 'c'");
+}
+
+#[test]
+fn protocols_have_words_and_codes_of_their_own() {
+    let hears = |lines: &str, answer: &str| Check::new(lines).hears(answer);
+    let text = |text: &str| text.to_owned();
+    let smtp = " option smtpchk";
+    assert_eq!(hears(smtp, "421  come later \r\n"), (Status::L7Status, 421, text("")));
+    assert_eq!(hears(smtp, "hello\r\n").0, Status::L7Invalid);
+    let mysql = " option mysql-check";
+    assert_eq!(hears(mysql, "\x06\0\0\0\x0a5.1\0a"), (Status::L7Passed, 0, text("5.1")));
+    assert_eq!(hears(" option redis-check", "-ERR a\r\n+PONG\r"), (Status::L7Status, 0, text("-ERR a")));
+    assert_eq!(hears(" option redis-check", "+PONG\r\n"), (Status::L7Passed, 0, text("Redis server is ok")));
+    assert_eq!(hears(" option ldap-check", "x"), (Status::L7Invalid, 0, text("Not LDAPv3 protocol")));
+    assert_eq!(hears(" option spop-check", ""), {
+        (Status::L7Invalid, 0, text("TCPCHK got an empty response at step 2"))
+    });
+    assert_eq!(hears(" option ssl-hello-chk", "HTTP/"), (Status::L6Invalid, 0, text("")));
+    let pgsql = " option pgsql-check user a";
+    assert_eq!(hears(pgsql, "E\0\0\0\x09no\0").0, Status::L7Invalid);
+    assert_eq!(hears(pgsql, "R\0\0\0\x08\0\0\0\x03"), (Status::L7Passed, 0, text("PostgreSQL server is ok")));
+}
+
+#[test]
+fn an_answer_without_end_is_judged_by_its_beginning() {
+    for (lines, status) in [
+        (" option redis-check", Status::L7Status),
+        (" option mysql-check", Status::L7Invalid),
+        (" option ldap-check", Status::L7Invalid),
+        (" option spop-check", Status::L7Invalid),
+        (" option pgsql-check user a", Status::L7Status),
+    ] {
+        let mut check = Check::new(lines);
+        check.does(Probe::begin);
+        if check.does(Probe::connected) == Next::Send {
+            check.does(Probe::sent);
+        }
+        let end = (0..4000).map(|_| check.does(|probe, world| probe.received(&[0x33; 4096], false, world)));
+        let end = end.into_iter().find(|next| matches!(next, Next::End(_))).map(outcome);
+        assert_eq!(end.map(|end| end.0), Some(status), "{lines}");
+        assert!(check.probe.input.len() <= 16384);
+    }
+}

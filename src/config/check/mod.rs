@@ -6,6 +6,7 @@
 mod connect;
 mod expect;
 mod line;
+pub mod protocol;
 mod request;
 
 use super::scope::{Scope, arg, no_more_than};
@@ -44,6 +45,8 @@ pub struct CheckDraft {
     request: RequestDraft,
     http: Steps,
     tcp: Steps,
+    /// The steps of an option that has its own.
+    fixed: Vec<StepDraft>,
     disable_on_404: bool,
     send_state: bool,
 }
@@ -84,7 +87,7 @@ impl CheckDraft {
     #[must_use]
     pub fn references(&self) -> &[Reference] {
         match self.speech {
-            Speech::Nothing => &[],
+            Speech::Nothing | Speech::Fixed => &[],
             Speech::Tcp => &self.tcp.references,
             Speech::Http => &self.http.references,
         }
@@ -97,6 +100,7 @@ impl CheckDraft {
             Speech::Nothing => Vec::new(),
             Speech::Tcp => self.tcp.steps.iter().map(|step| step.resolve(None)).collect(),
             Speech::Http => self.http_steps(),
+            Speech::Fixed => self.fixed.iter().map(|step| step.resolve(None)).collect(),
         };
         let is_setting = |step: &Step| matches!(step.action, Action::Assign(_));
         if !steps.iter().find(|step| !is_setting(step)).is_some_and(|step| matches!(step.action, Action::Connect(_))) {
@@ -146,6 +150,14 @@ impl StepDraft {
             StepDraft::Request { number, comment, request } => {
                 Step { number: *number, comment: comment.clone(), action: request.resolve(first) }
             }
+        }
+    }
+
+    /// What it expects, if it does.
+    fn expect_mut(&mut self) -> Option<&mut Expect> {
+        match self {
+            StepDraft::Ready(Step { action: Action::Expect(expect), .. }) => Some(expect),
+            _ => None,
         }
     }
 
