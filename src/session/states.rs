@@ -154,7 +154,7 @@ impl Views for Services {
             check: check.then(|| CheckView {
                 word: state.last.status.word(),
                 description: state.last.status.description(),
-                code: (state.last.code > 0).then_some(state.last.code),
+                code: state.last.status.has_code().then_some(state.last.code),
                 info: state.last.info.clone(),
                 duration_ms: (state.last.status.verdict() != Verdict::Unknown).then_some(state.last.duration.0),
                 running: state.in_progress,

@@ -211,3 +211,17 @@ fn an_answer_without_end_is_judged_by_its_beginning() {
         assert!(check.probe.input.len() <= 16384);
     }
 }
+
+#[test]
+fn the_hello_of_ssl_is_whole_and_has_the_time() {
+    let mut check = Check::new(" option ssl-hello-chk");
+    check.does(Probe::begin);
+    assert_eq!(check.does(Probe::connected), Next::Send);
+    let hello = check.probe.output();
+    assert_eq!(hello.len(), 126);
+    let head = b"\x16\x03\0\0\x79\x01\0\0\x75\x03\0\0\0\0\0HAPROXYSSLCHK\nHAPROXYSSLCHK\n\0\0\x4e\0\x01";
+    assert!(hello.starts_with(head) && hello.ends_with(b"\0\x3a\x01\0"));
+    assert_eq!(check.does(Probe::sent), Next::Wait);
+    let alert = b"\x15\x03\0\0\x02\x02\x28";
+    assert_eq!(outcome(check.does(|probe, world| probe.received(alert, false, world))).0, Status::L6Passed);
+}
