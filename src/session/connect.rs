@@ -82,7 +82,9 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer, origin: Option<&Orig
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
     let options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
-    services.upstreams.open(&services.net, peer, &target, options, origin, turn.slot, &services.counters)
+    services.upstreams.open(peer, origin, turn.slot, &services.counters, |token| {
+        services.net.connect(&target, options, origin, token)
+    })
 }
 
 /// Whether a connection that could not even be begun tells something of the server, not of this side.

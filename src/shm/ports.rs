@@ -84,7 +84,7 @@ impl Ports {
 
     /// A worker's mark: its slot, and what it takes to know it from others that have the slot later.
     fn mark(&self, slot: Slot) -> u32 {
-        u32::from(slot.0) + 1 | ((self.segment.generation(slot).0 as u32) << 16)
+        (u32::from(slot.0) + 1) | ((self.segment.generation(slot).0 as u32) << 16)
     }
 
     fn lives(&self, mark: u32) -> bool {

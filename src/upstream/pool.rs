@@ -14,8 +14,8 @@ use crate::shm::Lease;
 use crate::stats::{Count, Counters};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
-use crate::transport::net::{ConnectError, ConnectOptions, Origin, Target};
-use crate::transport::{Connection, Net};
+use crate::transport::Connection;
+use crate::transport::net::{ConnectError, Opened, Origin};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -162,22 +162,21 @@ impl Upstreams {
         self.slab.get(token.slot()).filter(|upstream| upstream.token == token).map(|_| token.slot())
     }
 
-    /// Starts a connection for the session in slot `session`.
+    /// Starts a connection for the session in slot `session`; `connect` makes it under the token that it is given, and
+    /// `origin` says where it comes from.
     pub fn open(
         &mut self,
-        net: &Net,
         peer: Peer,
-        target: &Target,
-        options: ConnectOptions,
         origin: Option<&Origin>,
         session: usize,
         counters: &Counters,
+        connect: impl FnOnce(Token) -> Result<Opened, ConnectError>,
     ) -> Result<usize, ConnectError> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let key = entry.key();
         let token = Token::new(Kind::Upstream, key, self.generation);
-        let opened = net.connect(target, options, origin, token)?;
+        let opened = connect(token)?;
         let connection = Connection::new(opened.stream);
         entry.insert(Upstream {
             connection,
