@@ -66,15 +66,7 @@ pub fn announce(
     logs_checks: bool,
 ) -> Vec<Notice> {
     let server = names.title();
-    let cause = |cause| match cause {
-        Cause::Check | Cause::Agent if logs_checks => String::new(),
-        Cause::Check => format!(", {}", state.last),
-        Cause::Agent => format!(", {}", state.agent.last),
-        Cause::Order => ", changed from CLI".into(),
-        Cause::Page => ", changed from Web interface".into(),
-        Cause::Tracked => names.via(true),
-        Cause::Grown => String::new(),
-    };
+    let cause = |cause| names.cause(cause, state, logs_checks);
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");
     let up = state.is_up();
@@ -165,6 +157,19 @@ pub fn health_check(names: Names<'_>, state: &ServerState, is_agents: bool) -> N
 }
 
 impl Names<'_> {
+    /// Why a server changed, for the middle of a sentence.
+    fn cause(&self, cause: Cause, state: &ServerState, logs_checks: bool) -> String {
+        match cause {
+            Cause::Check | Cause::Agent if logs_checks => String::new(),
+            Cause::Check => format!(", {}", state.last),
+            Cause::Agent => format!(", {}", state.agent.last),
+            Cause::Order => ", changed from CLI".into(),
+            Cause::Page => ", changed from Web interface".into(),
+            Cause::Tracked => self.via(true),
+            Cause::Grown => String::new(),
+        }
+    }
+
     /// ` via be/s1`, for what comes from there.
     fn via(&self, inherited: bool) -> String {
         match self.tracked.filter(|_| inherited) {
