@@ -164,6 +164,7 @@ impl Names<'_> {
             Cause::Check => format!(", {}", state.last),
             Cause::Agent => format!(", {}", state.agent.last),
             Cause::Order => ", changed from CLI".into(),
+            Cause::File => ", changed from server-state after a reload".into(),
             Cause::Page => ", changed from Web interface".into(),
             Cause::Tracked => self.via(true),
             Cause::Grown => String::new(),

@@ -146,6 +146,8 @@ pub enum Cause {
     Tracked,
     /// It has grown enough (`slowstart`).
     Grown,
+    /// A state file said so at the start.
+    File,
 }
 
 /// A change that is announced.

@@ -98,6 +98,10 @@ pub struct GlobalExtra {
     pub spelling_file: Option<String>,
     /// `tune.maxrewrite` was given.
     pub maxrewrite: Option<usize>,
+    /// `server-state-base`.
+    pub state_base: Option<String>,
+    /// `server-state-file`.
+    pub state_file: Option<String>,
 }
 
 /// Kind of a proxy section.
@@ -305,6 +309,10 @@ pub struct Settings {
     pub server_keepalive: TcpKeepalive,
     /// `option http-restrict-req-hdr-names`.
     pub header_names: HeaderNames,
+    /// `load-server-state-from-file`.
+    pub state_source: super::state_file::Source,
+    /// `server-state-file-name`; the proxy's own name if absent.
+    pub state_file: Option<String>,
     /// `http-send-name-header`.
     pub name_header: Option<String>,
     /// `max-keep-alive-queue`.
@@ -360,6 +368,8 @@ impl Default for Settings {
             client_keepalive: TcpKeepalive::default(),
             server_keepalive: TcpKeepalive::default(),
             header_names: HeaderNames::default(),
+            state_source: super::state_file::Source::None,
+            state_file: None,
             name_header: None,
             keep_alive_queue_max: None,
             flags: Flags::default(),

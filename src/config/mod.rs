@@ -32,6 +32,7 @@ pub mod sections;
 pub mod server;
 pub mod source;
 pub mod spelling;
+pub mod state_file;
 pub mod stats;
 pub mod tcp;
 pub mod tcpka;

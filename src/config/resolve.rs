@@ -142,6 +142,7 @@ impl<'a> Resolver<'a> {
         }
         track::resolve(self);
         resolve_server::addresses(self);
+        super::state_file::load(self);
         let tune = &self.config.global.tune;
         let bytes_max = tune.check_bytes.unwrap_or(tune.bufsize);
         self.config.backends.iter_mut().for_each(|backend| backend.check.answer_bytes_max = bytes_max);

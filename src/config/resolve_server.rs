@@ -103,6 +103,7 @@ fn server(
         pool_purge_delay: draft.pool_purge_delay.unwrap_or(POOL_PURGE_DELAY),
         pool_low_conn: draft.pool_low_conn,
         cookie: draft.cookie.clone(),
+        saved: None,
         source: draft.source.clone().or_else(|| proxy.settings.source.clone()),
     }
 }

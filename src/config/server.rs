@@ -18,9 +18,19 @@ use crate::time::Millis;
 /// Largest weight of a server.
 pub const WEIGHT_MAX: i32 = 256;
 
+/// Most servers of one `server-template`: a slip of the pen must not eat all memory.
+const TEMPLATE_SERVERS_MAX: i32 = 1_000_000;
+
 /// The rows of this module. Their section check is their own: HAProxy refuses them instead of ignoring them.
 pub static ROWS: &[Keyword] = &[
     Keyword { name: "server", sections: Sections::ANY_PROXY, args_max: None, parse: server, help: "a server" },
+    Keyword {
+        name: "server-template",
+        sections: Sections::ANY_PROXY,
+        args_max: None,
+        parse: template,
+        help: "several servers of one kind",
+    },
     Keyword {
         name: "default-server",
         sections: Sections::ANY_PROXY,
@@ -129,8 +139,8 @@ fn allowed(scope: &mut Scope<'_>, keyword: &str) -> Result<(), String> {
     scope.place = Place::Server;
     let at = scope.at.clone();
     let section = scope.sections();
-    if section.intersects(Sections::DEFAULTS) && keyword == "server" {
-        return Err("'server' not allowed in 'defaults' section.".into());
+    if section.intersects(Sections::DEFAULTS) && keyword != "default-server" {
+        return Err(format!("'{keyword}' not allowed in 'defaults' section."));
     }
     if section.intersects(Sections::FRONTEND) {
         let name = scope.proxy().name.clone();
@@ -151,16 +161,54 @@ fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     if let Some(c) = invalid_char(name) {
         return Err(format!("character '{c}' is not permitted in server name '{name}'."));
     }
-    let place = format!("'server {}/{name}' : ", scope.proxy().name);
+    if let Some(draft) = one(scope, name, text, &words[2..])? {
+        scope.proxy().servers.push(draft);
+    }
+    Ok(())
+}
+
+/// Servers that differ in the number at the end of their names only. A number of the operator's is the first one's.
+fn template(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
+    allowed(scope, "server-template")?;
+    let (prefix, range, text) = (arg(words, 1), arg(words, 2), arg(words, 3));
+    if prefix.is_empty() || range.is_empty() || text.is_empty() {
+        return Err("'server-template' expects <prefix> <nb | range> <addr>[:<port>] as arguments.".into());
+    }
+    scope.point_at(&words[1]);
+    if let Some(c) = invalid_char(prefix) {
+        return Err(format!("character '{c}' is not permitted in server-template prefix '{prefix}'."));
+    }
     scope.point_at(&words[2]);
+    let (low, high) = match range.split_once('-') {
+        Some((low, high)) => (atoi(low), atoi(high)),
+        None => (1, atoi(range)),
+    };
+    if low < 1 || high < low || high - low >= TEMPLATE_SERVERS_MAX {
+        return Err(format!("Wrong server-template number or range arg '{range}'."));
+    }
+    // Errors name a server that has no name yet as HAProxy prints it.
+    let Some(mut draft) = one(scope, "(null)", text, &words[3..])? else { return Ok(()) };
+    for number in low..=high {
+        draft.name = format!("{prefix}{number}");
+        scope.proxy().servers.push(draft.clone());
+        draft.id = None;
+    }
+    Ok(())
+}
+
+/// A server by its name and its address `text`, which `words` begin with; `None` if a parameter was unknown, which
+/// has been reported.
+fn one(scope: &mut Scope<'_>, name: &str, text: &str, words: &[Word]) -> Result<Option<ServerDraft>, String> {
+    let place = format!("'server {}/{name}' : ", scope.proxy().name);
+    scope.point_at(&words[0]);
     let text = &scope.draft.env.expand(text);
     let parsed = address::parse(text, address::SERVER).map_err(|e| format!("{place}{e}"))?;
     let mut draft = scope.settings().default_server.clone();
     draft.name = name.to_owned();
     draft.at = Some(scope.at.clone());
     draft.address = Some(parsed);
-    if !parameters(scope, &mut draft, &words[3..], &place)? {
-        return Ok(());
+    if !parameters(scope, &mut draft, &words[1..], &place)? {
+        return Ok(None);
     }
     if draft.check && draft.track.is_some() {
         return Err(format!("{place}unable to enable checks and tracking at the same time!"));
@@ -169,8 +217,7 @@ fn server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         return Err(format!("{place}server {name} does not have agent port. Agent check has been disabled."));
     }
     unique_id(scope, &draft, &place)?;
-    scope.proxy().servers.push(draft);
-    Ok(())
+    Ok(Some(draft))
 }
 
 fn default_server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {

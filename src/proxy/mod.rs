@@ -40,7 +40,7 @@ pub use master::{MasterSettings, Program};
 pub use options::{HeaderNames, Spellings, TcpKeepalive};
 pub use persistence::{AppSession, Cookie, CookieMode, ParameterMode};
 pub use reaction::{Observe, Seen};
-pub use server::{AdminAtStart, Server, ServerAddress};
+pub use server::{AdminAtStart, SavedState, Server, ServerAddress};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 
 /// Index of a frontend in [`Config::frontends`].

@@ -58,8 +58,35 @@ pub struct Server {
     pub pool_low_conn: u32,
     /// `cookie` value.
     pub cookie: Option<String>,
+    /// What a state file says of it (`load-server-state-from-file`).
+    pub saved: Option<SavedState>,
     /// `source`, its own or its backend's: where connections to it come from.
     pub source: Option<Source>,
+}
+
+/// A server's line of a state file: what `show servers state` told of it (management manual 9.3), checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SavedState {
+    /// Number of its operational state, 0 to 3.
+    pub operation: u8,
+    /// Bits of what was ordered.
+    pub admin: u8,
+    /// Weight, 0 to 256.
+    pub weight: u32,
+    /// Its weight in the configuration of that time.
+    pub initial_weight: u32,
+    /// Seconds since its last change.
+    pub changed_ago_s: u64,
+    /// Number of the last check's status.
+    pub status: u8,
+    /// Bits of its checks' state.
+    pub check_state: u8,
+    /// Its port, or the offset to the client's.
+    pub port: u16,
+    /// Port of its checks, if one was told.
+    pub check_port: Option<u16>,
+    /// Address of its checks, if one was told.
+    pub check_addr: Option<std::net::IpAddr>,
 }
 
 /// Where a server is reached.

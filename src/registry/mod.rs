@@ -138,6 +138,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::capture::ROWS,
     crate::config::server::ROWS,
     crate::config::source::ROWS,
+    crate::config::state_file::ROWS,
     crate::config::check::ROWS,
     crate::config::check::protocol::ROWS,
     crate::config::rules::ROWS,

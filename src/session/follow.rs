@@ -12,6 +12,7 @@ use crate::check::ServerState;
 use crate::check::board::ServerBoard;
 use crate::check::carry::{Carried, Configured, carry};
 use crate::check::place::Place;
+use crate::check::saved::restore;
 use crate::proxy::{BackendId, FrontendId, Server, ServerAddress, ServerId};
 use crate::shm::{Board, Generation, Guard, fnv};
 
@@ -65,8 +66,16 @@ impl Services {
         // One that the last configuration did not have is new, even if an older process still uses it.
         let was_away = board.configured_in() < self.boards.merged();
         let as_configured = Carried { state: fresh.clone(), maxconn: now.maxconn, place: Place::configured(server) };
+        let mut restored = None;
         let carried = match () {
-            () if blank || first && was_away => as_configured,
+            () if blank || first && was_away => match &server.saved {
+                Some(saved) => {
+                    let (carried, change) = restore(as_configured, saved, self.now.wall_s());
+                    restored = change;
+                    carried
+                }
+                None => as_configured,
+            },
             () if first => {
                 let old = board.read(fresh.health, &as_configured.place);
                 carry(&old, &board.configured(), as_configured, &now)
@@ -82,6 +91,9 @@ impl Services {
         self.servers[id.0 as usize] = carried.state;
         if differs {
             self.tell_balancer(id);
+        }
+        if let Some(change) = restored {
+            self.tell_restored(id, change);
         }
     }
 

@@ -192,6 +192,13 @@ impl Services {
         true
     }
 
+    /// Says what a state file did to a server, on standard error only: it was so before.
+    pub(super) fn tell_restored(&self, id: ServerId, change: Change) {
+        for notice in self.notices(id, Some(change).into(), 0) {
+            stderr::warning(format_args!("config : {}", notice.stderr));
+        }
+    }
+
     fn notices(&self, id: ServerId, effect: CheckEffect, requeued: u64) -> Vec<Notice> {
         if !effect.reported && effect.change.is_none() {
             return Vec::new();

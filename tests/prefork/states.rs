@@ -152,6 +152,28 @@ fn an_address_holds_for_all_workers_and_outlives_a_reload() {
 }
 
 #[test]
+fn a_state_file_is_for_what_no_running_process_knows() {
+    let _turn = turn();
+    let file = |dir: &std::path::Path, weight: u32| {
+        let line = format!("1 b 1 s 127.0.0.1 2 8 {weight} 10 100 1 0 2 0 0 0 0 - 1 - 0\n");
+        std::fs::write(dir.join("states"), format!("1\n{line}")).expect("state file");
+    };
+    let more = "    default_backend b\nbackend b\n    load-server-state-from-file global\n    server s 127.0.0.1:1 weight 10\n";
+    let global = "    server-state-file DIR/states";
+    let mut crew = Crew::start(&format!("{GLOBAL}\n{global}"), more);
+    assert_eq!(state_of_server(&crew), ["2", "0", "10"], "there is no file yet");
+    file(crew.dir.path(), 7);
+    reload(&mut crew, global, more);
+    assert_eq!(state_of_server(&crew), ["2", "0", "10"], "what is known is newer than the file");
+    reload(&mut crew, &format!("{global}\n    no carry-over"), more);
+    for _ in 0..8 {
+        assert_eq!(state_of_server(&crew), ["2", "8", "7"]);
+    }
+    let said = crew.supervisor.stderr();
+    assert_eq!(said.matches("config : Server b/s remains in forced drain mode.").count(), 1, "{said}");
+}
+
+#[test]
 fn memory_without_room_is_told() {
     let _turn = turn();
     let server = |n: usize| format!("    server s{n} 127.0.0.1:1\n");

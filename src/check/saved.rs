@@ -1,0 +1,82 @@
+//! What a state file makes of a server at the start (manual 4.2, `load-server-state-from-file`).
+
+use super::carry::Carried;
+use super::place::Place;
+use super::result::Status;
+use super::server::{Admin, Cause, Change, Operation, ServerState};
+use crate::proxy::{SavedState, ServerAddress};
+
+/// Bits of the checks' state in a file.
+const CHECK_CONFIGURED: u8 = 0x02;
+const CHECK_ENABLED: u8 = 0x04;
+
+/// A server as it is configured, with the state that was saved, and what is to be announced of that. Its address is
+/// that of the configuration, its port the one that was saved, as in HAProxy.
+pub fn restore(fresh: Carried, saved: &SavedState, now_s: u64) -> (Carried, Option<Change>) {
+    let Carried { mut state, maxconn, place } = fresh;
+    let place = restored_place(place, saved);
+    if saved.initial_weight == state.weight {
+        state.weight = saved.weight;
+    }
+    state.last.status = Status::from_number(saved.status);
+    if saved.check_state & (CHECK_CONFIGURED | CHECK_ENABLED) == CHECK_CONFIGURED {
+        state.checks_enabled = false;
+    }
+    let change = restore_orders(&mut state, saved, now_s);
+    state.changed_at = now_s.saturating_sub(saved.changed_ago_s);
+    (Carried { state, maxconn, place }, change)
+}
+
+fn restore_orders(state: &mut ServerState, saved: &SavedState, now_s: u64) -> Option<Change> {
+    let admin = Admin::from_bits_truncate(saved.admin);
+    if state.admin.contains(Admin::CONFIGURED_MAINT) {
+        // The operator had enabled it although its line says `disabled`.
+        let enabled = admin & (Admin::FORCED_MAINT | Admin::CONFIGURED_MAINT) == Admin::CONFIGURED_MAINT;
+        return if enabled { state.order_enable(now_s) } else { None };
+    }
+    let change = match Operation::from_number(saved.operation) {
+        Operation::Stopped => {
+            state.operation = Operation::Stopped;
+            state.health.set_down();
+            Some(Change::Down { cause: Cause::File, quiet: false })
+        }
+        Operation::Stopping => {
+            state.operation = Operation::Stopping;
+            Some(Change::Stopping { cause: Cause::File })
+        }
+        Operation::Starting | Operation::Running => {
+            state.health.set_up();
+            None
+        }
+    };
+    // Maintenance that its line had begun ends with that word.
+    if admin.contains(Admin::FORCED_MAINT) && !admin.contains(Admin::CONFIGURED_MAINT) {
+        state.order_maintenance(now_s);
+        return change;
+    }
+    if admin.contains(Admin::FORCED_DRAIN) {
+        state.admin.insert(Admin::FORCED_DRAIN);
+        return change.or(Some(Change::StillDrain { inherited: false }));
+    }
+    change
+}
+
+fn restored_place(mut place: Place, saved: &SavedState) -> Place {
+    match place.address {
+        ServerAddress::Ip(mut address) if address.port() != saved.port => {
+            address.set_port(saved.port);
+            place.order_address(ServerAddress::Ip(address));
+        }
+        ServerAddress::IpRelative(ip, offset) if offset as u16 != saved.port => {
+            place.order_address(ServerAddress::IpRelative(ip, i32::from(saved.port)));
+        }
+        _ => {}
+    }
+    if let Some(port) = saved.check_port.filter(|port| place.check_port != Some(*port)) {
+        place.order_check_port(port);
+    }
+    if let Some(addr) = saved.check_addr.filter(|addr| place.check_addr != Some(*addr)) {
+        place.order_check_addr(addr);
+    }
+    place
+}
