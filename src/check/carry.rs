@@ -36,6 +36,10 @@ pub fn carry(old: &Carried, then: &Configured, fresh: Carried, now: &Configured)
     if then.address != now.address {
         return fresh;
     }
+    let lacks_address = |state: &ServerState| state.admin.contains(Admin::RESOLUTION_MAINT);
+    if lacks_address(&old.state) != lacks_address(&fresh.state) {
+        return fresh;
+    }
     let place = old.place.carried(&fresh.place, then.check != now.check);
     let fresh = fresh.state;
     let maxconn = if then.maxconn == now.maxconn { old.maxconn } else { now.maxconn };

@@ -349,6 +349,13 @@ impl ServerState {
         if was_maintenance { None } else { Some(self.enter_maintenance(quiet, false, now_s)) }
     }
 
+    /// Its name leads nowhere.
+    pub fn lack_address(&mut self) {
+        self.admin.insert(Admin::RESOLUTION_MAINT);
+        self.operation = Operation::Stopped;
+        self.health.set_down();
+    }
+
     /// `set server … state drain`.
     pub fn order_drain(&mut self, now_s: u64) -> Option<Change> {
         if self.admin.contains(Admin::FORCED_MAINT) {
@@ -441,6 +448,9 @@ impl ServerState {
 
     /// The same of a server that tracks others: the last one of them has the checks.
     pub fn status_word_by(&self, checked: &ServerState) -> String {
+        if self.admin.contains(Admin::RESOLUTION_MAINT) {
+            return "MAINT (resolution)".into();
+        }
         if self.admin.is_maintenance() {
             return "MAINT".into();
         }

@@ -1,6 +1,7 @@
 //! What can be looked at, beside the statistics.
 
 use super::{Call, Command, Outcome, Scope, find_backend};
+use crate::check::Admin;
 use crate::proxy::{BackendId, CliLevel, ServerId};
 use crate::session::Services;
 use crate::shm::Slot;
@@ -132,7 +133,10 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let (backend, server) = (&services.config[backend], &services.config[id]);
     let state = &services.servers[id.0 as usize];
     let place = &services.places[id.0 as usize];
-    let (address, port) = place.listed();
+    let (mut address, port) = place.listed();
+    if state.admin.contains(Admin::RESOLUTION_MAINT) {
+        "-".clone_into(&mut address);
+    }
     let text = |address: Option<std::net::IpAddr>| address.map_or("-".to_owned(), |address| address.to_string());
     let (check_address, check_port) = (text(place.check_addr), place.check_port.unwrap_or(0));
     // `addr` and `port` of a server hold for an agent as well, which orders about checks do not concern.

@@ -492,6 +492,14 @@ pub struct ServerDraft {
     pub minconn: Option<u32>,
     /// `slowstart` in seconds.
     pub slowstart_s: u64,
+    /// `redir`.
+    pub redirect: Option<String>,
+    /// `tcp-ut`.
+    pub user_timeout: Option<crate::time::Millis>,
+    /// `init-addr`; nothing stands for `last,libc`.
+    pub init_addr: Vec<super::server::InitAddr>,
+    /// `proto`.
+    pub proto: Option<String>,
     /// `track`, as written.
     pub track: Option<String>,
     /// `observe`.

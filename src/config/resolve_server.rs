@@ -1,6 +1,6 @@
 //! Servers from their drafts: numbers, addresses, host names, checks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use super::address::{Address, Family, Host, Port, Target, resolve_host};
@@ -8,9 +8,10 @@ use super::draft::{ProxyDraft, ServerDraft};
 use super::finding::{Finding, Place, Severity};
 use super::resolve::{Resolver, number};
 use super::scope::not_yet;
+use super::server::InitAddr;
 use crate::proxy::check::Speech;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
-use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Server, ServerAddress};
+use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Mode, Server, ServerAddress};
 use crate::time::Millis;
 
 /// `pool-purge-delay` when it is not written (section 5.2).
@@ -71,6 +72,7 @@ fn server(
         // A `server` line without an address was refused when it was read.
         None => (ServerAddress::Abstract(Vec::new()), None),
     };
+    check_mode(resolver, proxy, draft);
     if draft.check {
         check_has_port(resolver, proxy, draft, &address);
     }
@@ -89,6 +91,8 @@ fn server(
         maxqueue: draft.maxqueue,
         admin: if draft.disabled { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
         check: draft.check.then(|| draft.settings.clone()),
+        redirect: draft.redirect.clone(),
+        user_timeout: draft.user_timeout,
         track: None,
         tracked_by: Vec::new(),
         observe: draft.observe.filter(|_| draft.check).map(|layer| Observe {
@@ -180,14 +184,9 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     let Some(Address { target: Target::Inet { host: Host::Name(name, family), .. }, .. }) = &draft.address else {
         return true;
     };
-    let Some(ip) = resolve_host(name, *family) else {
-        let text = format!("could not resolve address '{name}'");
-        if !resolver.draft.ignore_unresolved {
-            complain(resolver, Severity::Alert, proxy, draft, &format!("{text}."));
-            return false;
-        }
-        complain(resolver, Severity::Warning, proxy, draft, &format!("{text}, disabling server."));
-        resolver.config.servers[index].admin = AdminAtStart::Maintenance;
+    let Some(ip) = first_address(resolver, proxy, draft, (name, *family)) else { return false };
+    let Some(ip) = ip else {
+        resolver.config.servers[index].admin = AdminAtStart::Unresolved;
         return true;
     };
     match &mut resolver.config.servers[index].address {
@@ -196,6 +195,63 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
         ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {}
     }
     true
+}
+
+/// What the first way of `init-addr` that leads to something gives: an address, or none. `None` if no way does, which has
+/// been told.
+fn first_address(
+    resolver: &mut Resolver<'_>,
+    proxy: &ProxyDraft,
+    draft: &ServerDraft,
+    (name, family): (&str, Family),
+) -> Option<Option<IpAddr>> {
+    let mut methods = draft.init_addr.clone();
+    if methods.is_empty() {
+        methods = vec![InitAddr::Last, InitAddr::Libc];
+    }
+    if resolver.draft.ignore_unresolved {
+        methods.push(InitAddr::None);
+    }
+    let mut failed = false;
+    let text = format!("could not resolve address '{name}'");
+    for method in methods {
+        let warning = match method {
+            InitAddr::Last => continue,
+            InitAddr::Libc => match resolve_host(name, family) {
+                Some(ip) => return Some(Some(ip)),
+                None => {
+                    failed = true;
+                    continue;
+                }
+            },
+            InitAddr::None => "disabling server",
+            InitAddr::Ip(_) => "falling back to configured address",
+        };
+        if failed {
+            complain(resolver, Severity::Warning, proxy, draft, &format!("{text}, {warning}."));
+        }
+        return Some(if let InitAddr::Ip(ip) = method { Some(ip) } else { None });
+    }
+    let text = if failed { format!("{text}.") } else { format!("no method found to resolve address '{name}'.") };
+    complain(resolver, Severity::Alert, proxy, draft, &text);
+    None
+}
+
+/// Whether the protocol that a server is to speak fits the backend, and the other way round.
+fn check_mode(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft) {
+    let http = proxy.settings.mode == Mode::Http;
+    let kind = proxy.kind.noun();
+    if !http && draft.redirect.is_some() {
+        let text = format!("{kind} '{}' : server cannot have cookie or redirect prefix in non-HTTP mode.", proxy.name);
+        resolver.findings.alert(text);
+    }
+    let (Some(proto), Some(at)) = (&draft.proto, &draft.at) else { return };
+    if http != (proto == "h1") {
+        resolver.findings.alert(format!(
+            "{kind} '{}' : MUX protocol '{proto}' is not usable for server '{}' at [{at}].",
+            proxy.name, draft.name
+        ));
+    }
 }
 
 pub(super) fn complain(

@@ -62,10 +62,18 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("maxconn", 1, |s, w| put(&mut s.maxconn, limit(w))),
     row("maxqueue", 1, |s, w| put(&mut s.maxqueue, limit(w))),
     row("minconn", 1, |s, w| put(&mut s.minconn, limit(w))),
+    row("init-addr", 1, init_addr),
     row("no-agent-check", 0, |s, _| put(&mut s.agent_check, false)),
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
+    row("no-check-send-proxy", 0, |_, _| Ok(())),
+    row("no-check-ssl", 0, |_, _| Ok(())),
+    row("no-send-proxy", 0, |_, _| Ok(())),
+    row("no-send-proxy-v2", 0, |_, _| Ok(())),
+    row("no-send-proxy-v2-ssl", 0, |_, _| Ok(())),
+    row("no-send-proxy-v2-ssl-cn", 0, |_, _| Ok(())),
     row("no-ssl", 0, |_, _| Ok(())),
+    row("no-tfo", 0, |_, _| Ok(())),
     row("observe", 1, observe),
     row("on-error", 1, on_error),
     row("on-marked-down", 1, on_marked_down),
@@ -74,9 +82,12 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("pool-max-conn", 1, pool_max_conn),
     row("pool-purge-delay", 1, pool_purge_delay),
     row("port", 1, port),
+    row("proto", 1, proto),
+    row("redir", 1, redir),
     row("rise", 1, |s, w| put(&mut s.settings.rise, at_least_one(w)?)),
     row("slowstart", 1, slowstart),
     row("source", 1, source::server),
+    row("tcp-ut", 1, tcp_ut),
     row("track", 1, track),
     row("usesrc", 1, |_, _| Err("'usesrc' only allowed after a 'source' statement.".into())),
     row("weight", 1, weight),
@@ -96,15 +107,12 @@ const LATER: &[&str] = &[
     "ciphersuites",
     "crl-file",
     "crt",
-    "init-addr",
     "log-proto",
     "max-reuse",
     "namespace",
     "non-stick",
     "npn",
-    "proto",
     "proxy-v2-options",
-    "redir",
     "resolve-net",
     "resolve-opts",
     "resolve-prefer",
@@ -119,7 +127,6 @@ const LATER: &[&str] = &[
     "ssl-max-ver",
     "ssl-min-ver",
     "stick",
-    "tcp-ut",
     "tfo",
     "verify",
     "verifyhost",
@@ -492,6 +499,70 @@ fn port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
     // As in HAProxy, only the low sixteen bits count.
     draft.settings.port = Some(atoi(text) as u16).filter(|port| *port > 0);
     Ok(())
+}
+
+fn redir(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'redir' expects <prefix> as argument.".into()),
+        prefix => put(&mut draft.redirect, Some(prefix.to_owned())),
+    }
+}
+
+fn tcp_ut(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let text = arg(words, 1);
+    if text.is_empty() {
+        return Err("'tcp-ut' : missing TCP User Timeout value".into());
+    }
+    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| match error {
+        UnitError::Unexpected(_) => "'tcp-ut' : expects a positive delay in milliseconds".to_owned(),
+        _ => error.timer(text, "'tcp-ut'"),
+    })?;
+    put(&mut draft.user_timeout, (ms > 0).then_some(Millis(u64::from(ms))))
+}
+
+/// One way to find a server's address at the start (`init-addr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitAddr {
+    /// The one that a state file tells; there is none.
+    Last,
+    /// The resolver of the system.
+    Libc,
+    /// None: the server stays in maintenance until it has one.
+    None,
+    /// This one.
+    Ip(std::net::IpAddr),
+}
+
+fn init_addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    let mut methods = Vec::new();
+    for word in arg(words, 1).split(',').filter(|word| !word.is_empty()) {
+        methods.push(match word {
+            "last" => InitAddr::Last,
+            "libc" => InitAddr::Libc,
+            "none" => InitAddr::None,
+            _ => match word.parse() {
+                Ok(_) if methods.iter().any(|method| matches!(method, InitAddr::Ip(_))) => {
+                    return Err(format!("'init-addr' : initial address already specified, cannot add '{word}'."));
+                }
+                Ok(ip) => InitAddr::Ip(ip),
+                Err(_) => {
+                    return Err(format!(
+                        "'init-addr' : unknown init-addr method '{word}', supported methods are 'libc', 'last', 'none'."
+                    ));
+                }
+            },
+        });
+    }
+    put(&mut draft.init_addr, methods)
+}
+
+fn proto(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    match arg(words, 1) {
+        "" => Err("'proto' : missing value".into()),
+        name @ ("h1" | "none") => put(&mut draft.proto, Some(name.to_owned())),
+        name @ ("h2" | "fcgi") => Err(not_yet(&format!("proto {name}"))),
+        name => Err(format!("'proto' :  unknown MUX protocol '{name}'")),
+    }
 }
 
 fn slowstart(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

@@ -38,6 +38,10 @@ pub struct Server {
     pub admin: AdminAtStart,
     /// Health checks; `None` without `check`.
     pub check: Option<CheckSettings>,
+    /// `redir`: what GET and HEAD are redirected to, in front of their path.
+    pub redirect: Option<String>,
+    /// `tcp-ut`: the connection breaks when what was sent stays unacknowledged for so long.
+    pub user_timeout: Option<Millis>,
     /// `track`: the server whose state this one has.
     pub track: Option<ServerId>,
     /// The servers that track this one, as written.
@@ -110,4 +114,6 @@ pub enum AdminAtStart {
     Ready,
     /// `disabled`.
     Maintenance,
+    /// Its name was not resolved.
+    Unresolved,
 }

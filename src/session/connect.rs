@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::origin::{self, Nameless};
 use super::{Phase, Step, Turn};
 use crate::facts::{Cause, Phase as Doing};
+use crate::http::{Method, Version, uri};
 use crate::proxy::backend::{Redispatch, RetryOn, Reuse};
 use crate::proxy::source::Source;
 use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, ServerId};
@@ -26,6 +27,11 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
     turn.exchange.facts.queue_left.get_or_insert(now);
     if let Peer::Server(server) = peer {
         turn.services.count_attempt(server);
+        if let Some(prefix) = &turn.services.config[server].redirect
+            && matches!(turn.exchange.request.method(), Method::Get | Method::Head)
+        {
+            return redirect(turn, prefix);
+        }
     }
     let backend = &turn.services.config[backend_id];
     let origin = match origin::of(turn, backend, peer) {
@@ -64,6 +70,23 @@ fn nameless(turn: &mut Turn<'_>) -> Step {
     reply::error(turn, 500, Cause::Internal, Doing::Connect)
 }
 
+/// Sends the client to where the server wants it (manual 5.2, `redir`).
+fn redirect(turn: &mut Turn<'_>, prefix: &str) -> Step {
+    let path = uri::path_and_query(turn.exchange.request.uri());
+    let location = [if prefix == "/" { b"" } else { prefix.as_bytes() }, path].concat();
+    turn.release_server();
+    let head = &mut turn.exchange.response;
+    head.clear();
+    head.start_response(Version::Http11, 302, b"Found");
+    head.add(b"cache-control", b"no-cache");
+    head.add(b"content-length", b"0");
+    head.add(b"location", &location);
+    head.add(b"connection", b"close");
+    turn.exchange.client_keeps = false;
+    turn.exchange.facts.termination.set_once(Cause::Local, Doing::Connect);
+    reply::message(turn, b"")
+}
+
 /// Where the request goes: to the server chosen, or to an address without a server.
 fn peer(turn: &Turn<'_>) -> Option<Peer> {
     turn.exchange.server.map(Peer::Server).or(turn.exchange.address.map(Peer::Address))
@@ -81,7 +104,10 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer, origin: Option<&Orig
         turn.session.client.receive(&mut services.buffers);
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
-    let options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
+    let mut options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
+    if let Peer::Server(server) = peer {
+        options.user_timeout = services.config[server].user_timeout;
+    }
     services.upstreams.open(peer, origin, turn.slot, &services.counters, |token| {
         services.net.connect(&target, options, origin, token)
     })

@@ -24,7 +24,11 @@ pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
         let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
         let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
         let agent = server.agent.as_ref().map_or_else(Agent::default, |agent| Agent::new(agent.number()));
-        ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state }
+        let mut state = ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state };
+        if server.admin == AdminAtStart::Unresolved {
+            state.lack_address();
+        }
+        state
     };
     config.servers.iter().map(state).collect()
 }

@@ -163,7 +163,10 @@ impl Views for Services {
                 health: state.health.value(),
             }),
             agent: state.agent.enabled.then(|| agent_view(&state.agent)),
-            address: address_text(&self.places[id.0 as usize].address),
+            address: match state.admin.contains(Admin::RESOLUTION_MAINT) {
+                true => String::new(),
+                false => address_text(&self.places[id.0 as usize].address),
+            },
             cookie: self.cookies.of(id).map(str::to_owned),
             maxconn: self.server_maxconn(id),
             idle_max: server.pool_max_conn,

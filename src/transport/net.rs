@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use mio::Interest;
 use mio::unix::SourceFd;
@@ -12,6 +13,7 @@ use super::Stream;
 use crate::proxy::{Backend, ServerAddress, TcpKeepalive, global::Tune};
 use crate::shm::{Lease, Ports};
 use crate::sys::socket;
+use crate::time::Millis;
 use crate::token::Token;
 
 /// The real network, or a simulated one in tests.
@@ -37,6 +39,8 @@ pub struct ConnectOptions {
     pub acknowledges_late: bool,
     /// `option nolinger`: the close resets the connection and leaves nothing behind.
     pub no_linger: bool,
+    /// `tcp-ut`: how long what was sent may stay unacknowledged.
+    pub user_timeout: Option<Millis>,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
@@ -180,6 +184,7 @@ impl ConnectOptions {
             keepalive: backend.tcp_keepalive,
             acknowledges_late: backend.smart_connect && sends_at_once,
             no_linger: backend.nolinger,
+            user_timeout: None,
             rcvbuf: tune.rcvbuf_server,
             sndbuf: tune.sndbuf_server,
         }
@@ -269,6 +274,9 @@ impl Net {
                 }
                 if options.no_linger {
                     socket::reset_on_close(&socket)?;
+                }
+                if let Some(timeout) = options.user_timeout.filter(|_| target.ip().is_some()) {
+                    socket.set_tcp_user_timeout(Some(Duration::from_millis(timeout.0)))?;
                 }
                 if options.rcvbuf > 0 {
                     socket.set_recv_buffer_size(options.rcvbuf as usize)?;
