@@ -67,6 +67,7 @@ pub fn announce(
 ) -> Vec<Notice> {
     let server = names.title();
     let cause = |cause| names.cause(cause, state, logs_checks);
+    let order = |why: Option<&str>, inherited| why.map_or_else(|| names.via(inherited), |why| format!(" ({why})"));
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");
     let up = state.is_up();
@@ -76,12 +77,13 @@ pub fn announce(
         Change::Stopping { cause: why } => {
             (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online()))
         }
-        Change::Maintenance { was_down: true, inherited, .. } => {
-            (Level::Notice, format!("{server} was DOWN and now enters maintenance{}.", names.via(inherited)))
+        Change::Maintenance { was_down: true, inherited, why, .. } => {
+            let reason = order(why, inherited);
+            (Level::Notice, format!("{server} was DOWN and now enters maintenance{reason}."))
         }
-        Change::Maintenance { was_down: false, quiet, inherited } => {
-            let via = names.via(inherited);
-            (loud(quiet), format!("{server} is going DOWN for maintenance{via}.{}", tally.left()))
+        Change::Maintenance { was_down: false, quiet, inherited, why } => {
+            let reason = order(why, inherited);
+            (loud(quiet), format!("{server} is going DOWN for maintenance{reason}.{}", tally.left()))
         }
         Change::Ready { inherited } => {
             let word = match (up, state.admin.is_draining()) {
@@ -101,9 +103,9 @@ pub fn announce(
             Level::Notice,
             format!("{server} is leaving forced maintenance but remains in maintenance{}.", names.via(true)),
         ),
-        Change::Drain { inherited } => {
+        Change::Drain { inherited, why } => {
             let figures = if up { tally.online() } else { tally.left() };
-            (Level::Notice, format!("{server} enters drain state{}.{figures}", names.via(inherited)))
+            (Level::Notice, format!("{server} enters drain state{}.{figures}", order(why, inherited)))
         }
         Change::StillDrain { inherited: false } => (Level::Notice, remains.clone()),
         Change::StillDrain { inherited: true } => {

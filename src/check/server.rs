@@ -178,6 +178,8 @@ pub enum Change {
         quiet: bool,
         /// It inherits it from the server that it tracks.
         inherited: bool,
+        /// What the log says of the order.
+        why: Option<&'static str>,
     },
     /// Leaves maintenance.
     Ready {
@@ -193,6 +195,8 @@ pub enum Change {
     Drain {
         /// It inherits it.
         inherited: bool,
+        /// What the log says of the order.
+        why: Option<&'static str>,
     },
     /// Leaves drain.
     Undrain,
@@ -219,6 +223,14 @@ pub struct CheckEffect {
 }
 
 impl Change {
+    /// The same with what the log says of the order.
+    pub fn because(mut self, words: &'static str) -> Change {
+        if let Change::Maintenance { why, .. } | Change::Drain { why, .. } = &mut self {
+            *why = Some(words);
+        }
+        self
+    }
+
     /// The server is up again.
     pub fn is_up(self) -> bool {
         matches!(self, Change::Up { .. } | Change::Ready { .. })
@@ -371,7 +383,7 @@ impl ServerState {
             return None;
         }
         self.changed_at = now_s;
-        Some(Change::Drain { inherited: false })
+        Some(Change::Drain { inherited: false, why: None })
     }
 
     /// `set server … state ready`.
@@ -483,7 +495,7 @@ impl ServerState {
         self.health.set_down();
         self.in_progress = false;
         self.set_operation(Operation::Stopped, now_s);
-        Change::Maintenance { was_down, quiet, inherited }
+        Change::Maintenance { was_down, quiet, inherited, why: None }
     }
 
     /// One kind of maintenance is over, the `inherited` one or its own.

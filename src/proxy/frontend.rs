@@ -190,11 +190,16 @@ pub struct StatsPage {
     pub show_desc: Option<Option<String>>,
 }
 
+impl StatsPage {
+    /// What a browser shows where no realm is given.
+    pub const REALM: &str = "HAProxy Statistics";
+}
+
 impl Default for StatsPage {
     fn default() -> Self {
         StatsPage {
             uri: b"/haproxy?stats".to_vec(),
-            realm: "HAProxy Statistics".to_owned(),
+            realm: StatsPage::REALM.to_owned(),
             auth: Vec::new(),
             refresh: None,
             hide_version: false,

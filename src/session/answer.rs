@@ -9,6 +9,7 @@ use crate::http::{Known, Method};
 use crate::proxy::backend::RetryOn;
 use crate::proxy::{ConnectionMode, Seen};
 use crate::session::reply;
+use crate::stats::Count;
 use crate::time::Tick;
 
 /// What became of an attempt to receive a head.
@@ -74,17 +75,25 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         turn.exchange.facts.connected = None;
         return Step::Go(Phase::Connect);
     }
-    turn.count_response_error();
-    if silent && turn.exchange.reused && turn.session.requests > 1 {
-        // The server closed an idle connection as the request was under way. The client sees its
-        // kept-alive connection close without an answer, and repeats the request if it safely can
-        // (RFC 9112 9.3.1); so does HAProxy.
-        turn.exchange.facts.status = None;
-        return turn.abandon(Cause::ServerAbort, Doing::Headers);
+    if turn.session.requests > 1 {
+        return close_silently(turn, broken);
     }
+    turn.count_response_error();
     turn.release_server();
     turn.observe(if broken { Seen::Broken } else { Seen::Closed });
     reply::error(turn, 502, Cause::ServerAbort, Doing::Headers)
+}
+
+/// Lets a client that was kept alive see its connection close without an answer, so that it repeats the request
+/// if it safely can (RFC 9112 9.3.1). As in HAProxy, nothing is logged: for the client, this request never was.
+fn close_silently(turn: &mut Turn<'_>, broken: bool) -> Step {
+    if broken {
+        turn.count_response_error();
+        turn.count_everywhere(Count::ServerAborts);
+    }
+    turn.exchange.facts.status = None;
+    turn.exchange.unseen = true;
+    turn.abandon(Cause::ServerAbort, Doing::Headers)
 }
 
 /// Whether the request may go out once more, on a new connection: the server closed an idle one just as it

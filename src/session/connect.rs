@@ -159,7 +159,7 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
 /// Waits for the outcome of an attempt.
 pub fn run(turn: &mut Turn<'_>) -> Step {
     let Some(key) = turn.exchange.upstream else { return Step::Go(Phase::Connect) };
-    if let Some(doing) = turn.client_gave_up(Doing::Connect) {
+    if let Some(doing) = turn.client_stopped_waiting(Doing::Connect) {
         return turn.abandon(Cause::ClientAbort, doing);
     }
     let connection = &mut turn.services.upstreams.get_mut(key).connection;
@@ -322,7 +322,7 @@ fn leave(turn: &Turn<'_>, server: ServerId) -> Attempt {
 
 /// Waits before the same server is tried again.
 pub fn turn_around(turn: &mut Turn<'_>, until: Tick) -> Step {
-    if let Some(doing) = turn.client_gave_up(Doing::Connect) {
+    if let Some(doing) = turn.client_stopped_waiting(Doing::Connect) {
         return turn.abandon(Cause::ClientAbort, doing);
     }
     if turn.services.now.tick() < until {

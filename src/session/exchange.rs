@@ -154,6 +154,8 @@ pub struct Exchange {
     pub kept: Option<Box<Kept>>,
     /// The connection to the server was an idle one, which the server may have closed meanwhile.
     pub reused: bool,
+    /// The client is to think that this request never was: it is neither logged nor counted.
+    pub unseen: bool,
     /// The request went out once more, after an idle connection proved to be closed.
     pub repeated: bool,
     /// Server that failed the attempt before, not to be chosen again if there is another.
@@ -220,6 +222,7 @@ impl Default for Exchange {
             retries_left: 0,
             kept: None,
             reused: false,
+            unseen: false,
             repeated: false,
             avoid: None,
             client_deadline: Tick::NEVER,

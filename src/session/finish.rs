@@ -90,9 +90,12 @@ fn count(turn: &mut Turn<'_>) {
     let backend = turn.exchange.backend.map(|id| counters.backend(id));
     let server = turn.exchange.server.filter(|_| facts.connected.is_some()).map(|id| counters.server(id));
     // The server's own statuses were counted as they came.
-    if turn.services.config[turn.session.frontend].mode == Mode::Http {
+    if turn.services.config[turn.session.frontend].mode == Mode::Http && !turn.exchange.unseen {
         for row in [Some(frontend), backend].into_iter().flatten() {
             row.add(status_class(facts.status), 1);
+        }
+        if let Some(row) = backend {
+            row.add(Count::RequestsTotal, 1);
         }
     }
     let times = facts.times();
@@ -124,7 +127,8 @@ pub fn log_at(turn: &mut Turn<'_>, moment: Moment) {
 }
 
 fn log(turn: &mut Turn<'_>) {
-    if std::mem::replace(&mut turn.exchange.logged, true) || turn.frontend().log.targets.is_empty() {
+    let was_logged = std::mem::replace(&mut turn.exchange.logged, true);
+    if was_logged || turn.exchange.unseen || turn.frontend().log.targets.is_empty() {
         return;
     }
     let settings = &turn.frontend().log;

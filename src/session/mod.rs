@@ -217,6 +217,16 @@ impl Turn<'_> {
         (client.ended && (abort || (!http && client.received().is_empty()))).then_some(doing)
     }
 
+    /// The same for one that waits for a server. A broken connection of HTTP counts there as an end does.
+    pub fn client_stopped_waiting(&mut self, doing: Doing) -> Option<Doing> {
+        let seen = self.client_gave_up(doing)?;
+        if seen == doing || !self.is_http() {
+            return Some(seen);
+        }
+        self.count_everywhere(Count::ClientAborts);
+        Some(doing)
+    }
+
     /// Ends the exchange with nothing more for the client.
     pub fn abandon(&mut self, cause: Cause, doing: Doing) -> Step {
         self.exchange.facts.termination.set_once(cause, doing);

@@ -2,7 +2,7 @@
 //! `stats admin`). The form is received as a whole, obeyed, and answered with a way back that tells the outcome.
 
 use super::{Step, Turn, reply, statistics};
-use crate::check::server::{Cause as By, CheckEffect, Ending};
+use crate::check::server::{Admin, Cause as By, CheckEffect, Ending};
 use crate::check::{Operation, ServerState};
 use crate::facts::{Cause, Phase as Doing};
 use crate::http::uri;
@@ -108,12 +108,15 @@ impl Form {
 }
 
 type Change = fn(&mut ServerState, u64) -> CheckEffect;
+type Concerned = fn(Admin) -> bool;
 
 /// What an action does to one server.
 enum Order {
     Change(Change),
     /// Up, out or down as by checks: not of servers that follow another one.
     Health(Operation),
+    /// The same with a condition.
+    ChangeIf(Concerned, Change),
     /// Of servers that are checked only.
     Checks(bool),
     /// Whether it is well, as its agent would say. Of servers whose agent is asked only.
@@ -124,17 +127,12 @@ enum Order {
 }
 
 impl Order {
-    /// The actions of the page's form, and those of its older versions.
+    /// The actions of the page's form.
     fn named(name: &str) -> Option<Order> {
         Some(Order::Change(match name {
             "ready" => |state, now_s| state.order_ready(now_s).into(),
-            "drain" | "stop" => |state, now_s| state.order_drain(now_s).into(),
-            "maint" | "disable" => |state, now_s| state.order_maintenance(now_s).into(),
-            "enable" => |state, now_s| state.order_enable(now_s).into(),
-            "start" => |state, now_s| match state.admin.is_maintenance() {
-                true => CheckEffect::default(),
-                false => state.order_ready(now_s).into(),
-            },
+            "drain" => |state, now_s| state.order_drain(now_s).into(),
+            "maint" => |state, now_s| state.order_maintenance(now_s).into(),
             "hrunn" => return Some(Order::Health(Operation::Running)),
             "hnolb" => return Some(Order::Health(Operation::Stopping)),
             "hdown" => return Some(Order::Health(Operation::Stopped)),
@@ -145,8 +143,32 @@ impl Order {
             "arunn" => return Some(Order::Agent(true)),
             "adown" => return Some(Order::Agent(false)),
             "shutdown" => return Some(Order::EndSessions),
-            _ => return None,
+            _ => return Order::old(name),
         }))
+    }
+
+    /// The actions of the form's older versions, which leave servers alone that are as they are wanted.
+    fn old(name: &str) -> Option<Order> {
+        let (concerned, change): (Concerned, Change) = match name {
+            "disable" => (
+                |admin| !admin.contains(Admin::FORCED_MAINT),
+                |state, now_s| state.order_maintenance(now_s).map(|it| it.because("'disable' on stats page")).into(),
+            ),
+            "enable" => (|admin| admin.contains(Admin::FORCED_MAINT), |state, now_s| state.order_enable(now_s).into()),
+            "stop" => (
+                |admin| !admin.contains(Admin::FORCED_DRAIN),
+                |state, now_s| state.order_drain(now_s).map(|it| it.because("'stop' on stats page")).into(),
+            ),
+            "start" => (
+                |admin| admin.contains(Admin::FORCED_DRAIN),
+                |state, now_s| match state.admin.is_maintenance() {
+                    true => CheckEffect::default(),
+                    false => state.order_ready(now_s).into(),
+                },
+            ),
+            _ => return None,
+        };
+        Some(Order::ChangeIf(concerned, change))
     }
 }
 
@@ -183,6 +205,9 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
         Order::Health(operation) if services.config[id].track.is_none() => {
             services.change_server(id, |state, now_s| state.order_health_by(By::Page, *operation, now_s).into());
         }
+        Order::ChangeIf(concerned, change) if concerned(services.servers[id.0 as usize].admin) => {
+            services.change_server(id, change);
+        }
         Order::Checks(enabled) if services.servers[id.0 as usize].is_checked => {
             services.change_server(id, |state, _| {
                 state.checks_enabled = *enabled;
@@ -195,7 +220,9 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
         Order::Agent(up) if services.servers[id.0 as usize].agent.enabled => {
             services.change_server(id, |state, now_s| state.order_agent(By::Page, *up, now_s).into());
         }
-        Order::Checks(_) | Order::Health(_) | Order::Agents(_) | Order::Agent(_) => return false,
+        Order::ChangeIf(..) | Order::Checks(_) | Order::Health(_) | Order::Agents(_) | Order::Agent(_) => {
+            return false;
+        }
         Order::EndSessions => services.end_sessions(id, Ending::Ordered),
     }
     true

@@ -222,7 +222,7 @@ fn queue(turn: &mut Turn<'_>, server: Option<ServerId>) -> Step {
 
 /// Waits for its turn; the release of a place moves it on (see [`super::services`]).
 pub fn queued(turn: &mut Turn<'_>) -> Step {
-    if let Some(doing) = turn.client_gave_up(Doing::Queue) {
+    if let Some(doing) = turn.client_stopped_waiting(Doing::Queue) {
         leave(turn);
         return turn.abandon(Cause::ClientAbort, doing);
     }

@@ -34,7 +34,6 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
     row.tick_rate(Count::SessionRate, Count::SessionRateMax, turn.services.now);
     if turn.is_http() {
         persistence::rules(turn);
-        turn.services.counters.backend(backend_id).add(Count::RequestsTotal, 1);
     }
     if content::concerns_backend(turn) {
         return Step::Go(Phase::Content { backend: true });

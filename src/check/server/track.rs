@@ -59,6 +59,6 @@ impl ServerState {
         if was_draining != self.admin.is_draining() {
             self.changed_at = now_s;
         }
-        Some(if drain { Change::Drain { inherited: true } } else { Change::Undrain })
+        Some(if drain { Change::Drain { inherited: true, why: None } } else { Change::Undrain })
     }
 }

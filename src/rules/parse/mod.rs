@@ -23,7 +23,7 @@ use super::switching::{Persistence, Target};
 use super::tcp::TcpRules;
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
-use crate::proxy::{BackendId, Mode, ServerId};
+use crate::proxy::{BackendId, Mode, ServerId, StatsPage};
 use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Places, Scope};
 use crate::text::Word;
@@ -380,7 +380,12 @@ impl<'p> Parser<'p> {
                 Ok(condition)
             }
             "stats http-request" => {
-                let (action, condition) = self.action("http-request", &action::REQUEST, arguments, scope)?;
+                let (mut action, condition) = self.action("http-request", &action::REQUEST, arguments, scope)?;
+                if let request::Action::Auth(realm) = &mut action
+                    && arguments.get(2).is_none_or(|word| word.text != "realm")
+                {
+                    *realm = StatsPage::REALM.into();
+                }
                 if action.waits() {
                     return Err(Wrong::Line("the statistics wait for no body.".to_owned()));
                 }
