@@ -78,22 +78,17 @@ pub fn announce(
             (Level::Notice, format!("{server} is stopping{}.{}", cause(why), tally.online()))
         }
         Change::Maintenance { was_down: true, inherited, why, .. } => {
-            let reason = order(why, inherited);
-            (Level::Notice, format!("{server} was DOWN and now enters maintenance{reason}."))
+            (Level::Notice, format!("{server} was DOWN and now enters maintenance{}.", order(why, inherited)))
         }
         Change::Maintenance { was_down: false, quiet, inherited, why } => {
-            let reason = order(why, inherited);
-            (loud(quiet), format!("{server} is going DOWN for maintenance{reason}.{}", tally.left()))
+            let why = order(why, inherited);
+            (loud(quiet), format!("{server} is going DOWN for maintenance{why}.{}", tally.left()))
         }
         Change::Ready { inherited } => {
-            let word = match (up, state.admin.is_draining()) {
-                (false, true) => "DOWN/DRAIN",
-                (false, false) => "DOWN/READY",
-                (true, true) => "UP/DRAIN",
-                (true, false) => "UP/READY",
-            };
+            let health = if up { "UP" } else { "DOWN" };
+            let order = if state.admin.is_draining() { "DRAIN" } else { "READY" };
             let kind = if inherited { "" } else { "forced " };
-            (Level::Notice, format!("{server} is {word} (leaving {kind}maintenance)."))
+            (Level::Notice, format!("{server} is {health}/{order} (leaving {kind}maintenance)."))
         }
         Change::StaysDraining => (Level::Notice, remains.clone()),
         Change::StillMaintenance { inherited: false } => {

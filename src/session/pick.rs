@@ -229,6 +229,9 @@ pub fn queued(turn: &mut Turn<'_>) -> Step {
     if turn.services.now.tick() < turn.exchange.phase_deadline {
         return Step::Wait;
     }
+    if let Phase::Queued { server: Some(server), .. } = turn.exchange.phase {
+        turn.services.counters.server(server).add(Count::ConnectErrors, 1);
+    }
     leave(turn);
     if let Some(backend) = turn.exchange.backend {
         turn.services.counters.backend(backend).add(Count::ConnectErrors, 1);
