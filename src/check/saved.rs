@@ -22,6 +22,10 @@ pub fn restore(fresh: Carried, saved: &SavedState, now_s: u64) -> (Carried, Opti
     if saved.check_state & (CHECK_CONFIGURED | CHECK_ENABLED) == CHECK_CONFIGURED {
         state.checks_enabled = false;
     }
+    if state.agent.is_configured {
+        state.agent.orders.addr = saved.agent_addr;
+        state.agent.orders.port = saved.agent_port;
+    }
     let change = restore_orders(&mut state, saved, now_s);
     state.changed_at = now_s.saturating_sub(saved.changed_ago_s);
     (Carried { state, maxconn, place }, change)

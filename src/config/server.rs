@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::address::{self, Host, Target};
+use super::agent;
 use super::draft::ServerDraft;
 use super::finding::{Place, Severity};
 use super::scope::{Scope, arg, not_yet};
@@ -43,11 +44,11 @@ pub static ROWS: &[Keyword] = &[
 /// Parameters of both.
 pub static PARAMETERS: &[ServerKeyword] = &[
     row("addr", 1, addr),
-    row("agent-addr", 1, agent_addr),
+    row("agent-addr", 1, agent::addr),
     row("agent-check", 0, |s, _| put(&mut s.agent_check, true)),
     row("agent-inter", 1, |s, w| delay(s, w).map(|ms| s.agent.inter = ms)),
-    row("agent-port", 1, agent_port),
-    row("agent-send", 1, agent_send),
+    row("agent-port", 1, agent::port),
+    row("agent-send", 1, agent::send),
     row("backup", 0, |s, _| put(&mut s.backup, true)),
     row("check", 0, |s, _| put(&mut s.check, true)),
     row("cookie", 1, cookie),
@@ -356,33 +357,6 @@ fn addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
         draft.settings.port = Some(port).filter(|port| *port > 0).or(draft.settings.port);
     }
     Ok(())
-}
-
-fn agent_addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
-    if text.is_empty() {
-        return Err("'agent-addr' expects an address as argument.".into());
-    }
-    match text.parse().ok().or_else(|| address::resolve_host(text, address::Family::Any)) {
-        Some(ip) => put(&mut draft.agent.addr, Some(ip)),
-        None => Err(format!("parsing agent-addr failed. Check if '{text}' is correct address.")),
-    }
-}
-
-fn agent_port(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
-    let text = arg(words, 1);
-    if text.is_empty() {
-        return Err("'agent-port' expects a port number as argument.".into());
-    }
-    // As in HAProxy, only the low sixteen bits count.
-    put(&mut draft.agent.port, Some(atoi(text) as u16).filter(|port| *port > 0))
-}
-
-fn agent_send(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
-    match arg(words, 1) {
-        "" => Err("'agent-send' expects a string as argument.".into()),
-        text => put(&mut draft.agent.send, text.into()),
-    }
 }
 
 fn cookie(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

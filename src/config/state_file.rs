@@ -196,7 +196,7 @@ fn note(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, index: usize, lines: &L
     match numbers(fields) {
         Err(wrong) => resolver.findings.warning(format!("server-state application failed {of}, {}", wrong.join(", "))),
         Ok(mut saved) => {
-            if let Err(text) = checks(fields, server.check.is_some(), &mut saved) {
+            if let Err(text) = checks(fields, server.check.is_some(), server.agent.is_some(), &mut saved) {
                 resolver.findings.warning(format!("server-state partially applied {of}, {text}"));
             }
             resolver.config.servers[index].saved = Some(saved);
@@ -247,22 +247,29 @@ fn numbers(fields: &[String]) -> Result<SavedState, Vec<String>> {
 }
 
 /// What a line may have beyond that: where checks go. What stands before a mistake counts.
-fn checks(fields: &[String], is_checked: bool, saved: &mut SavedState) -> Result<(), String> {
+fn checks(fields: &[String], is_checked: bool, has_agent: bool, saved: &mut SavedState) -> Result<(), String> {
     let given = |at: usize, none: &str| fields.get(at).map(String::as_str).filter(|field| *field != none);
+    let address = |addr: &str| addr.parse::<IpAddr>().map_err(|_| format!("invalid addr '{addr}'"));
+    let number = |port: &str| {
+        let number = port.parse::<i64>().map_err(|_| "provided port is not an integer")?;
+        u16::try_from(number).map_err(|_| "provided port is invalid")
+    };
     let (port, addr) = (given(21, "0"), given(22, "-"));
     if (port.is_some() || addr.is_some()) && !is_checked {
         return Err("health checks are not enabled on this server".into());
     }
     if let Some(addr) = addr {
-        saved.check_addr = Some(addr.parse::<IpAddr>().map_err(|_| format!("invalid addr '{addr}'"))?);
+        saved.check_addr = Some(address(addr)?);
     }
     if let Some(port) = port {
-        let number = port.parse::<i64>().map_err(|_| "provided port is not an integer")?;
-        saved.check_port = Some(u16::try_from(number).map_err(|_| "provided port is invalid")?);
+        saved.check_port = Some(number(port)?);
     }
-    if given(23, "-").is_some() || given(24, "0").is_some() {
+    let (addr, port) = (given(23, "-"), given(24, "0"));
+    if (port.is_some() || addr.is_some()) && !has_agent {
         return Err("agent checks are not enabled on this server".into());
     }
+    saved.agent_addr = addr.map(address).transpose()?;
+    saved.agent_port = port.map(number).transpose()?;
     Ok(())
 }
 
@@ -288,9 +295,13 @@ mod tests {
         let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let mut saved = numbers(&fields(LINE)).expect("numbers");
         assert_eq!((saved.operation, saved.admin, saved.weight, saved.port), (2, 8, 7, 80));
-        assert_eq!(checks(&fields(LINE), true, &mut saved), Ok(()));
+        assert_eq!(checks(&fields(LINE), true, false, &mut saved), Ok(()));
         assert_eq!((saved.check_port, saved.check_addr), (Some(81), Some([127, 0, 0, 2].into())));
-        assert!(checks(&fields(LINE), false, &mut saved).is_err());
+        assert!(checks(&fields(LINE), false, false, &mut saved).is_err());
+        let with_agent = fields(&LINE.replace("127.0.0.2 - 0", "127.0.0.2 127.0.0.3 82"));
+        assert!(checks(&with_agent, true, false, &mut saved).is_err());
+        assert_eq!(checks(&with_agent, true, true, &mut saved), Ok(()));
+        assert_eq!((saved.agent_port, saved.agent_addr), (Some(82), Some([127, 0, 0, 3].into())));
         let wrong = numbers(&fields(&LINE.replace("2 8 7 1 100", "9 999 257 -1 x"))).unwrap_err();
         assert_eq!(wrong.len(), 5, "{wrong:?}");
         assert_eq!(wrong[4], "invalid srv_last_time_change value 'x'");

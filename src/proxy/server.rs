@@ -91,6 +91,10 @@ pub struct SavedState {
     pub check_port: Option<u16>,
     /// Address of its checks, if one was told.
     pub check_addr: Option<std::net::IpAddr>,
+    /// Port of its agent, if one was told.
+    pub agent_port: Option<u16>,
+    /// Address of its agent, if one was told.
+    pub agent_addr: Option<std::net::IpAddr>,
 }
 
 /// Where a server is reached.

@@ -31,6 +31,8 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("src", Type::Ipv4, Client, |ctx, _| ip(ctx.client.source)),
     Fetch::new("src_is_local", Type::Bool, Client, |ctx, _| is_local(ctx.client.source)),
     Fetch::new("src_port", Type::Int, Client, |ctx, _| port(ctx.client.source)),
+    // No listener speaks TLS, and files that send clients to one that does ask for this everywhere.
+    Fetch::new("ssl_fc", Type::Bool, Client, |_, _| Some(Value::Bool(false))),
 ];
 
 /// Asked of the system, unless it was for the log.
