@@ -163,6 +163,8 @@ pub enum Needs {
     Frontend,
     /// The client's connection.
     Client,
+    /// What was agreed on when the client's connection began.
+    ClientSession,
     /// The request's buffer or head, until it is forwarded.
     Request,
     /// What is kept of the request until the end.
@@ -193,8 +195,8 @@ impl Needs {
     /// Where it is there.
     pub fn places(self) -> Places {
         use Place::{
-            BackAnswerContent, BackContent, Check, Command, FrontAnswerBody, FrontConnection, FrontContent, Log,
-            ServerSource,
+            BackAnswerContent, BackContent, Check, Command, FrontAnswerBody, FrontConnection, FrontContent,
+            FrontSession, Log, ServerSource,
         };
         let all = Places::range(FrontConnection, Command);
         match self {
@@ -202,6 +204,7 @@ impl Needs {
             Needs::Internal => Places(all.0 & !Place::Config.only().0),
             Needs::Frontend => Places::range(FrontConnection, Log),
             Needs::Client => Places::range(FrontConnection, Check),
+            Needs::ClientSession => Places::range(FrontSession, Log),
             Needs::Request | Needs::RequestBuffer | Needs::RequestBody => Places::range(FrontContent, ServerSource),
             Needs::RequestKept => Places::range(FrontContent, Log),
             Needs::Backend => Places::range(BackContent, Check),
@@ -220,6 +223,7 @@ impl Needs {
             Needs::Nothing | Needs::Internal => "internal state",
             Needs::Frontend => "frontend",
             Needs::Client => "client address",
+            Needs::ClientSession => "client-side connection",
             Needs::Request | Needs::EitherHead => "HTTP request headers",
             Needs::RequestKept => "HTTP request",
             Needs::RequestBuffer | Needs::EitherBuffer => "request buffer",
@@ -267,6 +271,7 @@ mod tests {
         assert_eq!(row(Needs::Request), "..YYYYYYYYY...........");
         assert_eq!(row(Needs::RequestKept), "..YYYYYYYYYYYYYYYYY...");
         assert_eq!(row(Needs::Client), "YYYYYYYYYYYYYYYYYYYY..");
+        assert_eq!(row(Needs::ClientSession), ".YYYYYYYYYYYYYYYYYY...");
         assert_eq!(row(Needs::Frontend), "YYYYYYYYYYYYYYYYYYY...");
         assert_eq!(row(Needs::Backend), "......YYYYYYYYYYYYYY..");
         assert_eq!(row(Needs::Server), "..........YYYYYYYYYY..");

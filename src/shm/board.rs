@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(board.read(|page| page.text()), b"L7OK");
         board.change(|page| page.set(NUMBERS_MAX - 1, 5));
         assert_eq!((board.get(1), board.get(NUMBERS_MAX - 1)), (77, 5));
-        board.change(|page| page.set_text(&[b'x'; 100]));
+        board.change(|page| page.set_text(&[b'x'; TEXT_BYTES_MAX + 1]));
         assert_eq!(board.read(|page| page.text()), [b'x'; TEXT_BYTES_MAX]);
         board.change(|page| page.set_text(b""));
         assert_eq!(board.read(|page| page.text()), b"");

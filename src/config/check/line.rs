@@ -71,8 +71,15 @@ impl<'w> Line<'w> {
 
     /// An expression, as the value of the parameter `name`.
     pub(super) fn expression(&mut self, name: &str, text: &str) -> Result<Box<Expr>, String> {
-        let parsed = Expr::parse(text, &mut self.scope);
-        parsed.map(Box::new).map_err(|e| self.error(&format!("error detected while parsing {name} expression : {e}.")))
+        let wrong = |e: String| format!("error detected while parsing {name} expression : {e}.");
+        let expr = Expr::parse(text, &mut self.scope).map_err(|e| self.error(&wrong(e)))?;
+        if expr.needs().places().contains(Place::Check) {
+            return Ok(Box::new(expr));
+        }
+        let source = expr.needs().name();
+        Err(self.error(&wrong(format!(
+            " fetch method '{text}' extracts information from '{source}', none of which is available here.\n"
+        ))))
     }
 
     /// `set-var(…)` and its kin.

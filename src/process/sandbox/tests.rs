@@ -29,7 +29,8 @@ fn sandboxed_with(
         return None;
     }
     let confinement = Confinement { landlock, seccomp, ..Confinement::default() };
-    let plan = StartPlan { program: "epoxy".to_owned(), confinement, ..StartPlan::default() };
+    let sources = Some(Vec::new());
+    let plan = StartPlan { program: "epoxy".to_owned(), confinement, sources, ..StartPlan::default() };
     Some(exit_code(start_child(kept, || {
         let entered = Sandbox::prepare(&plan).and_then(|sandbox| sandbox.enter(&plan)).is_ok();
         u8::from(!(entered && child()))

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use super::Fetch;
-use crate::sample::place::Needs::{Client, Frontend, RequestKept, ServerConnection};
+use crate::sample::place::Needs::{Client, ClientSession, Frontend, RequestKept, ServerConnection};
 use crate::sample::{Ctx, Type, Value};
 use crate::stats::Count;
 
@@ -32,7 +32,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     Fetch::new("src_is_local", Type::Bool, Client, |ctx, _| is_local(ctx.client.source)),
     Fetch::new("src_port", Type::Int, Client, |ctx, _| port(ctx.client.source)),
     // No listener speaks TLS, and files that send clients to one that does ask for this everywhere.
-    Fetch::new("ssl_fc", Type::Bool, Client, |_, _| Some(Value::Bool(false))),
+    Fetch::new("ssl_fc", Type::Bool, ClientSession, |_, _| Some(Value::Bool(false))),
 ];
 
 /// Asked of the system, unless it was for the log.
