@@ -150,6 +150,12 @@ impl Probe {
         &self.input
     }
 
+    /// Whether it looks at bytes now. While it has something to send they stay with the kernel, so that a server
+    /// that speaks without listening cannot keep the caller reading.
+    pub fn is_listening(&self) -> bool {
+        self.phase == Phase::Expecting
+    }
+
     /// Does the first step.
     pub fn begin(&mut self, world: &World<'_>) -> Next {
         self.advance(world)

@@ -316,6 +316,9 @@ impl Checks {
             else {
                 return;
             };
+            if !probe.is_listening() {
+                return;
+            }
             room.clear();
             let received = stream.recv(&mut room);
             let over = matches!(received, Ok(0));

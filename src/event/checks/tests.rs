@@ -268,3 +268,27 @@ fn first_checks_are_spread_over_no_more_than_was_said() {
     world.pass(1);
     assert_eq!(world.attempts().len(), 1);
 }
+
+#[test]
+fn who_speaks_without_listening_is_not_listened_to() {
+    let mut world = World::new(" option httpchk GET /up\n server a 127.0.0.1:1 check inter 200ms fall 1");
+    // The second check's connection holds few bytes.
+    world.net.capacity.set(8);
+    drop(world.attempt());
+    world.pass(400);
+    let end = world.attempt();
+    end.establish();
+    world.settle();
+    for _ in 0..3 {
+        while end.send(b"HTTP/1.0").is_ok_and(|taken| taken > 0) {}
+        world.settle();
+        assert!(end.send(b"x").is_err(), "what it says waits until the request has gone");
+    }
+    let mut request = Vec::new();
+    for _ in 0..10 {
+        request.extend(end.drain().0);
+        world.settle();
+    }
+    assert_eq!(request, b"GET /up HTTP/1.0\r\n\r\n");
+    assert!(end.send(b" 200 OK\r").is_ok(), "then it is heard");
+}
