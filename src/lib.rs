@@ -112,7 +112,7 @@ fn start(invocation: &Invocation, inherited: Option<&'static Inherited>) -> Exit
         }
     };
     let program = invocation.program.rsplit('/').next().unwrap_or_default();
-    log::date::load_zone();
+    time::zone::zone();
     // Made when it is needed: by then the supervisor has its pid.
     let mut logger = None;
     let mut log = |level, text: &str| {

@@ -1,28 +1,16 @@
 //! Dates in log lines and syslog headers, in the machine's time zone.
 //!
-//! The zone is read once, before the process may enter a chroot ([`load_zone`]). A second's texts are
+//! The zone is read once, before the process may enter a chroot ([`zone`]). A second's texts are
 //! formatted once and kept per thread, so that a line costs a copy: see the budget of a request.
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::time::Now;
-
-static ZONE: OnceLock<TimeZone> = OnceLock::new();
-
-/// Reads the machine's time zone (the variable TZ, then /etc/localtime; UTC when neither is usable). The
-/// first call decides; later ones do nothing.
-pub fn load_zone() {
-    zone();
-}
-
-fn zone() -> &'static TimeZone {
-    ZONE.get_or_init(|| TimeZone::try_system().unwrap_or(TimeZone::UTC))
-}
+use crate::time::zone::zone;
 
 /// Seconds remembered per thread: those of the accept, of the request and of the message may differ.
 const SECONDS_KEPT: usize = 4;

@@ -39,7 +39,7 @@ impl Logger {
     ///
     /// To be made in the worker, after the fork and before connections are opened: it
     /// copies the descriptors that targets name. The time zone must be loaded before a chroot
-    /// ([`super::date::load_zone`]).
+    /// ([`crate::time::zone::zone`]).
     pub fn new(config: &Config, program: &str) -> Logger {
         let global = &config.global;
         let mut senders = Senders::default();

@@ -299,7 +299,7 @@ pub(super) fn leave_behind(plan: &StartPlan) -> Result<Sandbox, Stop> {
     let sandbox = Sandbox::prepare(plan)?;
     let null = if is_silent(plan) { daemon::open_null().ok() } else { None };
     // A chroot jail has no /etc/localtime.
-    crate::log::date::load_zone();
+    crate::time::zone::zone();
     privileges::drop_privileges(plan)?;
     privileges::confine(plan);
     if let Some(null) = &null {

@@ -4,6 +4,7 @@
 //! a simulation can drive everything on virtual time.
 
 pub mod wheel;
+pub mod zone;
 
 use std::ops::Add;
 use std::time::Duration;

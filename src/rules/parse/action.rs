@@ -30,11 +30,11 @@ impl<A> Row<A> {
     }
 }
 
-const fn row<A>(name: &'static str, parse: Parse<A>) -> Row<A> {
+pub(super) const fn row<A>(name: &'static str, parse: Parse<A>) -> Row<A> {
     Row { name, parse: Some(parse) }
 }
 
-const fn later<A>(name: &'static str) -> Row<A> {
+pub(super) const fn later<A>(name: &'static str) -> Row<A> {
     Row { name, parse: None }
 }
 

@@ -1,6 +1,6 @@
 //! `tcp-request` and `tcp-response` lines (manual 4.2), but for `inspect-delay`, which is no rule.
 
-use super::action::{Row, log_order};
+use super::action::{Row, later, log_order, row};
 use super::{Condition, Cursor, Input, Parser, Proxy, Wrong, ends_arguments, order, rule, variable};
 use crate::proxy::Mode;
 use crate::rules::errand::{Order, Side};
@@ -58,14 +58,6 @@ pub(super) static KINDS: [Kind; 4] = [
         list: |rules| &mut rules.response,
     },
 ];
-
-const fn row(name: &'static str, parse: fn(&mut Input<'_, '_>) -> Result<Action, String>) -> Row<Action> {
-    Row { name, parse: Some(parse) }
-}
-
-const fn later(name: &'static str) -> Row<Action> {
-    Row { name, parse: None }
-}
 
 /// Of connections and of sessions, in the order in which HAProxy names them.
 static EARLY: [Row<Action>; 21] = [

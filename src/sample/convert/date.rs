@@ -1,7 +1,5 @@
 //! Converters of dates (manual 7.3.1).
 
-use std::sync::OnceLock;
-
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
@@ -9,6 +7,7 @@ use super::Converter;
 use crate::sample::arg::{Arg, Args, Kind};
 use crate::sample::fetch::check_unit;
 use crate::sample::{Ctx, Type, Value};
+use crate::time::zone::zone;
 
 pub(super) const CONVERTERS: &[Converter] = &[
     Converter::new("http_date", Type::Int, Type::Str, http_date).args(&[Kind::Int, Kind::Str], 0).check(check_unit),
@@ -30,13 +29,7 @@ fn check_greenwich(mut args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     Ok(args)
 }
 
-static ZONE: OnceLock<TimeZone> = OnceLock::new();
-
-/// The system's zone; read with the configuration, because the file may be out of reach later.
-fn zone() -> &'static TimeZone {
-    ZONE.get_or_init(|| TimeZone::try_system().unwrap_or(TimeZone::UTC))
-}
-
+/// Reads the zone with the configuration, because its file may be out of reach later.
 fn check_zone(args: Vec<Arg>) -> Result<Vec<Arg>, String> {
     zone();
     Ok(args)
