@@ -1,6 +1,6 @@
 //! Servers (manual 5.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::check::{AgentSettings, CheckSettings};
@@ -103,11 +103,30 @@ pub enum ServerAddress {
     /// TCP.
     Ip(SocketAddr),
     /// TCP; the port is the client's destination port plus this offset (port omitted, `+N`, `-N`).
-    IpRelative(std::net::IpAddr, i32),
+    IpRelative(IpAddr, i32),
     /// UNIX stream socket.
     Unix(PathBuf),
     /// UNIX stream socket in the abstract namespace.
     Abstract(Vec<u8>),
+}
+
+impl ServerAddress {
+    /// Where it is for a client that has connected to `destination`, if that depends on the client: where it names no
+    /// address (`0.0.0.0`, `*`) or no port of its own (manual 4, `server`).
+    pub fn followed(&self, destination: Option<SocketAddr>) -> Option<SocketAddr> {
+        let destination = destination?;
+        let own_or = |ip: IpAddr| if ip.is_unspecified() { destination.ip() } else { ip };
+        match self {
+            ServerAddress::Ip(address) if address.ip().is_unspecified() => {
+                Some(SocketAddr::new(destination.ip(), address.port()))
+            }
+            // Ports wrap, as in HAProxy.
+            ServerAddress::IpRelative(ip, offset) => {
+                Some(SocketAddr::new(own_or(*ip), destination.port().wrapping_add(*offset as u16)))
+            }
+            ServerAddress::Ip(_) | ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
+        }
+    }
 }
 
 /// Administrative state at start.

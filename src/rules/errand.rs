@@ -3,6 +3,9 @@
 //! A rule cannot reach sockets and timers. So a run stops at such a rule with an [`Errand`], and goes on behind it
 //! once the session has done that, maybe much later.
 
+use std::net::SocketAddr;
+
+use super::address::SetAddress;
 use super::{Acls, Rule};
 use crate::http::Head;
 use crate::sample::{Ctx, Expr, Needs};
@@ -27,6 +30,8 @@ pub enum Order {
     Capture(Side, Option<usize>, Expr),
     /// `wait-for-body`: for so long, or until so many octets are here; 0 is all.
     WaitForBody(Millis, u64),
+    /// `set-src` and others
+    Readdress(SetAddress),
 }
 
 /// Whose captures.
@@ -53,6 +58,8 @@ pub enum Errand {
     Hint(Box<Head>),
     /// To wait for the body, or for a part of it.
     WaitForBody(Millis, u64),
+    /// To take these for the addresses of the client's connection.
+    Readdress([Option<SocketAddr>; 2]),
 }
 
 impl Order {
@@ -77,6 +84,7 @@ impl Order {
             Order::Mark(mark) => Errand::Mark(*mark),
             Order::Capture(side, slot, expr) => Errand::Capture(*side, (*slot)?, expr.eval(ctx)?.into_text().into()),
             Order::WaitForBody(time, octets) => Errand::WaitForBody(*time, *octets),
+            Order::Readdress(rule) => Errand::Readdress(rule.apply(ctx)),
         })
     }
 }

@@ -6,6 +6,7 @@
 //! [`Rules::after_response`], and does the [`Errand`]s of rules.
 
 pub mod acl;
+pub mod address;
 pub mod condition;
 pub mod edit;
 pub mod errand;

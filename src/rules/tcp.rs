@@ -1,13 +1,12 @@
 //! `tcp-request` and `tcp-response` rules at work (manual 4.2): they look at connections, at sessions, and at contents
 //! while these arrive.
 
-use std::net::SocketAddr;
-
+use super::address::SetAddress;
 use super::errand::{Errand, Order};
 use super::variable::Assignment;
 use super::{Acls, Rule};
 use crate::facts::LogOrder;
-use crate::sample::{Ctx, Expr, Type, Value};
+use crate::sample::Ctx;
 
 /// All of one proxy's.
 #[derive(Clone, Debug, Default)]
@@ -40,20 +39,7 @@ pub enum Action {
     /// `set-var` and others
     Assign(Assignment),
     /// `set-src` and others
-    SetAddress(Part, Box<Expr>),
-}
-
-/// A part of the addresses of the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `set-src`
-    Source,
-    /// `set-src-port`
-    SourcePort,
-    /// `set-dst`
-    Destination,
-    /// `set-dst-port`
-    DestinationPort,
+    SetAddress(SetAddress),
 }
 
 /// What rules decided.
@@ -139,7 +125,7 @@ pub fn run<'a>(
             },
             Action::SetLog(order) => ctx.facts.log_order.set(Some(*order)),
             Action::Assign(assignment) => assignment.apply(ctx, scratch),
-            Action::SetAddress(part, expr) => set_address(ctx, *part, expr),
+            Action::SetAddress(rule) => [ctx.client.source, ctx.client.destination] = rule.apply(ctx),
         }
     }
     Verdict::Accept
@@ -151,26 +137,6 @@ fn prepare(order: &Order, ctx: &Ctx<'_>) -> Option<Option<Errand>> {
     inspection.take_open();
     let errand = order.errand(ctx);
     (errand.is_some() || !inspection.take_open()).then_some(errand)
-}
-
-/// Puts the expression's value in the place of a part of an address; without a value the address stays.
-fn set_address<'a>(ctx: &mut Ctx<'a>, part: Part, expr: &'a Expr) {
-    let Some(value) = expr.eval(ctx) else { return };
-    let of_client = matches!(part, Part::Source | Part::SourcePort);
-    let address = if of_client { &mut ctx.client.source } else { &mut ctx.client.destination };
-    match part {
-        Part::Source | Part::Destination => {
-            if let Some(ip) = value.address() {
-                *address = Some(SocketAddr::new(ip, address.map_or(0, |address| address.port())));
-            }
-        }
-        Part::SourcePort | Part::DestinationPort => {
-            if let (Some(Value::Int(port)), Some(address)) = (value.cast(Type::Int), address) {
-                // Higher digits are cut off, as HAProxy cuts them.
-                address.set_port(port as u16);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
     }
     match open(turn, backend, peer, origin.as_ref()) {
         Ok(key) => {
+            count(turn, Count::Connects);
             turn.exchange.upstream = Some(key);
             turn.exchange.reused = false;
             let until = backend.timeouts.connect.map_or(Tick::NEVER, |timeout| now.tick() + timeout);
@@ -108,7 +109,7 @@ fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer, origin: Option<&Orig
     if let Peer::Server(server) = peer {
         options.user_timeout = services.config[server].user_timeout;
     }
-    services.upstreams.open(peer, origin, turn.slot, &services.counters, |token| {
+    services.upstreams.open((peer, target.ip()), origin, turn.slot, &services.counters, |token| {
         services.net.connect(&target, options, origin, token)
     })
 }
@@ -127,7 +128,12 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
         return false;
     }
     let private = turn.session.private.take();
-    let fits = |upstream: &Upstream| upstream.peer == peer && upstream.shown == shown;
+    let to = match peer {
+        Peer::Server(server) => services.places[server.0 as usize].address.followed(turn.session.destination),
+        Peer::Address(_) => None,
+    };
+    let leads_there = |upstream: &Upstream| upstream.peer == peer && (to.is_none() || upstream.target == to);
+    let fits = |upstream: &Upstream| leads_there(upstream) && upstream.shown == shown;
     let own = private.filter(|&key| fits(services.upstreams.get(key)));
     if private.is_some() && own.is_none() {
         // It leads to another server than the one chosen now, or comes from another address.
@@ -136,19 +142,13 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
     let reuse = services.config[backend].reuse;
     let first = turn.session.requests <= 1;
     let shared = |services: &mut Services| match peer {
-        Peer::Server(server) => services.upstreams.lend(server, reuse, first, turn.slot, &services.counters),
+        Peer::Server(server) => services.upstreams.lend((server, to), reuse, first, turn.slot, &services.counters),
         Peer::Address(_) => None,
     };
     let Some(key) = own.or_else(|| shared(services)) else { return false };
     turn.exchange.upstream = Some(key);
     turn.exchange.reused = true;
-    turn.exchange.facts.upstream_peer = match peer {
-        Peer::Server(server) => match services.places[server.0 as usize].address {
-            crate::proxy::ServerAddress::Ip(address) => Some(address),
-            _ => None,
-        },
-        Peer::Address(address) => Some(address),
-    };
+    turn.exchange.facts.upstream_peer = services.upstreams.get(key).target;
     if let Peer::Server(server) = peer {
         services.counters.server(server).add(Count::Reuses, 1);
     }
@@ -169,7 +169,6 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             return failed(turn, Cause::ServerAbort, true);
         }
         if connection.writable {
-            count(turn, Count::Connects);
             return established(turn);
         }
     }

@@ -78,6 +78,7 @@ pub fn run_errand(turn: &mut Turn<'_>, errand: Errand) {
             turn.exchange.facts.bytes_out += head.counted_bytes();
             turn.session.client.flush(&mut turn.services.buffers);
         }
+        Errand::Readdress(addresses) => turn.readdress(addresses),
         Errand::WaitForBody(..) => debug_assert!(false, "the phase waits"),
     }
 }

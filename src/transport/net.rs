@@ -1,7 +1,7 @@
 //! The network that a worker sees: opens connections and registers sockets for readiness events.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -195,13 +195,12 @@ impl Target {
     /// The target for a server's address; `destination` is where the client connected to, for servers
     /// whose port follows it.
     pub fn new(address: &ServerAddress, destination: Option<SocketAddr>) -> io::Result<Target> {
+        if let Some(address) = address.followed(destination) {
+            return Ok(address.into());
+        }
         Ok(Target(match address {
-            ServerAddress::Ip(address) => SocketAddr::new(own_or(address.ip(), destination), address.port()).into(),
-            ServerAddress::IpRelative(ip, offset) => {
-                // Ports wrap, as in HAProxy.
-                let port = destination.map_or(0, |d| d.port()).wrapping_add(*offset as u16);
-                SocketAddr::new(own_or(*ip, destination), port).into()
-            }
+            ServerAddress::Ip(address) => (*address).into(),
+            ServerAddress::IpRelative(ip, offset) => SocketAddr::new(*ip, *offset as u16).into(),
             ServerAddress::Unix(path) => SockAddr::unix(path)?,
             ServerAddress::Abstract(name) => socket::unix_address(&[b"\0", &name[..]].concat())?,
         }))
@@ -210,15 +209,6 @@ impl Target {
     /// The IP address, where it is one.
     pub fn ip(&self) -> Option<SocketAddr> {
         self.0.as_socket()
-    }
-}
-
-/// The server's address, or the one that the client connected to where the configuration names none
-/// (`0.0.0.0`, `*`; manual 4, `server`).
-fn own_or(server: IpAddr, destination: Option<SocketAddr>) -> IpAddr {
-    match destination {
-        Some(destination) if server.is_unspecified() => destination.ip(),
-        _ => server,
     }
 }
 

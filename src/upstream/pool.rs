@@ -24,6 +24,8 @@ pub struct Upstream {
     pub connection: Connection,
     /// Where it leads.
     pub peer: Peer,
+    /// The IP address that it was made to.
+    pub target: Option<SocketAddr>,
     /// Its name in readiness events.
     pub token: Token,
     /// Who has it.
@@ -166,7 +168,7 @@ impl Upstreams {
     /// `origin` says where it comes from.
     pub fn open(
         &mut self,
-        peer: Peer,
+        (peer, target): (Peer, Option<SocketAddr>),
         origin: Option<&Origin>,
         session: usize,
         counters: &Counters,
@@ -181,6 +183,7 @@ impl Upstreams {
         entry.insert(Upstream {
             connection,
             peer,
+            target,
             token,
             user: User::Session(session),
             exchanges: 1,
@@ -197,10 +200,11 @@ impl Upstreams {
     }
 
     /// Lends an idle connection to the session in slot `session`, as far as `reuse` allows;
-    /// `first` tells that this is the session's first request (manual 4, `http-reuse`).
+    /// `first` tells that this is the session's first request (manual 4, `http-reuse`). Where the address of the server
+    /// depends on the client, only a connection `to` that of this client will do.
     pub fn lend(
         &mut self,
-        server: ServerId,
+        (server, to): (ServerId, Option<SocketAddr>),
         reuse: Reuse,
         first: bool,
         session: usize,
@@ -213,7 +217,9 @@ impl Upstreams {
             Reuse::Aggressive => (true, !first),
             Reuse::Always => (true, true),
         };
-        let key = share.proven.first.filter(|_| proven).or(share.fresh.first.filter(|_| fresh))?;
+        let lines = [(proven, share.proven.first), (fresh, share.fresh.first)];
+        let mut firsts = lines.into_iter().filter(|(allowed, _)| *allowed);
+        let key = firsts.find_map(|(_, first)| self.leading_to(first, to))?;
         self.leave_line(key);
         let share = &mut self.shares[server.0 as usize];
         share.take();
@@ -352,6 +358,12 @@ impl Upstreams {
         if line.last == Some(key) {
             line.last = before;
         }
+    }
+
+    /// The first connection of a line that leads to this address; to any without one.
+    fn leading_to(&self, first: Option<usize>, to: Option<SocketAddr>) -> Option<usize> {
+        let mut line = std::iter::successors(first, |key| self.slab[*key].behind);
+        line.find(|key| to.is_none() || self.slab[*key].target == to)
     }
 
     fn oldest_idle(&self, server: ServerId) -> Option<usize> {

@@ -5,7 +5,9 @@ use regex::bytes::Regex;
 use super::{Input, Wrong, order, redirection, reply, variable};
 use crate::facts::LogOrder;
 use crate::log::syslog::Level;
+use crate::rules::address::Part;
 use crate::rules::edit::{Edit, Names};
+use crate::rules::errand::Order;
 use crate::rules::request::{self, UriPart};
 use crate::rules::response;
 use crate::text::{self, suggest};
@@ -87,11 +89,11 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     row("set-var-fmt(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(request::Action::Assign)),
-    later("set-dst"),
-    later("set-dst-port"),
+    row("set-dst", |i| readdress(i, Part::Destination)),
+    row("set-dst-port", |i| readdress(i, Part::DestinationPort)),
     row("set-mark", |i| order::mark(i).map(|o| request::Action::Order(Box::new(o)))),
-    later("set-src"),
-    later("set-src-port"),
+    row("set-src", |i| readdress(i, Part::Source)),
+    row("set-src-port", |i| readdress(i, Part::SourcePort)),
     row("set-tos", |i| order::tos(i).map(|o| request::Action::Order(Box::new(o)))),
     row("silent-drop", |_| Ok(request::Action::SilentDrop)),
     later("set-priority-class"),
@@ -168,6 +170,10 @@ pub(super) fn log_order(input: &mut Input<'_, '_>) -> Result<LogOrder, String> {
         name => Level::parse(name).map(|level| LogOrder::Level(level as u8)),
     };
     order.ok_or_else(|| "expects exactly 1 argument (log level name or 'silent')".to_owned())
+}
+
+fn readdress(input: &mut Input<'_, '_>, part: Part) -> Result<request::Action, String> {
+    order::address(input, part).map(|rule| request::Action::Order(Box::new(Order::Readdress(rule))))
 }
 
 /// A header name as it is sent: HAProxy 2.x sends lower case.

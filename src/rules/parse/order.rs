@@ -2,8 +2,9 @@
 
 use super::Input;
 use crate::log::format::Format;
+use crate::rules::address::{Part, SetAddress};
 use crate::rules::errand::{Order, Side};
-use crate::sample::{Expr, Type};
+use crate::sample::{Expr, Place, Type};
 use crate::text::finding::Severity;
 use crate::text::unit::{self, TimeUnit, UnitError, atoi};
 use crate::time::Millis;
@@ -134,6 +135,25 @@ pub(super) fn capture_response(input: &mut Input<'_, '_>) -> Result<Order, Strin
     }
 }
 
+/// `set-src` and others
+pub(super) fn address(input: &mut Input<'_, '_>, part: Part) -> Result<SetAddress, String> {
+    let expr = Expr::parse(input.cursor.peek(), input.scope)?;
+    // HAProxy does not look here whether connections have what the fetch needs: it finds nothing then.
+    let early = Place::FrontConnection.only().union(Place::FrontSession.only());
+    let looks = input.scope.places.intersection(early).is_empty();
+    if looks && expr.needs().places().intersection(input.scope.places).is_empty() {
+        return Err(unavailable(input.cursor.peek(), &expr));
+    }
+    input.cursor.next();
+    Ok(SetAddress { part, expr: Box::new(expr) })
+}
+
+/// What is said of a fetch, or of an expression, that finds nothing where it stands.
+pub(super) fn unavailable(text: &str, expr: &Expr) -> String {
+    let needs = expr.needs().name();
+    format!("fetch method '{text}' extracts information from '{needs}', none of which is available here")
+}
+
 /// Whether two words follow.
 fn has_argument(input: &Input<'_, '_>) -> bool {
     !input.cursor.peek().is_empty() && !input.cursor.peek_at(1).is_empty()
@@ -148,10 +168,7 @@ fn expression(input: &mut Input<'_, '_>) -> Result<Option<Expr>, String> {
     // Text is not always there for what an expression yields.
     let expr = Expr::parse(text, input.scope)?;
     if expr.needs().places().intersection(input.scope.places).is_empty() {
-        let (name, needs) = (text.split([',', '(']).next().unwrap_or_default(), expr.needs().name());
-        return Err(format!(
-            "fetch method '{name}' extracts information from '{needs}', none of which is available here"
-        ));
+        return Err(unavailable(text.split([',', '(']).next().unwrap_or_default(), &expr));
     }
     debug_assert!(expr.output().casts_to(Type::Str));
     Ok(Some(expr))

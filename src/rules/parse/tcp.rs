@@ -3,8 +3,9 @@
 use super::action::{Row, later, log_order, row};
 use super::{Condition, Cursor, Input, Parser, Proxy, Wrong, ends_arguments, order, rule, variable};
 use crate::proxy::Mode;
+use crate::rules::address::Part;
 use crate::rules::errand::{Order, Side};
-use crate::rules::tcp::{Action, Part, TcpRules};
+use crate::rules::tcp::{Action, TcpRules};
 use crate::sample::{Expr, Place, Places, Scope};
 use crate::text::finding::{Findings, Severity};
 use crate::text::unit::atoi;
@@ -75,11 +76,11 @@ static EARLY: [Row<Action>; 21] = [
     row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
-    row("set-dst", |i| address(i, Part::Destination)),
-    row("set-dst-port", |i| address(i, Part::DestinationPort)),
+    row("set-dst", |i| order::address(i, Part::Destination).map(Action::SetAddress)),
+    row("set-dst-port", |i| order::address(i, Part::DestinationPort).map(Action::SetAddress)),
     row("set-mark", |i| order::mark(i).map(order)),
-    row("set-src", |i| address(i, Part::Source)),
-    row("set-src-port", |i| address(i, Part::SourcePort)),
+    row("set-src", |i| order::address(i, Part::Source).map(Action::SetAddress)),
+    row("set-src-port", |i| order::address(i, Part::SourcePort).map(Action::SetAddress)),
     row("set-tos", |i| order::tos(i).map(order)),
     row("silent-drop", |_| Ok(Action::SilentDrop)),
 ];
@@ -106,10 +107,10 @@ static CONTENT: [Row<Action>; 30] = [
     row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
-    row("set-src", |i| address(i, Part::Source)),
-    row("set-src-port", |i| address(i, Part::SourcePort)),
-    row("set-dst", |i| address(i, Part::Destination)),
-    row("set-dst-port", |i| address(i, Part::DestinationPort)),
+    row("set-src", |i| order::address(i, Part::Source).map(Action::SetAddress)),
+    row("set-src-port", |i| order::address(i, Part::SourcePort).map(Action::SetAddress)),
+    row("set-dst", |i| order::address(i, Part::Destination).map(Action::SetAddress)),
+    row("set-dst-port", |i| order::address(i, Part::DestinationPort).map(Action::SetAddress)),
     row("set-mark", |i| order::mark(i).map(order)),
     row("set-tos", |i| order::tos(i).map(order)),
     row("silent-drop", |_| Ok(Action::SilentDrop)),
@@ -170,7 +171,7 @@ fn capture(input: &mut Input<'_, '_>) -> Result<Action, String> {
     let text = input.cursor.next();
     let expr = Expr::parse(text, input.scope)?;
     if expr.needs().places().intersection(input.scope.places).is_empty() {
-        return Err(unavailable(text, &expr));
+        return Err(order::unavailable(text, &expr));
     }
     if !input.is_frontend {
         return Err(format!("proxy '{}' has no frontend capability", input.proxy_name));
@@ -183,23 +184,6 @@ fn capture(input: &mut Input<'_, '_>) -> Result<Action, String> {
         return Err("length must be > 0".to_owned());
     }
     Ok(order(Order::Capture(Side::Request, input.capture_slot, expr)))
-}
-
-fn unavailable(text: &str, expr: &Expr) -> String {
-    let needs = expr.needs().name();
-    format!("fetch method '{text}' extracts information from '{needs}', none of which is available here")
-}
-
-fn address(input: &mut Input<'_, '_>, part: Part) -> Result<Action, String> {
-    let expr = Expr::parse(input.cursor.peek(), input.scope)?;
-    // HAProxy does not look here whether connections have what the fetch needs: it finds nothing then.
-    let early = Place::FrontConnection.only().union(Place::FrontSession.only());
-    let looks = input.scope.places.intersection(early).is_empty();
-    if looks && expr.needs().places().intersection(input.scope.places).is_empty() {
-        return Err(unavailable(input.cursor.peek(), &expr));
-    }
-    input.cursor.next();
-    Ok(Action::SetAddress(part, Box::new(expr)))
 }
 
 impl Parser<'_> {

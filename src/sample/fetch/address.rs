@@ -49,6 +49,7 @@ fn is_local<'a>(address: Option<SocketAddr>) -> Option<Value<'a>> {
     address.map(|a| Value::Bool(UdpSocket::bind((a.ip(), 0)).is_ok()))
 }
 
+/// A rule may have set an address without a port: then there is none.
 fn port<'a>(address: Option<SocketAddr>) -> Option<Value<'a>> {
-    address.map(|a| Value::Int(i64::from(a.port())))
+    address.filter(|a| a.port() != 0).map(|a| Value::Int(i64::from(a.port())))
 }
