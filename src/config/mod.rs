@@ -196,7 +196,7 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Mode;
+    use crate::proxy::{Mode, ServerId};
 
     #[test]
     fn the_two_node_lab_loads_unmodified() {
@@ -211,8 +211,11 @@ mod tests {
         assert_eq!((front.mode, front.uuid, front.default_backend), (Mode::Http, 2, Some(crate::proxy::BackendId(0))));
         assert_eq!(front.stats.as_ref().map(|page| &page.uri[..]), Some(&b"/haproxy?stats"[..]));
         let back = &config.backends[1];
-        assert_eq!((back.uuid, back.servers.clone(), back.algorithm.name()), (4, 2..3, "roundrobin"));
-        let check = config.servers[2].check.as_ref().expect("checked");
+        assert_eq!(
+            (back.uuid, back.servers.ids().collect::<Vec<_>>(), back.algorithm.name()),
+            (4, vec![ServerId(2)], "roundrobin")
+        );
+        let check = config[ServerId(2)].check.as_ref().expect("checked");
         assert_eq!((check.inter.0, check.rise, check.fall), (2000, 3, 3));
     }
 

@@ -1,7 +1,6 @@
 //! Servers from their drafts: numbers, addresses, host names, checks.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 use super::address::{Address, Family, Host, Port, Target, resolve_host};
 use super::draft::{ProxyDraft, ServerDraft};
@@ -11,7 +10,7 @@ use super::scope::not_yet;
 use super::server::InitAddr;
 use crate::proxy::check::Speech;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
-use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Mode, Server, ServerAddress};
+use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Members, Mode, Server, ServerAddress, ServerId};
 use crate::time::Millis;
 
 /// `pool-purge-delay` when it is not written (section 5.2).
@@ -20,17 +19,17 @@ const POOL_PURGE_DELAY: Millis = Millis(5000);
 const WEIGHT_DEFAULT: u32 = 1;
 
 /// Adds a proxy's servers to the configuration.
-pub(super) fn servers(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) -> Range<u32> {
+pub(super) fn servers(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) -> Members {
     distinct_names(resolver, proxy);
     let chosen: Vec<Option<u32>> = proxy.servers.iter().map(|server| server.id).collect();
     // There are far fewer than 2^32 servers and backends.
     let backend = BackendId(resolver.config.backends.len() as u32);
     let first = resolver.config.servers.len() as u32;
-    for (draft, uuid) in proxy.servers.iter().zip(number(&chosen, 1)) {
-        let server = server(resolver, proxy, draft, backend, uuid);
+    for ((seat, draft), uuid) in (0..).zip(&proxy.servers).zip(number(&chosen, 1)) {
+        let server = Server { seat, ..server(resolver, proxy, draft, backend, uuid) };
         resolver.config.servers.push(server);
     }
-    first..resolver.config.servers.len() as u32
+    Members::new(first..resolver.config.servers.len() as u32)
 }
 
 fn distinct_names(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
@@ -80,6 +79,7 @@ fn server(
         name: draft.name.clone(),
         uuid,
         backend,
+        seat: 0,
         address,
         fqdn,
         weight: draft.weight.unwrap_or(WEIGHT_DEFAULT),
@@ -165,12 +165,12 @@ pub(super) fn addresses(resolver: &mut Resolver<'_>) {
         return;
     }
     let mut failed = false;
-    let mut index = 0;
+    let mut id = ServerId(0);
     let draft = resolver.draft;
     for proxy in draft.proxies.iter().filter(|proxy| proxy.kind.is_backend()) {
         for server in &proxy.servers {
-            failed |= !resolve_one(resolver, proxy, server, index);
-            index += 1;
+            failed |= !resolve_one(resolver, proxy, server, id);
+            id.0 += 1;
         }
     }
     if failed {
@@ -180,16 +180,16 @@ pub(super) fn addresses(resolver: &mut Resolver<'_>) {
     }
 }
 
-fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, index: usize) -> bool {
+fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, id: ServerId) -> bool {
     let Some(Address { target: Target::Inet { host: Host::Name(name, family), .. }, .. }) = &draft.address else {
         return true;
     };
     let Some(ip) = first_address(resolver, proxy, draft, (name, *family)) else { return false };
     let Some(ip) = ip else {
-        resolver.config.servers[index].admin = AdminAtStart::Unresolved;
+        resolver.config.servers[id].admin = AdminAtStart::Unresolved;
         return true;
     };
-    match &mut resolver.config.servers[index].address {
+    match &mut resolver.config.servers[id].address {
         ServerAddress::Ip(address) => address.set_ip(ip),
         ServerAddress::IpRelative(address, _) => *address = ip,
         ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {}

@@ -11,7 +11,7 @@ use super::scope::{Scope, arg};
 use super::server::WEIGHT_MAX;
 use super::unit;
 use super::word::Word;
-use crate::proxy::SavedState;
+use crate::proxy::{SavedState, ServerId};
 use crate::registry::{Keyword, Sections, sized_row as row};
 
 /// The rows of this module.
@@ -97,12 +97,13 @@ pub(super) fn load(resolver: &mut Resolver<'_>) {
     let global = global_file(resolver);
     let mut first = 0;
     for proxy in resolver.draft.proxies.iter().filter(|proxy| proxy.kind.is_backend()) {
-        let mut servers = first..first + proxy.servers.len();
-        first = servers.end;
+        let end = first + proxy.servers.len() as u32;
+        let mut servers = (first..end).map(ServerId);
+        first = end;
         match proxy.settings.state_source {
             Source::None => {}
             Source::Global => match &global {
-                Some(lines) => servers.for_each(|index| note(resolver, proxy, index, lines, false)),
+                Some(lines) => servers.for_each(|id| note(resolver, proxy, id, lines, false)),
                 None => resolver.findings.warning(format!(
                     "backend '{}' configured to load server state file from global section 'server-state-file' \
                      directive. Unfortunately, 'server-state-file' is not set!",
@@ -112,7 +113,7 @@ pub(super) fn load(resolver: &mut Resolver<'_>) {
             Source::Local => {
                 let path = path(resolver, proxy.settings.state_file.as_deref().unwrap_or(&proxy.name));
                 match read(&path, "") {
-                    Ok(lines) => servers.by_ref().for_each(|index| note(resolver, proxy, index, &lines, true)),
+                    Ok(lines) => servers.by_ref().for_each(|id| note(resolver, proxy, id, &lines, true)),
                     Err(text) => resolver.findings.warning(format!("Proxy '{}': {text}", proxy.name)),
                 }
             }
@@ -172,8 +173,8 @@ fn parse(text: &str) -> Result<Lines, usize> {
 }
 
 /// Notes what a file says of a server.
-fn note(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, index: usize, lines: &Lines, is_own_file: bool) {
-    let server = &resolver.config.servers[index];
+fn note(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, id: ServerId, lines: &Lines, is_own_file: bool) {
+    let server = &resolver.config.servers[id];
     let backend = resolver.config.backends.get(server.backend.0 as usize);
     let uuid = backend.map_or(0, |backend| backend.uuid);
     let Some(fields) = lines.get(&(proxy.name.clone(), server.name.clone())) else {
@@ -199,7 +200,7 @@ fn note(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, index: usize, lines: &L
             if let Err(text) = checks(fields, server.check.is_some(), server.agent.is_some(), &mut saved) {
                 resolver.findings.warning(format!("server-state partially applied {of}, {text}"));
             }
-            resolver.config.servers[index].saved = Some(saved);
+            resolver.config.servers[id].saved = Some(saved);
         }
     }
 }

@@ -16,8 +16,8 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
         let Some(name) = &server.track else { continue };
         match find(resolver, &servers, id, name) {
             Ok(of) => {
-                resolver.config.servers[id.0 as usize].track = Some(of);
-                resolver.config.servers[of.0 as usize].tracked_by.push(id);
+                resolver.config.servers[id].track = Some(of);
+                resolver.config.servers[of].tracked_by.push(id);
             }
             Err(text) => complain(resolver, Severity::Alert, proxy, server, &text),
         }

@@ -111,13 +111,13 @@ impl Checks {
         services.forget_checks();
         let config: &'static Config = services.config;
         let now = services.now.tick();
-        let all = (0..).zip(&config.servers);
+        let all = config.servers_of_all();
         let checked: Vec<(ServerId, What)> = all
             .filter(|(_, server)| !config[server.backend].disabled)
             .flat_map(|(id, server)| {
                 let health = server.check.as_ref().map(What::Health);
                 let agent = server.agent.as_ref().map(What::Agent);
-                health.into_iter().chain(agent).map(move |what| (ServerId(id), what))
+                health.into_iter().chain(agent).map(move |what| (id, what))
             })
             .collect();
         let first = |(id, what): &(ServerId, What)| what.interval(&services.servers[id.0 as usize].health);

@@ -18,7 +18,7 @@ const NEEDS: [Need; 4] = [
     // Sockets of servers and log daemons that are open to their owners only.
     (Capability::CAP_DAC_OVERRIDE, |config| {
         let is_path = |address: &ServerAddress| matches!(address, ServerAddress::Unix(_));
-        config.servers.iter().any(|server| is_path(&server.address))
+        config.servers.written().iter().any(|server| is_path(&server.address))
             || config.log_targets().any(|target| target.destination.is_path())
     }),
     // Connections that end without a word, marks of packets, and addresses that are not ours.

@@ -183,7 +183,7 @@ impl StartPlan {
             maxpipes: global.maxpipes,
             listeners: listeners.iter().map(|spec| spec.sockets_max(crew.count)).sum(),
             cli_connections: if global.cli_binds.is_empty() { 0 } else { global.cli_connections_max() as usize },
-            checks: config.servers.iter().filter(|server| server.check.is_some()).count(),
+            checks: config.servers.written().iter().filter(|server| server.check.is_some()).count(),
             memory_max_mb: args.memory_max_mb,
             strict: !global.lenient_limits,
         };

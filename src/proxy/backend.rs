@@ -1,12 +1,12 @@
 //! The server side of a proxy.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::balance::{Algorithm, HashType};
 use super::check::Script;
 use super::persistence::{AppSession, Cookie};
+use super::servers::Members;
 use super::source::Source;
 use super::{AddressHeader, ConnectionMode, HeaderNames, Mode, Splice, StatsPage, TcpKeepalive};
 use crate::log::LogSettings;
@@ -112,8 +112,8 @@ pub struct Backend {
     pub disabled: bool,
     /// Where requests go without a server.
     pub beyond: Beyond,
-    /// Ids of its servers.
-    pub servers: Range<u32>,
+    /// Its servers.
+    pub servers: Members,
     /// `balance`.
     pub algorithm: Algorithm,
     /// `hash-type`.

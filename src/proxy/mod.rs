@@ -16,6 +16,7 @@ pub mod options;
 pub mod persistence;
 pub mod reaction;
 pub mod server;
+pub mod servers;
 pub mod source;
 pub mod status;
 pub mod userlist;
@@ -24,7 +25,7 @@ pub mod workers;
 use crate::rules::switching;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::ops::{Index, Range};
+use std::ops::Index;
 
 use crate::log::LogTarget;
 use crate::proxy::source::Source;
@@ -41,6 +42,7 @@ pub use options::{HeaderNames, Spellings, TcpKeepalive};
 pub use persistence::{AppSession, Cookie, CookieMode, ParameterMode};
 pub use reaction::{Observe, Seen};
 pub use server::{AdminAtStart, SavedState, Server, ServerAddress};
+pub use servers::{Members, Servers};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
 
 /// Index of a frontend in [`Config::frontends`].
@@ -51,7 +53,7 @@ pub struct FrontendId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendId(pub u32);
 
-/// Index of a server in [`Config::servers`]; a backend's servers stand together, in the order written.
+/// Index of a server in [`Config::servers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(pub u32);
 
@@ -65,7 +67,7 @@ pub struct Config {
     /// All backends, `listen` sections included, in the order written.
     pub backends: Vec<Backend>,
     /// All servers of all backends.
-    pub servers: Vec<Server>,
+    pub servers: Servers,
     /// Addresses of the hosts file by name in lower case, read where `option http_proxy` may need them.
     pub hosts: HashMap<String, IpAddr>,
     /// All userlists.
@@ -94,7 +96,7 @@ impl Index<ServerId> for Config {
     type Output = Server;
 
     fn index(&self, id: ServerId) -> &Server {
-        &self.servers[id.0 as usize]
+        &self.servers[id]
     }
 }
 
@@ -106,10 +108,10 @@ impl Config {
         self.global.log_targets.iter().chain(proxies.flat_map(|settings| &settings.targets))
     }
 
-    /// Every `source` that a connection may come from.
+    /// Every `source` of the configuration that a connection may come from.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let backends = self.backends.iter().filter_map(|backend| backend.source.as_ref());
-        backends.chain(self.servers.iter().filter_map(|server| server.source.as_ref()))
+        backends.chain(self.servers.written().iter().filter_map(|server| server.source.as_ref()))
     }
 
     /// The names of a server's backend and of the server itself.
@@ -132,10 +134,14 @@ impl Config {
         self[id].fullconn.unwrap_or_else(|| u32::try_from(total()).unwrap_or(u32::MAX).max(1))
     }
 
-    /// A backend's servers with their ids.
+    /// The servers of all backends with their ids.
+    pub fn servers_of_all(&self) -> impl Iterator<Item = (ServerId, &Server)> {
+        (0..self.backends.len() as u32).flat_map(|id| self.servers_of(BackendId(id)))
+    }
+
+    /// A backend's servers with their ids, in the order of the statistics: as written, then as added.
     pub fn servers_of(&self, id: BackendId) -> impl Iterator<Item = (ServerId, &Server)> {
-        let Range { start, end } = self[id].servers;
-        (start..end).map(|index| (ServerId(index), &self.servers[index as usize]))
+        self[id].servers.ids().map(|server| (server, &self[server]))
     }
 }
 

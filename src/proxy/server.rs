@@ -18,6 +18,8 @@ pub struct Server {
     pub uuid: u32,
     /// Its backend.
     pub backend: BackendId,
+    /// Its place among the servers of its backend, see [`super::Members`].
+    pub seat: u32,
     /// Where it listens.
     pub address: ServerAddress,
     /// Host name, where the line gave one.

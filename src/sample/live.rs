@@ -28,7 +28,7 @@ impl LiveServer {
             let (weight, maxconn) = (server.weight, server.maxconn);
             LiveServer { up, usable: up, weight, effective: weight, bends, maxconn }
         };
-        config.servers.iter().map(one).collect()
+        config.servers.written().iter().map(one).collect()
     }
 
     /// Whether algorithms choose it.

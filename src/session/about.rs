@@ -87,7 +87,7 @@ impl Services {
             ..Process::default()
         };
         process.count(counters, self.now);
-        let checked = self.config.servers.iter().filter(|server| server.check.is_some()).count();
+        let checked = self.config.servers_of_all().filter(|(_, server)| server.check.is_some()).count();
         process.tasks = process.connections + row.get(Count::UpstreamsCurrent) + checked as u64;
         process
     }

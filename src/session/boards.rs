@@ -103,7 +103,7 @@ impl Boards {
         for id in (0..config.backends.len() as u32).map(BackendId) {
             entries.push(Entry::new(Thing::Backend(id), counters.backend(id)));
         }
-        for id in (0..config.servers.len() as u32).map(ServerId) {
+        for id in config.servers.ids() {
             entries.push(Entry::new(Thing::Server(id), counters.server(id)));
         }
         let first_backend = 1 + config.frontends.len();

@@ -308,8 +308,9 @@ fn leave(turn: &Turn<'_>, server: ServerId) -> Attempt {
     let id = turn.services.config[server].backend;
     let backend = &turn.services.config[id];
     let balancer = &turn.services.balancers[id.0 as usize];
-    let own = balancer.is_in_charge(server.0 - backend.servers.start);
-    let in_charge = backend.servers.clone().filter(|index| balancer.is_in_charge(index - backend.servers.start));
+    let own = balancer.is_in_charge(turn.services.config[server].seat);
+    let servers = turn.services.config.servers_of(id);
+    let in_charge = servers.filter(|(_, server)| balancer.is_in_charge(server.seat));
     let others = in_charge.count() - usize::from(own);
     match (&backend.algorithm, others) {
         (_, 0) => Attempt::Same,

@@ -42,9 +42,9 @@ impl Services {
         let guard = self.boards.lock();
         self.boards.changes();
         let first = !self.boards.is_merged();
-        (0..self.config.servers.len() as u32).for_each(|id| self.adopt_server(ServerId(id), first));
+        self.config.servers.ids().for_each(|id| self.adopt_server(id, first));
         if first {
-            (0..self.config.servers.len() as u32).for_each(|id| self.settle(ServerId(id)));
+            self.config.servers.ids().for_each(|id| self.settle(id));
         }
         (0..self.config.backends.len() as u32).for_each(|id| self.adopt_backend(BackendId(id), first));
         (0..self.config.frontends.len() as u32).for_each(|id| self.adopt_frontend(FrontendId(id), first));
@@ -289,7 +289,7 @@ impl Services {
     /// Forgets how long servers and backends have been down.
     pub(super) fn clear_downtime(&mut self) {
         let _guard = self.lock_state();
-        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+        for id in self.config.servers.ids() {
             if std::mem::take(&mut self.servers[id.0 as usize].downtime) > 0 {
                 self.post_server(id);
             }
@@ -304,7 +304,7 @@ impl Services {
     /// Before the first check: those that a worker had under way when it left the checks will not end.
     pub fn forget_checks(&mut self) {
         let _guard = self.lock_state();
-        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+        for id in self.config.servers.ids() {
             let state = &mut self.servers[id.0 as usize];
             let was = std::mem::take(&mut state.in_progress);
             if std::mem::take(&mut state.agent.in_progress) || was {

@@ -86,9 +86,9 @@ impl Services {
 
     /// Makes the ports free that an earlier worker in this one's place had.
     pub(super) fn inherit_ports(&self) {
-        for (id, server) in (0..).zip(&self.config.servers) {
+        for (id, server) in self.config.servers_of_all() {
             let range = server.source.as_ref().and_then(|source| source.ports);
-            if let Some((ports, range)) = self.counters.ports(ServerId(id)).zip(range) {
+            if let Some((ports, range)) = self.counters.ports(id).zip(range) {
                 ports.inherit(range);
             }
         }

@@ -123,7 +123,7 @@ fn cookie_of(turn: &mut Turn<'_>, id: BackendId, assigned: bool) {
     let usable_down = backend.persist || hold.forced;
     let find = |value: &[u8]| {
         let mut found = Match::Nobody;
-        for id in backend.servers.clone().map(ServerId) {
+        for id in backend.servers.ids() {
             if services.cookies.of(id).is_some_and(|own| own.as_bytes() == value) {
                 let up = services.live[id.0 as usize].up;
                 if up || usable_down {

@@ -164,7 +164,7 @@ fn last_server(turn: &mut Turn<'_>, backend: BackendId) -> Option<Step> {
     }
     let Peer::Server(server) = services.upstreams.get(turn.session.private?).peer else { return None };
     let usable = services.live[server.0 as usize].takes_part() && turn.exchange.avoid != Some(server);
-    if !settings.servers.contains(&server.0) || !usable {
+    if services.config[server].backend != backend || !usable {
         return None;
     }
     if services.has_room(server) {

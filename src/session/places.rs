@@ -84,23 +84,23 @@ impl Services {
 
     /// The algorithm's choice, with nothing reserved yet.
     fn propose(&mut self, backend: BackendId, hash: Option<u32>, avoid: Option<ServerId>) -> Pick {
-        let first = self.config[backend].servers.start;
+        let members = &self.config[backend].servers;
         // Nobody overtakes those who wait for any server; a hash leads to one server only.
         let hashed = hash.is_some();
         let overtakes = !hashed && self.queues.backend_len(backend) > 0;
         let (counters, queues, live, servers) = (&self.counters, &self.queues, &self.live, &self.servers);
         let (config, full, now_s) = (self.config, &self.full, self.now.wall_s());
         let room = Room { config, counters, queues, live, servers, full, now_s };
-        let has_room = |index: u32| {
-            let server = ServerId(first + index);
+        let has_room = |seat: u32| {
+            let server = members.at(seat);
             !overtakes && room.is_at(server) && (hashed || !room.is_wanted_elsewhere(backend, server))
         };
         let balancer = &mut self.balancers[backend.0 as usize];
         self.random = self.random.wrapping_mul(RANDOM_STEP).wrapping_add(1);
-        let wish = Wish { hash, random: self.random, avoid: avoid.map(|server| server.0 - first) };
+        let wish = Wish { hash, random: self.random, avoid: avoid.map(|server| config[server].seat) };
         match balancer.pick(wish, has_room) {
-            Some(index) if has_room(index) => Pick::Server(ServerId(first + index)),
-            Some(index) => Pick::Full(Some(ServerId(first + index))),
+            Some(seat) if has_room(seat) => Pick::Server(members.at(seat)),
+            Some(seat) => Pick::Full(Some(members.at(seat))),
             None if balancer.usable_counts() != (0, 0) => Pick::Full(None),
             None => Pick::Nobody,
         }
@@ -155,7 +155,7 @@ impl Services {
             Load::Served => current(Count::SessionsCurrent),
             Load::ServedAndWaiting => current(Count::SessionsCurrent) + current(Count::QueueCurrent),
         };
-        balancer.set_load(server.0 - self.config[backend].servers.start, load as u32);
+        balancer.set_load(self.config[server].seat, load as u32);
     }
 
     /// Takes the other workers' loads of a backend's servers into account, once a turn.
@@ -166,7 +166,7 @@ impl Services {
         }
         *at = self.now.mono_us;
         if self.counters.backend(backend).has_others() {
-            self.config[backend].servers.clone().for_each(|id| self.tell_load(ServerId(id)));
+            self.config[backend].servers.ids().for_each(|id| self.tell_load(id));
         }
     }
 
@@ -190,7 +190,7 @@ impl Services {
             // A place that became free before the others knew of this one is found now.
             match server {
                 Some(server) => self.freed.push(server),
-                None => self.freed.extend(self.config[backend].servers.clone().map(ServerId)),
+                None => self.freed.extend(self.config[backend].servers.ids()),
             }
             self.shares.look_at = self.shares.look_at.min(self.now.tick() + SECOND_LOOK);
         }
@@ -238,9 +238,9 @@ impl Services {
         }
         // In one order with what others publish, see `stats::limit`.
         while self.counters.server(server).sum(Count::SessionsCurrent, Among::All) < limit {
-            let index = server.0 - self.config[backend].servers.start;
+            let seat = self.config[server].seat;
             // One that drains, has no weight or is an unneeded backup still serves those who wait for it alone.
-            let in_charge = self.balancers[backend.0 as usize].is_in_charge(index);
+            let in_charge = self.balancers[backend.0 as usize].is_in_charge(seat);
             let own = self.first_here(backend, server, in_charge);
             if let Some(slot) = self.first_elsewhere(backend, server, in_charge, own).filter(|_| !alone) {
                 self.ring(slot);
@@ -297,7 +297,7 @@ impl Services {
     /// Looks for places for all who wait here: another worker rang, or left (see [`Services::look_at`]).
     pub fn look_again(&mut self) {
         for backend in self.queues.busy() {
-            self.config[backend].servers.clone().for_each(|id| self.serve_queues(ServerId(id)));
+            self.config[backend].servers.ids().for_each(|id| self.serve_queues(id));
         }
     }
 

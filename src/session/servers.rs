@@ -30,7 +30,7 @@ pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
         }
         state
     };
-    config.servers.iter().map(state).collect()
+    config.servers.written().iter().map(state).collect()
 }
 
 impl Services {
@@ -138,10 +138,10 @@ impl Services {
     pub(super) fn tell_balancer(&mut self, id: ServerId) {
         let backend = self.config[id].backend;
         let state = &self.servers[id.0 as usize];
-        let index = id.0 - self.config[backend].servers.start;
+        let seat = self.config[id].seat;
         let balancer = &mut self.balancers[backend.0 as usize];
         let weight = state.effective_weight(balancer.is_dynamic(), self.now.wall_s());
-        balancer.update(index, weight, state.is_usable());
+        balancer.update(seat, weight, state.is_usable());
         let live = &mut self.live[id.0 as usize];
         (live.up, live.usable, live.weight) = (state.is_up(), state.is_usable(), state.weight);
         live.effective = weight.0.div_ceil(Weight::SCALE);
@@ -158,7 +158,7 @@ impl Services {
     /// Weights and limits of servers that came up lately grow (`slowstart`), in each worker by the same clock.
     pub fn grow(&mut self) {
         self.grow_at = Tick::NEVER;
-        for id in (0..self.config.servers.len() as u32).map(ServerId) {
+        for id in self.config.servers.ids() {
             if self.servers[id.0 as usize].operation != Operation::Starting {
                 continue;
             }

@@ -121,7 +121,7 @@ impl Services {
         let balancers: Vec<Balancer> =
             (0..config.backends.len() as u32).map(|id| balancer(config, BackendId(id))).collect();
         let worker = counters.segment().number(counters.slot());
-        let places: Vec<Place> = config.servers.iter().map(Place::configured).collect();
+        let places: Vec<Place> = config.servers.written().iter().map(Place::configured).collect();
         let mut services = Services {
             boards: Boards::new(config, &counters),
             config,

@@ -304,8 +304,8 @@ impl Sim {
         for (id, backend) in config.backends.iter().enumerate() {
             rows.push((backend.name.clone(), counters.backend(crate::proxy::BackendId(id as u32))));
         }
-        for (id, server) in config.servers.iter().enumerate() {
-            rows.push((server.name.clone(), counters.server(crate::proxy::ServerId(id as u32))));
+        for (id, server) in config.servers_of_all() {
+            rows.push((server.name.clone(), counters.server(id)));
         }
         let gauges = [Count::SessionsCurrent, Count::QueueCurrent, Count::UsedCurrent];
         let all =
@@ -319,9 +319,8 @@ impl Sim {
         let core = &self.core;
         assert_eq!(self.gauges(), []);
         assert_eq!((core.sessions.len(), core.exchanges.len()), (0, 0), "sessions and exchanges");
-        let servers = 0..core.services.config.servers.len() as u32;
-        let idle_gauge = |id: u32| core.services.counters.server(crate::proxy::ServerId(id)).here(Count::IdleCurrent);
-        let idle: u64 = servers.map(idle_gauge).sum();
+        let idle_gauge = |id| core.services.counters.server(id).here(Count::IdleCurrent);
+        let idle: u64 = core.services.config.servers.ids().map(idle_gauge).sum();
         assert_eq!(core.services.upstreams.len() as u64, idle, "connections to servers that nobody has");
         assert_eq!(core.services.buffers.lent(), 0, "buffers lent");
         assert_eq!(core.services.pipes.counts().0, 0, "pipes in use");

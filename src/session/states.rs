@@ -179,9 +179,9 @@ impl Views for Services {
         let now_s = self.now.wall_s();
         let since = now_s.saturating_sub(state.changed_at);
         let (active, backup) = balancer.usable_counts();
-        let servers = self.config.servers_of(id).map(|(server, _)| server.0);
-        let in_charge = servers.filter(|server| balancer.is_in_charge(server - self.config[id].servers.start));
-        let user_weight = in_charge.map(|server| self.servers[server as usize].weight).sum();
+        let servers = self.config.servers_of(id);
+        let in_charge = servers.filter(|(_, server)| balancer.is_in_charge(server.seat));
+        let user_weight = in_charge.map(|(server, _)| self.servers[server.0 as usize].weight).sum();
         BackendView {
             up: state.up,
             weight: balancer.total_weight().0.div_ceil(Weight::SCALE),

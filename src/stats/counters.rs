@@ -205,7 +205,7 @@ impl Counters {
 fn names(config: &Config) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let frontends = config.frontends.iter().map(|frontend| ("frontend", frontend.name.clone().into()));
     let backends = config.backends.iter().map(|backend| ("backend", backend.name.clone().into()));
-    let servers = config.servers.iter().map(|server| {
+    let servers = config.servers.written().iter().map(|server| {
         let backend = &config[server.backend].name;
         ("server", format!("{backend}/{}", server.name).into())
     });
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn every_object_has_a_row_of_its_own() {
         let mut config = config();
-        config.servers[1].name = config.servers[0].name.clone();
+        config.servers[ServerId(1)].name = config[ServerId(0)].name.clone();
         let counters = Counters::private(&config);
         let rows = [counters.process(), counters.frontend(FRONTEND), counters.backend(BackendId(0))];
         let more = [ServerId(0), ServerId(1)].map(|id| counters.server(id));
@@ -286,7 +286,8 @@ mod tests {
         old[0].server(ServerId(1)).add(Count::RequestsTotal, 5);
         enter(&old[0]);
         let mut reordered = config;
-        reordered.servers.swap(0, 1);
+        let name = std::mem::take(&mut reordered.servers[ServerId(0)].name);
+        reordered.servers[ServerId(0)].name = std::mem::replace(&mut reordered.servers[ServerId(1)].name, name);
         let new = start(&reordered, segment, 2);
         enter(&old[0]);
         new.iter().for_each(|counters| counters.server(ServerId(0)).enter(Count::SessionsCurrent, Count::SessionsMax));

@@ -180,7 +180,7 @@ pub(super) fn ports(
     directory: &mut Directory,
 ) -> Result<Vec<Option<Ports>>, Full> {
     let mut all = Vec::with_capacity(config.servers.len());
-    for server in &config.servers {
+    for server in config.servers.written() {
         let ports = match server.source.as_ref().and_then(|source| source.ports) {
             Some(_) => {
                 let backend = &config[server.backend].name;

@@ -81,7 +81,7 @@ impl World {
     }
 
     fn picks(&mut self) -> Pick {
-        let backend = self.core.services.config.servers[0].backend;
+        let backend = self.core.services.config[ServerId(0)].backend;
         self.core.services.choose(backend, None, None)
     }
 }

@@ -1,0 +1,158 @@
+//! All servers by id, and those of each backend: those that were written, and those that are added and taken away
+//! while the process runs (management manual 9.3, `add server`, `del server`).
+//!
+//! What was written stands in one row and is found without detour. What is added is never freed, so that whoever
+//! looks at a server may keep looking; a server that was taken away leaves its id behind, and nobody finds it by
+//! its backend any more.
+
+use std::cell::RefCell;
+use std::ops::{Index, IndexMut, Range};
+
+use super::{Server, ServerId};
+
+/// The servers of all backends.
+#[derive(Debug, Default)]
+pub struct Servers {
+    written: Vec<Server>,
+    added: RefCell<Vec<&'static Server>>,
+}
+
+/// The servers of one backend. Its algorithm knows each by its seat: a number from 0 that nobody else gets.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    written: Range<u32>,
+    /// By seat, beyond those that were written.
+    added: RefCell<Vec<ServerId>>,
+    gone: RefCell<Vec<ServerId>>,
+}
+
+impl Servers {
+    /// Appends a server that was written. Those that are added come after all of them.
+    pub fn push(&mut self, server: Server) {
+        debug_assert!(self.added.borrow().is_empty());
+        self.written.push(server);
+    }
+
+    /// Adds a server while the process runs; gives its id.
+    pub fn add(&self, server: Server) -> ServerId {
+        let mut added = self.added.borrow_mut();
+        added.push(Box::leak(Box::new(server)));
+        ServerId((self.written.len() + added.len() - 1) as u32)
+    }
+
+    /// How many ids there are, those of servers that were taken away included.
+    pub fn len(&self) -> usize {
+        self.written.len() + self.added.borrow().len()
+    }
+
+    /// Whether there never was a server.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All ids that were ever given out.
+    pub fn ids(&self) -> impl Iterator<Item = ServerId> + use<> {
+        (0..self.len() as u32).map(ServerId)
+    }
+
+    /// The servers that were written.
+    pub fn written(&self) -> &[Server] {
+        &self.written
+    }
+}
+
+impl Index<ServerId> for Servers {
+    type Output = Server;
+
+    #[inline]
+    fn index(&self, id: ServerId) -> &Server {
+        let at = id.0 as usize;
+        self.written.get(at).unwrap_or_else(|| self.added.borrow()[at - self.written.len()])
+    }
+}
+
+/// What a configuration is made of is still being written.
+impl IndexMut<ServerId> for Servers {
+    fn index_mut(&mut self, id: ServerId) -> &mut Server {
+        &mut self.written[id.0 as usize]
+    }
+}
+
+impl Members {
+    /// Those that were written, which have ids in a row.
+    pub fn new(written: Range<u32>) -> Members {
+        Members { written, ..Members::default() }
+    }
+
+    /// Ids in the order of the statistics: as written, then as added.
+    pub fn ids(&self) -> impl Iterator<Item = ServerId> + '_ {
+        let added = (0..).map_while(|seat| self.added.borrow().get(seat).copied());
+        self.written.clone().map(ServerId).chain(added).filter(|id| !self.is_gone(*id))
+    }
+
+    /// The server in a seat.
+    #[inline]
+    pub fn at(&self, seat: u32) -> ServerId {
+        let written = self.written.len() as u32;
+        if seat < written {
+            ServerId(self.written.start + seat)
+        } else {
+            self.added.borrow()[(seat - written) as usize]
+        }
+    }
+
+    /// The seat that the next server gets.
+    pub fn next_seat(&self) -> u32 {
+        (self.written.len() + self.added.borrow().len()) as u32
+    }
+
+    /// Gives a server [`Members::next_seat`].
+    pub fn add(&self, id: ServerId) {
+        self.added.borrow_mut().push(id);
+    }
+
+    /// Takes a server away; its seat stays empty.
+    pub fn remove(&self, id: ServerId) {
+        self.gone.borrow_mut().push(id);
+    }
+
+    /// Whether a server was taken away.
+    #[inline]
+    pub fn is_gone(&self, id: ServerId) -> bool {
+        let gone = self.gone.borrow();
+        !gone.is_empty() && gone.contains(&id)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.next_seat() as usize - self.gone.borrow().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_comes_after_what_was_written_and_what_goes_leaves_its_seat() {
+        let text = "backend a\n server a1 127.0.0.1:1\nbackend b\n server b1 127.0.0.1:1\n server b2 127.0.0.1:2\n";
+        let config = crate::config::load_text("c.cfg", text).config.expect("valid");
+        let members = &config.backends[1].servers;
+        assert_eq!((members.ids().collect::<Vec<_>>(), members.at(1)), (vec![ServerId(1), ServerId(2)], ServerId(2)));
+        let name = |id: ServerId| config.servers[id].name.clone();
+        let new = Server { name: "b3".into(), seat: members.next_seat(), ..config.servers[ServerId(2)].clone() };
+        let id = config.servers.add(new);
+        members.add(id);
+        assert_eq!((id, config.servers[id].seat, members.at(2)), (ServerId(3), 2, id));
+        members.remove(ServerId(1));
+        assert_eq!(members.ids().map(name).collect::<Vec<_>>(), ["b2", "b3"]);
+        members.remove(id);
+        assert_eq!((members.len(), members.next_seat(), config.servers.len()), (1, 3, 4));
+        assert_eq!(config.backends[0].servers.ids().collect::<Vec<_>>(), [ServerId(0)]);
+    }
+}
