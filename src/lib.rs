@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod event;
 pub mod facts;
 pub mod h1;

@@ -7,6 +7,7 @@ pub mod accept;
 mod ancestors;
 pub mod checks;
 pub mod core;
+pub mod dns;
 mod serve;
 mod signalled;
 pub mod worker;

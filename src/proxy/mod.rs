@@ -15,6 +15,7 @@ pub mod master;
 pub mod options;
 pub mod persistence;
 pub mod reaction;
+pub mod resolvers;
 pub mod server;
 pub mod servers;
 pub mod source;
@@ -41,6 +42,7 @@ pub use master::{MasterSettings, Program};
 pub use options::{HeaderNames, Spellings, TcpKeepalive};
 pub use persistence::{AppSession, Cookie, CookieMode, ParameterMode};
 pub use reaction::{Observe, Seen};
+pub use resolvers::{Resolvers, ResolversId};
 pub use server::{AdminAtStart, SavedState, Server, ServerAddress};
 pub use servers::{Members, Servers};
 pub use workers::{CpuMap, CpuSet, Crew, NumberSet};
@@ -70,6 +72,8 @@ pub struct Config {
     pub servers: Servers,
     /// Addresses of the hosts file by name in lower case, read where `option http_proxy` may need them.
     pub hosts: HashMap<String, IpAddr>,
+    /// All `resolvers` sections.
+    pub resolvers: Vec<Resolvers>,
     /// All userlists.
     pub userlists: Vec<userlist::Userlist>,
     /// The environment of the process with what the configuration made of it (`setenv` and its kin).
@@ -97,6 +101,14 @@ impl Index<ServerId> for Config {
 
     fn index(&self, id: ServerId) -> &Server {
         &self.servers[id]
+    }
+}
+
+impl Index<ResolversId> for Config {
+    type Output = Resolvers;
+
+    fn index(&self, id: ResolversId) -> &Resolvers {
+        &self.resolvers[id.0 as usize]
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Exchange, Session};
 use crate::balance::{Balancer, Member, Weight};
 use crate::buffer::Pool;
 use crate::check::{Place, ServerState};
+use crate::dns::Engine;
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
 use crate::mesh::Mesh;
@@ -104,6 +105,8 @@ pub struct Services {
     pub mesh: Mesh,
     /// The last random number.
     pub random: u64,
+    /// Names that are asked of name servers; [`crate::event::dns`] carries its messages and reports.
+    pub names: Engine,
     /// When servers that start slowly are given more.
     pub(super) grow_at: Tick,
     /// By backend, the sessions at which its servers get to their maxconn.
@@ -165,6 +168,7 @@ impl Services {
             limits_at_start: None,
             started: now,
             random: RandomState::new().hash_one(now.mono_us),
+            names: Engine::new(&config.resolvers, RandomState::new().hash_one(now.wall_us)),
             dropped_published: 0,
             grow_at: Tick::NEVER,
             full: Vec::new(),
