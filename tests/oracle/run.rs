@@ -13,16 +13,19 @@ use super::normal::{self, Transcript};
 use super::render;
 use super::script::{Action, NodePlan, Order, Script, Values, Verb};
 use super::sockets;
+use super::support::dns::NameServer;
 use super::support::message::Kind;
+use super::support::node::Mood;
 use super::support::node::Node;
 use super::support::place::{self, TempDir};
 use super::support::process::Running;
 use super::support::receiver::Receiver;
 
-/// Ports of a script's address: `fe`, `fe2`, ...; then `node1`, `node2`, ...; then the log server.
+/// Ports of a script's address: `fe`, `fe2`, ...; then `node1`, `node2`, ...; then name servers and log servers.
 const FRONTEND_PORTS: [(&str, u16); 4] = [("fe", 8001), ("fe2", 8002), ("fe3", 8003), ("fe4", 8004)];
 const NODE_PORTS: [(&str, u16); 6] =
     [("node1", 9001), ("node2", 9002), ("node3", 9003), ("node4", 9004), ("node5", 9005), ("node6", 9006)];
+const NAME_PORTS: [(&str, u16); 3] = [("dns1", 5301), ("dns2", 5302), ("dns3", 5303)];
 const LOG_PORTS: [(&str, u16); 2] = [("log", 5140), ("log2", 5141)];
 
 /// Where one script runs, both sides one after the other.
@@ -39,7 +42,7 @@ impl Place {
         let address = place::loopback_address();
         let dir = TempDir::new("oracle").map_err(|error| error.to_string())?;
         let mut values = Values::new();
-        let ports = FRONTEND_PORTS.iter().chain(&NODE_PORTS).chain(&LOG_PORTS);
+        let ports = FRONTEND_PORTS.iter().chain(&NODE_PORTS).chain(&NAME_PORTS).chain(&LOG_PORTS);
         for (name, port) in ports {
             values.insert(name, format!("{address}:{port}"));
         }
@@ -141,6 +144,7 @@ struct Stage<'a> {
     manner: &'a Manner<'a>,
     logs: Vec<(String, Receiver)>,
     nodes: Vec<Node>,
+    name_servers: Vec<NameServer>,
     process: Running,
     clients: Vec<(String, Client)>,
     /// Outputs of the runtime socket and the end of the process.
@@ -171,6 +175,12 @@ impl<'a> Stage<'a> {
                 nodes.push(node.map_err(fail)?);
             }
         }
+        let mut name_servers = Vec::new();
+        for (name, port) in NAME_PORTS {
+            if let Some(plan) = script.name_servers.get(name) {
+                name_servers.push(NameServer::start(name, place.socket(port), plan.lines.clone()).map_err(fail)?);
+            }
+        }
         let mut args = vec!["-db".to_owned(), "-f".to_owned(), place.values["cfg"].clone()];
         args.extend(script.args.iter().cloned());
         if manner.sandbox {
@@ -185,6 +195,7 @@ impl<'a> Stage<'a> {
             manner,
             logs,
             nodes,
+            name_servers,
             process: process.map_err(fail)?,
             clients: Vec::new(),
             notes: Vec::new(),
@@ -235,6 +246,9 @@ impl<'a> Stage<'a> {
                 }
                 Action::WaitNode(name, count) => {
                     place::wait_until(self.manner.patience.limit, || self.node_bytes(name) >= *count);
+                }
+                Action::WaitCli(command, text) => {
+                    place::wait_until(self.manner.patience.limit, || self.cli(command).contains(text));
                 }
                 Action::Cli(command) => {
                     let output = lines(&self.cli(command));
@@ -303,6 +317,22 @@ impl<'a> Stage<'a> {
     }
 
     fn order(&mut self, name: &str, order: &Order) -> Result<(), String> {
+        if let Some(server) = self.name_servers.iter_mut().find(|server| server.name() == name) {
+            return match order {
+                Order::Mood(Mood::Listens) => server.listen().map_err(|error| error.to_string()),
+                Order::Mood(_) => {
+                    server.refuse();
+                    Ok(())
+                }
+                Order::Play(called) => {
+                    let named = self.script.name_servers.get(name).and_then(|plan| {
+                        plan.named.iter().find(|(other, _)| other == called).map(|(_, lines)| lines.clone())
+                    });
+                    server.play(named.ok_or_else(|| format!("{name} has no {called}"))?);
+                    Ok(())
+                }
+            };
+        }
         let node = self.nodes.iter_mut().find(|node| node.name() == name);
         let node = node.ok_or_else(|| format!("no node {name}"))?;
         match order {
@@ -349,6 +379,10 @@ impl<'a> Stage<'a> {
         for node in &self.nodes {
             let plan = self.script.nodes.get(node.name()).cloned().unwrap_or_default();
             transcript.extend(node_sections(node, &plan));
+        }
+        for server in &self.name_servers {
+            let distinct = self.script.name_servers.get(server.name()).is_some_and(|plan| plan.distinct);
+            transcript.push((server.name().to_owned(), questions(server, distinct)));
         }
         for (_, client) in self.clients.drain(..) {
             drop(client);
@@ -397,14 +431,19 @@ impl<'a> Stage<'a> {
     fn activity(&self) -> usize {
         let connections = self.nodes.iter().flat_map(Node::connections);
         let nodes: usize = connections.map(|c| 1 + c.bytes.len() + usize::from(c.closed_by_peer)).sum();
-        nodes + self.log_lines() + self.process.stderr().len() + self.process.stdout().len()
+        let asked: usize = self.name_servers.iter().map(|server| server.asked().len()).sum();
+        nodes + asked + self.log_lines() + self.process.stderr().len() + self.process.stdout().len()
     }
 
     fn log_lines(&self) -> usize {
         self.logs.iter().map(|(_, log)| log.lines().len()).sum()
     }
 
+    /// Octets that a node has received, or questions that a name server has.
     fn node_bytes(&self, name: &str) -> usize {
+        if let Some(server) = self.name_servers.iter().find(|server| server.name() == name) {
+            return server.asked().len();
+        }
         let nodes = self.nodes.iter().filter(|node| node.name() == name);
         nodes.flat_map(Node::connections).map(|connection| connection.bytes.len()).sum()
     }
@@ -463,6 +502,16 @@ fn node_sections(node: &Node, plan: &NodePlan) -> Transcript {
         sections.push((node.name().to_owned(), vec!["[no connection]".to_owned()]));
     }
     sections
+}
+
+/// What a name server was asked; sorted and each once where only different questions count.
+fn questions(server: &NameServer, distinct: bool) -> Vec<String> {
+    let mut asked = server.asked();
+    if distinct {
+        asked.sort();
+        asked.dedup();
+    }
+    if asked.is_empty() { vec!["[no question]".to_owned()] } else { asked }
 }
 
 /// The wanted columns of every line of `show stat`.

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use regex::Regex;
 
 use super::literal;
+use super::support::dns;
 use super::support::node::{Mood, Programs, Step};
 
 /// One conversation.
@@ -21,6 +22,8 @@ pub struct Script {
     pub files: Vec<(String, String)>,
     /// The nodes that have a section; others behave normally.
     pub nodes: BTreeMap<String, NodePlan>,
+    /// Name servers.
+    pub name_servers: BTreeMap<String, NamePlan>,
     /// Arguments of a run that only says something and ends.
     pub verdict: Option<Vec<String>>,
     /// Arguments added to those of a run that stays.
@@ -53,6 +56,15 @@ pub struct NodePlan {
     pub raw: bool,
 }
 
+/// What a name server answers and what of it is compared.
+#[derive(Default, Clone)]
+pub struct NamePlan {
+    pub lines: Vec<dns::Line>,
+    pub named: Vec<(String, Vec<dns::Line>)>,
+    /// Only different questions are compared.
+    pub distinct: bool,
+}
+
 /// One line of the talk.
 pub enum Action {
     Client(String, Verb),
@@ -61,6 +73,8 @@ pub enum Action {
     WaitLog(usize),
     WaitFor(String),
     WaitNode(String, usize),
+    /// Until the runtime socket's answer to a command has a text in it.
+    WaitCli(String, String),
     Cli(String),
     Stat(Vec<String>),
     Sockets,
@@ -147,6 +161,7 @@ impl Script {
                     script.files.push((rest.to_owned(), content));
                 }
                 "node" => script.parse_node(rest, &block.lines).map_err(fail)?,
+                "dns" => script.parse_dns(rest, &block.lines).map_err(fail)?,
                 "verdict" => {
                     let args = words(rest);
                     script.verdict =
@@ -205,6 +220,20 @@ impl Script {
         Ok(())
     }
 
+    fn parse_dns(&mut self, head: &str, lines: &[&str]) -> Result<(), String> {
+        let (name, how) = split_word(head);
+        let plan = self.name_servers.entry(name.to_owned()).or_default();
+        let lines = dns::parse_lines(lines.iter().copied())?;
+        let (kind, rest) = split_word(how);
+        match kind {
+            "" => plan.lines = lines,
+            "distinct" => (plan.lines, plan.distinct) = (lines, true),
+            "called" => plan.named.push((rest.to_owned(), lines)),
+            _ => return Err(format!("unknown kind of name server `{how}`")),
+        }
+        Ok(())
+    }
+
     fn parse_talk(&mut self, lines: &[&str]) -> Result<(), String> {
         let base = lines.iter().find(|line| !line.trim().is_empty()).map_or(0, |line| indent(line));
         let mut at = 0;
@@ -232,6 +261,12 @@ fn parse_action(line: &str, block: &[&str]) -> Result<Action, String> {
         ("pause", _) => Action::Pause(millis(what)?),
         ("wait", "log") => Action::WaitLog(number(rest)?),
         ("wait", "for") => Action::WaitFor(String::from_utf8_lossy(&literal::parse(rest)?).into_owned()),
+        ("wait", "cli") => {
+            let (command, text) = rest.split_once(" for ").ok_or("what is waited for is missing")?;
+            let [command, text] = [literal::parse(command)?, literal::parse(text)?];
+            let text = String::from_utf8_lossy(&text).into_owned();
+            Action::WaitCli(String::from_utf8_lossy(&command).into_owned(), text)
+        }
         ("wait", node) => Action::WaitNode(node.to_owned(), number(rest)?),
         ("cli", _) => Action::Cli(String::from_utf8_lossy(&literal::parse(what)?).into_owned()),
         ("stat", _) => Action::Stat(words(what)),

@@ -1,5 +1,5 @@
 //! What integration tests share: a loopback address of their own, a temporary directory, a guarded
-//! process, recording nodes and log receivers, the framing of HTTP/1 messages, and running services.
+//! process, recording nodes, name servers and log receivers, the framing of HTTP/1 messages, and running services.
 //!
 //! A test takes what it needs with `mod support;` (from `tests/x.rs`) or
 //! `#[path = "../support/mod.rs"] mod support;` (from `tests/x/main.rs`).
@@ -7,6 +7,7 @@
 // Each test crate compiles all of this and uses a part of it.
 #![allow(dead_code)]
 
+pub mod dns;
 pub mod message;
 pub mod node;
 pub mod place;
