@@ -16,8 +16,6 @@ pub struct Agent {
     pub is_configured: bool,
     /// It is asked (`disable agent` stops that).
     pub enabled: bool,
-    /// It is being asked.
-    pub in_progress: bool,
     /// The server is down because it said so.
     pub is_down: bool,
     /// The last answer.
@@ -83,15 +81,15 @@ impl Agent {
     #[must_use]
     pub fn carried(self, old: &Agent) -> Agent {
         match (self.is_configured, old.is_configured) {
-            (true, true) if self.settings == old.settings => Agent { in_progress: false, ..old.clone() },
-            (true, true) => Agent { in_progress: false, orders: self.orders, settings: self.settings, ..old.clone() },
+            (true, true) if self.settings == old.settings => old.clone(),
+            (true, true) => Agent { orders: self.orders, settings: self.settings, ..old.clone() },
             _ => self,
         }
     }
 
-    /// The bits of `srv_agent_state` in `show servers state`.
-    pub fn bits(&self) -> u8 {
-        let bits = [(self.in_progress, 0x01), (self.is_configured, 0x12), (self.enabled, 0x04)];
+    /// The bits of `srv_agent_state` in `show servers state`; `running` says that it is being asked.
+    pub fn bits(&self, running: bool) -> u8 {
+        let bits = [(running, 0x01), (self.is_configured, 0x12), (self.enabled, 0x04)];
         bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()
     }
 }
@@ -155,15 +153,23 @@ impl Report {
 }
 
 impl ServerState {
-    /// The agent is about to be asked.
-    pub fn agent_begins(&mut self) {
-        self.agent.in_progress = true;
-        self.agent.last.info.clear();
+    /// Whether asking the agent came to what is known, so that [`ServerState::agent_ended`] would change nothing but
+    /// the time that it took.
+    pub fn is_confirmed_by_agent(&self, outcome: &Outcome) -> bool {
+        let (last, is_down) = (&self.agent.last, self.agent.is_down);
+        let same = (outcome.status, &outcome.info) == (last.status, &last.info);
+        let settled = match outcome.status {
+            Status::L7Status => is_down && self.operation == Operation::Stopped,
+            status if status.verdict() == Verdict::Passed => {
+                !is_down && matches!(self.operation, Operation::Running | Operation::Starting)
+            }
+            _ => true,
+        };
+        same && settled && self.agent.enabled
     }
 
     /// The agent was asked.
     pub fn agent_ended(&mut self, outcome: Outcome, now_s: u64) -> CheckEffect {
-        self.agent.in_progress = false;
         if !self.agent.enabled {
             return CheckEffect::default();
         }

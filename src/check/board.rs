@@ -49,10 +49,9 @@ enum Number {
 
 const CHECKED: u64 = 1;
 const ENABLED: u64 = 2;
-const IN_PROGRESS: u64 = 4;
-const TRACKS: u64 = 8;
-const IS_DOWN: u64 = 16;
-const SENDS: u64 = 32;
+const TRACKS: u64 = 4;
+const IS_DOWN: u64 = 8;
+const SENDS: u64 = 16;
 
 /// A server's board.
 #[derive(Clone, Copy, Debug)]
@@ -116,12 +115,7 @@ impl ServerBoard {
 }
 
 fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
-    let flags = [
-        (state.is_checked, CHECKED),
-        (state.checks_enabled, ENABLED),
-        (state.in_progress, IN_PROGRESS),
-        (state.tracks, TRACKS),
-    ];
+    let flags = [(state.is_checked, CHECKED), (state.checks_enabled, ENABLED), (state.tracks, TRACKS)];
     let numbers = [
         (Number::Admin, u64::from(state.admin.bits())),
         (Number::Operation, state.operation as u64),
@@ -152,7 +146,6 @@ fn write_agent(page: Page, agent: &Agent) {
     let flags = [
         (agent.is_configured, CHECKED),
         (agent.enabled, ENABLED),
-        (agent.in_progress, IN_PROGRESS),
         (agent.is_down, IS_DOWN),
         (agent.orders.send.is_some(), SENDS),
     ];
@@ -180,7 +173,6 @@ fn agent_on(page: Page) -> Agent {
     Agent {
         is_configured: flags & CHECKED != 0,
         enabled: flags & ENABLED != 0,
-        in_progress: flags & IN_PROGRESS != 0,
         is_down: flags & IS_DOWN != 0,
         last: Outcome {
             status: Status::from_number(number(Number::AgentStatus) as u8),
@@ -225,7 +217,6 @@ fn state_on(page: Page, health: Health) -> ServerState {
         tracks: flags & TRACKS != 0,
         slowstart_s: 0,
         checks_enabled: flags & ENABLED != 0,
-        in_progress: flags & IN_PROGRESS != 0,
         changed_at: number(Number::ChangedAt),
         downtime: number(Number::Downtime),
         agent: agent_on(page),

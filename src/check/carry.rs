@@ -81,7 +81,7 @@ fn admin(old: Admin, fresh: Admin) -> Option<Admin> {
 /// `old` with the checks of `fresh`.
 fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
     let mut state = old.clone();
-    (state.is_checked, state.in_progress) = (fresh.is_checked, false);
+    state.is_checked = fresh.is_checked;
     // What a tracked server hands down is asked anew.
     state.tracks = fresh.tracks;
     state.agent = fresh.agent.clone().carried(&old.agent);

@@ -91,8 +91,6 @@ pub struct ServerState {
     pub slowstart_s: u64,
     /// Checks are on (`disable health` turns them off).
     pub checks_enabled: bool,
-    /// A check is under way.
-    pub in_progress: bool,
     /// Wall-clock second of the last change (`lastchg`).
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
@@ -263,7 +261,6 @@ impl ServerState {
             tracks: false,
             slowstart_s: 0,
             checks_enabled: checked.is_some(),
-            in_progress: false,
             changed_at: now_s,
             downtime: 0,
             agent: Agent::default(),
@@ -281,7 +278,6 @@ impl ServerState {
 
     /// A check ended.
     pub fn checked(&mut self, outcome: Outcome, now_s: u64) -> CheckEffect {
-        self.in_progress = false;
         if self.admin.is_maintenance() {
             return CheckEffect::default();
         }
@@ -304,6 +300,22 @@ impl ServerState {
         CheckEffect { reported: changed_status || step != Step::None, failed, is_agents: false, change }
     }
 
+    /// Whether a check that ended says what is known, so that [`ServerState::checked`] would change nothing but the
+    /// time that it took.
+    pub fn is_confirmed_by(&self, outcome: &Outcome) -> bool {
+        let last = &self.last;
+        let same = (outcome.status, outcome.code, &outcome.info) == (last.status, last.code, &last.info);
+        let settled = match outcome.status.verdict() {
+            Verdict::Passed => {
+                self.health.is_up() && matches!(self.operation, Operation::Running | Operation::Starting)
+            }
+            Verdict::Failed => !self.health.is_up() && self.operation == Operation::Stopped,
+            Verdict::Conditional => self.health.is_up() && self.operation == Operation::Stopping,
+            Verdict::Unknown => true,
+        };
+        same && settled && !self.health.is_moving() && !self.admin.is_maintenance()
+    }
+
     /// Traffic has seen too many errors in a row, which `info` tells.
     pub fn observed(&mut self, on_error: OnError, info: String, now_s: u64) -> CheckEffect {
         match on_error {
@@ -312,10 +324,7 @@ impl ServerState {
             OnError::SuddenDeath => self.health.bring_near(1),
             OnError::MarkDown => self.health.bring_near(0),
         }
-        let in_progress = self.in_progress;
-        let effect = self.checked(Outcome { status: Status::Observed, code: 0, info, duration: NO_TIME }, now_s);
-        self.in_progress = in_progress;
-        effect
+        self.checked(Outcome { status: Status::Observed, code: 0, info, duration: NO_TIME }, now_s)
     }
 
     /// Ends its sessions.
@@ -409,13 +418,6 @@ impl ServerState {
         if self.admin.contains(Admin::FORCED_MAINT) { self.leave_maintenance(now_s) } else { None }
     }
 
-    /// A check begins: what is shown of the last one is its status alone.
-    pub fn check_begins(&mut self) {
-        self.in_progress = true;
-        self.last.code = 0;
-        self.last.info.clear();
-    }
-
     /// Whether it may be given new clients.
     pub fn is_usable(&self) -> bool {
         matches!(self.operation, Operation::Running | Operation::Starting)
@@ -439,17 +441,13 @@ impl ServerState {
         self.downtime + current
     }
 
-    /// The bits of `srv_check_state` in `show servers state`.
-    pub fn check_bits(&self) -> u8 {
+    /// The bits of `srv_check_state` in `show servers state`; `running` says that a check is under way.
+    pub fn check_bits(&self, running: bool) -> u8 {
         // Without checks nothing ever ends the pause that `disabled` began.
         let paused =
             if self.is_checked { self.admin.is_maintenance() } else { self.admin.contains(Admin::CONFIGURED_MAINT) };
-        let bits = [
-            (self.in_progress, 0x01),
-            (self.is_checked, 0x02),
-            (self.is_checked && self.checks_enabled, 0x04),
-            (paused, 0x08),
-        ];
+        let bits =
+            [(running, 0x01), (self.is_checked, 0x02), (self.is_checked && self.checks_enabled, 0x04), (paused, 0x08)];
         bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()
     }
 
@@ -493,7 +491,6 @@ impl ServerState {
     fn enter_maintenance(&mut self, quiet: bool, inherited: bool, now_s: u64) -> Change {
         let was_down = self.operation == Operation::Stopped;
         self.health.set_down();
-        self.in_progress = false;
         self.set_operation(Operation::Stopped, now_s);
         Change::Maintenance { was_down, quiet, inherited, why: None }
     }

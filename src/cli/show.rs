@@ -158,8 +158,8 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
         state.last.status as u8,
         state.last.status.verdict() as u8,
         state.health.value(),
-        state.check_bits(),
-        state.agent.bits(),
+        state.check_bits(services.boards.check(id).is_under_way() && !state.admin.is_maintenance()),
+        state.agent.bits(services.boards.agent_check(id).is_under_way()),
         server.fqdn.as_deref().unwrap_or("-"),
     )
 }

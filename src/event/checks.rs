@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::check::health::Health;
 use crate::check::probe::{Attempt, World};
-use crate::check::server::CheckEffect;
-use crate::check::{Next, Outcome, Place, Probe, ServerState, Status, schedule};
+use crate::check::{Next, Outcome, Place, Probe, Progress, ServerState, Status, schedule};
 use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
@@ -83,6 +82,14 @@ impl What {
         match self {
             What::Health(_) => services.boards.next_check(server),
             What::Agent(_) => services.boards.next_agent_check(server),
+        }
+    }
+
+    /// Where all workers see how it goes.
+    fn progress(self, server: ServerId, services: &Services) -> Progress {
+        match self {
+            What::Health(_) => services.boards.check(server),
+            What::Agent(_) => services.boards.agent_check(server),
         }
     }
 
@@ -208,13 +215,7 @@ impl Checks {
         if !slot.what.is_on(&services.servers[slot.server.0 as usize]) {
             return self.rest(at, services);
         }
-        services.change_server(slot.server, |state, _| {
-            match slot.what {
-                What::Health(_) => state.check_begins(),
-                What::Agent(_) => state.agent_begins(),
-            }
-            CheckEffect::default()
-        });
+        slot.what.progress(slot.server, services).begin();
         let world = world(slot.server, slot.what, services);
         let state = world.script.send_state.then(|| services.server_state_line(slot.server));
         let mut probe = Probe::new(services.now.tick(), slot.what.inter(), state);
@@ -342,7 +343,7 @@ impl Checks {
                 let answer = (outcome.status == Status::L7Passed).then(|| probe.input());
                 services.agent_ended(*server, outcome, answer);
             }
-            _ => services.change_server(*server, |state, now_s| state.checked(outcome, now_s)),
+            _ => services.check_ended(*server, outcome),
         }
         self.rest(at, services);
     }

@@ -1,6 +1,7 @@
-//! Agents: a server's agent is asked, and what it says is done (manual 5.2, `agent-check`).
+//! What checks come to, and agents: a server's agent is asked, and what it says is done (manual 5.2, `agent-check`).
 
 use super::Services;
+use super::boards::Thing;
 use crate::check::agent::{Order, Orders, Report};
 use crate::check::server::CheckEffect;
 use crate::check::{Outcome, amount};
@@ -18,7 +19,22 @@ impl Services {
             }
             (None, _) => outcome,
         };
-        self.change_server(id, |state, now_s| state.agent_ended(outcome, now_s));
+        self.follow();
+        let duration = outcome.duration;
+        if !self.servers[id.0 as usize].is_confirmed_by_agent(&outcome) {
+            self.change_server(id, |state, now_s| state.agent_ended(outcome, now_s));
+        }
+        self.boards.agent_check(id).confirm(self.boards.followed(Thing::Server(id)), duration);
+    }
+
+    /// A check has ended. What says nothing new takes no lock and concerns no other worker.
+    pub fn check_ended(&mut self, id: ServerId, outcome: Outcome) {
+        self.follow();
+        let duration = outcome.duration;
+        if !self.servers[id.0 as usize].is_confirmed_by(&outcome) {
+            self.change_server(id, |state, now_s| state.checked(outcome, now_s));
+        }
+        self.boards.check(id).confirm(self.boards.followed(Thing::Server(id)), duration);
     }
 
     /// Does what an agent orders, in HAProxy's order.
@@ -33,7 +49,10 @@ impl Services {
         if let Some(word) = &report.weight {
             let server = &self.config[id];
             let dynamic = self.balancers[server.backend.0 as usize].is_dynamic();
+            let state = &self.servers[id.0 as usize];
             match amount::weight(word, server.weight, dynamic) {
+                // Said again, it is news only to those who drain.
+                Ok(weight) if weight == state.weight && !state.admin.is_draining() => {}
                 Ok(weight) => self.set_server_weight(id, weight),
                 Err(text) => warning = Some(text.trim_end()),
             }

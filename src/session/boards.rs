@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::admission::Rates;
+use crate::check::Progress;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
 use crate::shm::{Board, Generation, Guard, Lock, SHARED_WORDS, Segment, Slot, SlotState, SlotWord};
 use crate::stats::{Counters, Row};
@@ -44,6 +45,8 @@ const CHANGES: usize = SHARED_WORDS - Word::Changes as usize;
 /// Words beside the pages of a server's board, see [`Boards::next_check`].
 const NEXT_CHECK: usize = 0;
 const NEXT_AGENT_CHECK: usize = 2;
+const CHECK: usize = 3;
+const AGENT_CHECK: usize = 4;
 
 /// Likewise, see [`Boards::errors_in_a_row`].
 const ERRORS: usize = 1;
@@ -293,6 +296,21 @@ impl Boards {
     /// Likewise for its agent.
     pub fn next_agent_check(&self, server: ServerId) -> &'static AtomicU64 {
         self.board(Thing::Server(server)).loose(NEXT_AGENT_CHECK)
+    }
+
+    /// How a server's checks go.
+    pub fn check(&self, server: ServerId) -> Progress {
+        Progress::new(self.board(Thing::Server(server)).loose(CHECK))
+    }
+
+    /// How asking its agent goes.
+    pub fn agent_check(&self, server: ServerId) -> Progress {
+        Progress::new(self.board(Thing::Server(server)).loose(AGENT_CHECK))
+    }
+
+    /// The generation of a thing's board that this worker has followed.
+    pub fn followed(&self, thing: Thing) -> u64 {
+        self.entries[self.at(thing)].read
     }
 
     /// The limits of rates that were ordered, for this generation.

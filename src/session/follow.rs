@@ -305,11 +305,8 @@ impl Services {
     pub fn forget_checks(&mut self) {
         let _guard = self.lock_state();
         for id in self.config.servers.ids() {
-            let state = &mut self.servers[id.0 as usize];
-            let was = std::mem::take(&mut state.in_progress);
-            if std::mem::take(&mut state.agent.in_progress) || was {
-                self.post_server(id);
-            }
+            self.boards.check(id).end();
+            self.boards.agent_check(id).end();
             // Whoever died with a change half told left those behind that track the server.
             self.settle(id);
         }

@@ -2,9 +2,10 @@
 //! and without servers, frontends paused, limits set by the operator; and how the statistics see all states.
 
 use super::Services;
+use super::boards::Thing;
 use crate::balance::{Balancer, Weight};
 use crate::check::agent::Agent;
-use crate::check::{Admin, Status, Verdict};
+use crate::check::{Admin, Outcome, Progress, Status, Verdict};
 use crate::proxy::{BackendId, Config, FrontendId, ServerAddress, ServerId};
 use crate::stats::Count;
 use crate::stats::view::{BackendView, CheckView, FrontendView, ServerView, States as Views};
@@ -62,7 +63,7 @@ impl States {
 }
 
 fn is_served(balancer: &Balancer) -> bool {
-    balancer.total_weight().0 > 0
+    balancer.usable_counts() != (0, 0)
 }
 
 impl Services {
@@ -119,18 +120,30 @@ impl Services {
 }
 
 /// What the statistics show of an agent.
-fn agent_view(agent: &Agent) -> CheckView {
-    let last = &agent.last;
+fn agent_view(agent: &Agent, progress: Progress, generation: u64) -> CheckView {
+    let status = agent.last.status;
     CheckView {
-        word: last.status.word(),
-        description: last.status.description(),
-        code: last.status.has_code().then_some(last.code),
-        info: last.info.clone(),
-        duration_ms: (last.status != Status::Initializing).then_some(last.duration.0),
-        running: agent.in_progress,
+        duration_ms: (status != Status::Initializing).then(|| progress.duration(generation, &agent.last).0),
         rise: 1,
         fall: 1,
         health: u32::from(!agent.is_down),
+        ..check_view(&agent.last, progress)
+    }
+}
+
+/// What they show of a result, and of the check that may be under way: then it is its status alone.
+fn check_view(last: &Outcome, progress: Progress) -> CheckView {
+    let running = progress.is_under_way();
+    CheckView {
+        word: last.status.word(),
+        description: last.status.description(),
+        code: last.status.has_code().then_some(if running { 0 } else { last.code }),
+        info: if running { String::new() } else { last.info.clone() },
+        duration_ms: None,
+        running,
+        rise: 0,
+        fall: 0,
+        health: 0,
     }
 }
 
@@ -141,6 +154,8 @@ impl Views for Services {
         let now_s = self.now.wall_s();
         let active = state.is_checked && state.checks_enabled;
         let check = active && !state.admin.is_maintenance();
+        let generation = self.boards.followed(Thing::Server(id));
+        let duration = || self.boards.check(id).duration(generation, &state.last).0;
         ServerView {
             status: self.status_word(id),
             maintained: state.admin.is_maintenance(),
@@ -152,17 +167,13 @@ impl Views for Services {
             downtime_s: state.downtime_s(now_s),
             checked: active,
             check: check.then(|| CheckView {
-                word: state.last.status.word(),
-                description: state.last.status.description(),
-                code: state.last.status.has_code().then_some(state.last.code),
-                info: state.last.info.clone(),
-                duration_ms: (state.last.status.verdict() != Verdict::Unknown).then_some(state.last.duration.0),
-                running: state.in_progress,
+                duration_ms: (state.last.status.verdict() != Verdict::Unknown).then(duration),
                 rise: state.health.rise(),
                 fall: state.health.fall(),
                 health: state.health.value(),
+                ..check_view(&state.last, self.boards.check(id))
             }),
-            agent: state.agent.enabled.then(|| agent_view(&state.agent)),
+            agent: state.agent.enabled.then(|| agent_view(&state.agent, self.boards.agent_check(id), generation)),
             address: match state.admin.contains(Admin::RESOLUTION_MAINT) {
                 true => String::new(),
                 false => address_text(&self.places[id.0 as usize].address),

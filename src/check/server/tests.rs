@@ -193,8 +193,8 @@ fn health_can_be_ordered() {
 #[test]
 fn a_disabled_server_starts_in_maintenance_and_keeps_the_note() {
     let mut state = ServerState::new(Some((2, 2)), 1, true, 100);
-    assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits()), ("MAINT", 5, 14));
+    assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits(false)), ("MAINT", 5, 14));
     assert_eq!(state.order_enable(110), Some(Change::Ready { inherited: false }));
-    assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits()), ("UP 1/2", 4, 6));
+    assert_eq!((state.status_word().as_str(), state.admin.bits(), state.check_bits(false)), ("UP 1/2", 4, 6));
     assert_eq!((state.changed_at, state.downtime_s(120)), (110, 0));
 }

@@ -239,20 +239,57 @@ fn the_checks_are_run_by_one_worker() {
     a.network(SimConnect::Silence);
     a.core.expire();
     let _check = a.server();
-    assert!(a.core.services.servers[S1 as usize].in_progress);
+    assert!(a.core.services.boards.check(ServerId(S1)).is_under_way());
     b.settle();
-    assert!(b.core.services.servers[S1 as usize].in_progress);
+    assert!(b.core.services.boards.check(ServerId(S1)).is_under_way());
     let dates = [S1, S2].map(|id| a.core.services.boards.next_check(ServerId(id)).load(Relaxed));
     let mut new = a.successor(&text);
     new.core.claim_checks();
     let kept = [S1, S2].map(|id| new.core.services.boards.next_check(ServerId(id)).load(Relaxed));
     assert_eq!(kept, dates);
-    assert!(!new.core.services.servers[S1 as usize].in_progress);
+    assert!(!new.core.services.boards.check(ServerId(S1)).is_under_way());
     a.settle();
     b.settle();
     assert_eq!(on(&[&a, &b, &new]), [false, false, true]);
-    assert!(!b.core.services.servers[S1 as usize].in_progress);
+    assert!(!b.core.services.boards.check(ServerId(S1)).is_under_way());
     // A replacement of the older generation leaves it that way.
     a.core.claim_checks();
     assert_eq!(on(&[&a, &new]), [false, true]);
+}
+
+#[test]
+fn a_check_that_says_nothing_new_is_shown_and_followed_by_nobody() {
+    use crate::stats::view::States;
+    let text = TWO.replace("maxconn 5", "check inter 1s fall 1 rise 1").replace("weight 3", "");
+    let (mut a, mut b) = pair(&text);
+    a.core.claim_checks();
+    a.network(SimConnect::Silence);
+    let shown = |sim: &Sim| {
+        let check = sim.core.services.server(ServerId(S1)).check.expect("it is checked");
+        (check.word, check.duration_ms, check.running)
+    };
+    // The first one tells that it is well; the next ones take their time.
+    let mut changes = Vec::new();
+    for (rest, took) in [(0, 0), (1_000, 30), (1_000, 20)] {
+        a.pass(rest);
+        a.core.expire();
+        let server = a.server();
+        b.settle();
+        assert!(shown(&a).2 && shown(&b).2);
+        a.pass(took);
+        a.establish(server);
+        changes.push(a.core.services.counters.segment().boards());
+        b.settle();
+        assert_eq!([shown(&a), shown(&b)], [("L4OK", Some(took), false); 2]);
+    }
+    assert!(changes.iter().all(|number| *number == changes[0]), "{changes:?}");
+    // A result that is news is followed.
+    a.pass(1_000);
+    let server = a.server();
+    a.pass(10);
+    a.refuse(server);
+    b.settle();
+    assert_eq!([shown(&a), shown(&b)], [("L4CON", Some(10), false); 2]);
+    assert!(a.core.services.counters.segment().boards() > changes[0]);
+    assert_eq!(word(&b, S1), "DOWN");
 }
