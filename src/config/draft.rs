@@ -51,6 +51,8 @@ pub struct Draft {
     pub http_errors: Vec<crate::rules::NamedPages>,
     /// All `userlist` sections in order.
     pub userlists: Vec<super::userlist::UserlistDraft>,
+    /// All `resolvers` sections in order.
+    pub resolvers: Vec<super::resolvers::ResolversDraft>,
     /// All frontends, backends and listens in order.
     pub proxies: Vec<ProxyDraft>,
     /// The first of them that is a frontend (or listen) of a name.
@@ -76,6 +78,7 @@ impl Draft {
             last_defaults: None,
             http_errors: Vec::new(),
             userlists: Vec::new(),
+            resolvers: Vec::new(),
             proxies: Vec::new(),
             first_frontend: HashMap::new(),
             first_backend: HashMap::new(),

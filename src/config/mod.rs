@@ -27,6 +27,7 @@ mod resolve_log;
 mod resolve_proxy;
 mod resolve_rules;
 mod resolve_server;
+pub mod resolvers;
 pub mod rules;
 pub mod scope;
 pub mod sections;

@@ -346,7 +346,8 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
         let candidates = registry::first_words(section).chain(later).chain(sections::NAMES.iter().copied());
         let suggestion = suggest::nearest(&first, candidates);
         // Of these sections, HAProxy's message has no suggestion.
-        let short = section.intersects(Sections::USERLIST | Sections::HTTP_ERRORS | Sections::PROGRAM);
+        let short =
+            section.intersects(Sections::USERLIST | Sections::HTTP_ERRORS | Sections::PROGRAM | Sections::RESOLVERS);
         let hint = suggestion.filter(|_| !short);
         let hint = hint.map_or_else(String::new, |word| format!("; did you mean '{word}' maybe ?"));
         let kind = section_keyword(section);
@@ -393,6 +394,8 @@ fn dispatch(scope: &mut Scope<'_>, words: &[Word]) {
 fn section_keyword(section: Sections) -> &'static str {
     if section.intersects(Sections::GLOBAL) {
         "global"
+    } else if section.intersects(Sections::RESOLVERS) {
+        "resolvers"
     } else if section.intersects(Sections::PROGRAM) {
         "program"
     } else if section.intersects(Sections::HTTP_ERRORS) {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
 use super::{
-    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, spelling, track, userlist,
-    workers,
+    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, resolvers, spelling, track,
+    userlist, workers,
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
@@ -93,6 +93,7 @@ impl<'a> Resolver<'a> {
         workers::check_counts(self);
         confinement::check(&self.config.global, self.findings);
         self.config.userlists = userlist::resolve(self.draft, self.findings);
+        self.config.resolvers = resolvers::resolve(self.draft);
         let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();
@@ -143,6 +144,7 @@ impl<'a> Resolver<'a> {
         track::resolve(self);
         resolve_server::addresses(self);
         super::state_file::load(self);
+        resolvers::check(self.draft, self.findings);
         let tune = &self.config.global.tune;
         let bytes_max = tune.check_bytes.unwrap_or(tune.bufsize);
         self.config.backends.iter_mut().for_each(|backend| backend.check.answer_bytes_max = bytes_max);

@@ -24,6 +24,8 @@ pub enum Section {
     HttpErrors(usize),
     /// A `userlist` section, by its index in the draft.
     Userlist(usize),
+    /// A `resolvers` section, by its index in the draft.
+    Resolvers(usize),
     /// A `program`, by its index in the draft.
     Program(usize),
     /// A section that could not be opened: its lines are not looked at.
@@ -73,6 +75,7 @@ impl Scope<'_> {
             Section::Program(_) => Sections::PROGRAM,
             Section::HttpErrors(_) => Sections::HTTP_ERRORS,
             Section::Userlist(_) => Sections::USERLIST,
+            Section::Resolvers(_) => Sections::RESOLVERS,
             Section::Defaults(_) => Sections::DEFAULTS,
             Section::Proxy(index) => self.draft.proxies[index].kind.section(),
         }
@@ -88,6 +91,8 @@ impl Scope<'_> {
         match self.section {
             Section::Defaults(index) => &mut self.draft.defaults[index],
             Section::Proxy(index) => &mut self.draft.proxies[index],
+            // Its name servers are written as servers are.
+            Section::Resolvers(index) => &mut self.draft.resolvers[index].proxy,
             Section::None
             | Section::Global
             | Section::HttpErrors(_)

@@ -41,6 +41,7 @@ pub fn open(scope: &mut Scope<'_>, words: &[Word]) -> Section {
         "listen" => proxy(scope, words, Kind::Listen),
         "http-errors" => super::pages::open(scope, words),
         "userlist" => super::userlist::open(scope, words),
+        "resolvers" => super::resolvers::open(scope, words),
         "program" => super::program::open(scope, words),
         other => {
             scope.alert(not_yet(other));

@@ -206,7 +206,12 @@ fn template(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
 
 /// A server by its name and its address `text`, which `words` begin with; `None` if a parameter was unknown, which
 /// has been reported.
-fn one(scope: &mut Scope<'_>, name: &str, text: &str, words: &[Word]) -> Result<Option<ServerDraft>, String> {
+pub(super) fn one(
+    scope: &mut Scope<'_>,
+    name: &str,
+    text: &str,
+    words: &[Word],
+) -> Result<Option<ServerDraft>, String> {
     let place = format!("'server {}/{name}' : ", scope.proxy().name);
     scope.point_at(&words[0]);
     let text = &scope.draft.env.expand(text);

@@ -144,13 +144,11 @@ impl Engine {
         let Some(slot) = slot.filter(asked) else { return self.count(section, nameserver, Tallied::Outdated) };
         let resolution = &mut self.resolutions[slot];
         let Some(running) = &mut resolution.running else { return };
-        let mut aliases = 0;
-        let judged = message::judge(bytes, &resolution.key.name, running.kind, || aliases += 1);
+        let judged = message::judge(bytes, &resolution.key.name, running.kind);
         if judged != Err(Fault::Foreign) {
             running.asked[nameserver] = false;
             running.is_answered = true;
         }
-        (0..aliases).for_each(|_| self.count(section, nameserver, Tallied::Cname));
         match judged {
             Ok(records) => {
                 self.count(section, nameserver, Tallied::Valid);
@@ -245,7 +243,8 @@ impl Engine {
     fn start(&mut self, slot: usize, now: Tick) {
         let section = self.resolutions[slot].key.section;
         let id = self.unused_id(section);
-        let tries = self.section(slot).retries;
+        // The first question counts; none of none is without end, as in HAProxy.
+        let tries = self.section(slot).retries.wrapping_sub(1);
         let resolution = &mut self.resolutions[slot];
         let kind = resolution.key.first();
         resolution.running =
@@ -283,7 +282,7 @@ impl Engine {
         }
         match second {
             Some(second) if running.kind == first => self.send(slot, second, now),
-            _ if running.tries == 0 => self.finish(slot, verdict, Some(nameserver), now),
+            Some(_) if running.tries == 0 => self.finish(slot, verdict, Some(nameserver), now),
             _ => {}
         }
     }
@@ -381,12 +380,11 @@ impl Fault {
     /// What it comes to, and what it counts as.
     fn weigh(self) -> (Verdict, Tallied) {
         match self {
-            Fault::Foreign => (Verdict::Other, Tallied::Other),
-            Fault::Malformed => (Verdict::Invalid, Tallied::Invalid),
+            Fault::Foreign | Fault::Malformed => (Verdict::Invalid, Tallied::Invalid),
             Fault::Truncated => (Verdict::Other, Tallied::Truncated),
             Fault::NxDomain => (Verdict::NxDomain, Tallied::NxDomain),
             Fault::Refused => (Verdict::Refused, Tallied::Refused),
-            Fault::Failure | Fault::NoneWanted => (Verdict::Other, Tallied::Other),
+            Fault::Failure => (Verdict::Other, Tallied::Other),
             Fault::Empty => (Verdict::Other, Tallied::Empty),
             Fault::BadAlias => (Verdict::Other, Tallied::CnameErrors),
         }

@@ -3,15 +3,13 @@
 use std::net::IpAddr;
 
 use domain::base::iana::{Class, Rcode, Rtype};
+use domain::base::message::RecordSection;
 use domain::base::name::ToLabelIter;
 use domain::base::record::ParsedRecord;
 use domain::base::{Message, MessageBuilder, ParsedName, RelativeName};
 use domain::rdata::{A, Aaaa, Cname, Srv};
 
 use super::{Name, Service};
-
-/// Octets before the first question.
-const HEADER_BYTES: usize = 12;
 
 /// Type of the records that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +46,7 @@ pub struct Records {
 pub enum Fault {
     /// It does not belong to the question, or is no answer at all.
     Foreign,
-    /// Its octets do not make a message.
+    /// Its octets do not make a message, or not one about the name that was asked for.
     Malformed,
     /// It was cut off.
     Truncated,
@@ -60,10 +58,8 @@ pub enum Fault {
     Failure,
     /// It has no record at all.
     Empty,
-    /// A record belongs neither to the name that was asked for nor to what that is an alias of.
+    /// An alias leads to nothing that is in the answer.
     BadAlias,
-    /// No record is of the type that was asked for.
-    NoneWanted,
 }
 
 /// A question: one message for all name servers of a section. `payload_bytes_max` is announced to them.
@@ -90,25 +86,22 @@ fn build(id: u16, name: &Name, kind: Kind, payload_bytes_max: u16) -> Option<Vec
 }
 
 fn absolute(name: &Name) -> Option<domain::base::Name<Vec<u8>>> {
-    let mut wire = Vec::with_capacity(name.as_str().len() + 1);
-    for label in name.labels() {
-        wire.push(u8::try_from(label.len()).ok()?);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    RelativeName::from_octets(wire).ok()?.into_absolute().ok()
+    RelativeName::from_octets(name.wire()).ok()?.into_absolute().ok()
 }
 
 /// The id of a message, if it has one.
 #[must_use]
 pub fn id(bytes: &[u8]) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(..HEADER_BYTES)?[..2].try_into().ok()?))
+    bytes.first_chunk().map(|id| u16::from_be_bytes(*id))
 }
 
-/// What the answer to a question for `kind` of `name` holds. Calls `alias` for each alias in it.
+/// What the answer to a question for `kind` of `name` holds. It may hold nothing, where the answer has other records only.
+/// Aliases come before what they lead to, as name servers write them.
 ///
 /// # Errors
-/// Why it is no valid answer. A [`Fault::Foreign`] one should be treated as if it had not come.
-pub fn judge(bytes: &[u8], name: &Name, kind: Kind, mut alias: impl FnMut()) -> Result<Records, Fault> {
+/// Why it is no valid answer. A [`Fault::Foreign`] one should be treated as if it had not come: unlike in HAProxy, it does
+/// not count when others are waited for, so that nobody but the name server can end a question.
+pub fn judge(bytes: &[u8], name: &Name, kind: Kind) -> Result<Records, Fault> {
     let message = Message::from_slice(bytes).map_err(|_| Fault::Malformed)?;
     let header = message.header();
     if !header.qr() {
@@ -131,28 +124,8 @@ pub fn judge(bytes: &[u8], name: &Name, kind: Kind, mut alias: impl FnMut()) -> 
     if message.header_counts().ancount() == 0 {
         return Err(Fault::Empty);
     }
-    let mut expected = *question.qname();
-    let mut records = Records::default();
     let mut answers = message.answer().map_err(|_| Fault::Malformed)?;
-    for record in &mut answers {
-        let record = record.map_err(|_| Fault::Malformed)?;
-        if record.class() != Class::IN || !matters(record.rtype()) {
-            continue;
-        }
-        if record.owner() != expected {
-            return Err(Fault::BadAlias);
-        }
-        match keep(&record, kind, &mut records)? {
-            Some(target) => {
-                alias();
-                expected = target;
-            }
-            None => continue,
-        }
-    }
-    if records == Records::default() {
-        return Err(Fault::NoneWanted);
-    }
+    let mut records = follow(&mut answers, *question.qname(), kind)?;
     if kind == Kind::Srv {
         let additional = answers.next_section().and_then(|section| match section {
             Some(authority) => authority.next_section(),
@@ -164,6 +137,32 @@ pub fn judge(bytes: &[u8], name: &Name, kind: Kind, mut alias: impl FnMut()) -> 
         }
     }
     Ok(records)
+}
+
+/// The records of the name `asked` for, and of what it is an alias of.
+fn follow<'a>(
+    answers: &mut RecordSection<'a, [u8]>,
+    asked: ParsedName<&'a [u8]>,
+    kind: Kind,
+) -> Result<Records, Fault> {
+    let (mut records, mut expected, mut is_alias, mut leads_on) = (Records::default(), asked, false, false);
+    for record in answers {
+        let record = record.map_err(|_| Fault::Malformed)?;
+        if !matters(record.rtype()) {
+            continue;
+        }
+        if record.class() != Class::IN {
+            return Err(Fault::Malformed);
+        }
+        if record.owner() != expected {
+            return Err(if is_alias { Fault::BadAlias } else { Fault::Malformed });
+        }
+        leads_on = false;
+        if let Some(target) = keep(&record, kind, &mut records)? {
+            (expected, is_alias, leads_on) = (target, true, true);
+        }
+    }
+    if leads_on { Err(Fault::BadAlias) } else { Ok(records) }
 }
 
 fn matters(rtype: Rtype) -> bool {
@@ -194,13 +193,9 @@ fn keep<'a>(
         let alias = record.to_record::<Cname<_>>().map_err(|_| Fault::Malformed)?;
         return Ok(alias.map(|record| *record.data().cname()));
     }
-    match address(record)? {
-        Some(address) if address.is_ipv4() == (kind == Kind::A) && kind != Kind::Srv => records.addresses.push(address),
-        _ => {}
-    }
-    if kind == Kind::Srv
-        && let Some(record) = record.to_record::<Srv<_>>().map_err(|_| Fault::Malformed)?
-    {
+    if kind != Kind::Srv {
+        records.addresses.extend(address(record)?);
+    } else if let Some(record) = record.to_record::<Srv<_>>().map_err(|_| Fault::Malformed)? {
         let srv = record.data();
         // One whose host nobody can be called is left out: it could not be asked for.
         if let Some(target) = host(srv.target()) {

@@ -42,6 +42,18 @@ impl Name {
         &self.0
     }
 
+    /// Its labels, each behind its length, without the root's.
+    #[must_use]
+    pub fn wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(self.0.len() + 2);
+        for label in self.labels() {
+            // Labels are short: see `parse`.
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label.as_bytes());
+        }
+        wire
+    }
+
     /// Its labels.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')

@@ -172,7 +172,7 @@ impl Item {
         match self {
             Item::Address(IpAddr::V4(address)) => xxh32(&address.octets(), A),
             Item::Address(IpAddr::V6(address)) => xxh32(&address.octets(), AAAA),
-            Item::Service(service) => xxh32(service.target.as_str().as_bytes(), SRV),
+            Item::Service(service) => xxh32(&service.target.wire(), SRV),
         }
     }
 }

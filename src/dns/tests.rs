@@ -29,7 +29,7 @@ fn scene(nameservers: usize, change: impl FnOnce(&mut Resolvers)) -> Scene {
         name: "dns".into(),
         nameservers: (0..nameservers).map(nameserver).collect(),
         payload_bytes_max: 512,
-        retries: 1,
+        retries: 2,
         resolve_every: Millis(1000),
         retry_after: Millis(500),
         hold: Hold::default(),

@@ -38,7 +38,7 @@ pub struct Resolvers {
     pub nameservers: Vec<NameServer>,
     /// `accepted_payload_size`: most octets of an answer; announced to the name servers.
     pub payload_bytes_max: u16,
-    /// `resolve_retries`: how often a question is repeated.
+    /// `resolve_retries`: how often a question is sent until it is given up; 0 is without end.
     pub retries: u32,
     /// `timeout resolve`: from an answer to the next question of the same name.
     pub resolve_every: Millis,
@@ -100,4 +100,6 @@ pub struct TcpTransport {
     pub maxconn: Option<u32>,
     /// `source`
     pub source: Option<Source>,
+    /// `tcp-ut`: the connection breaks when what was sent stays unacknowledged for so long.
+    pub user_timeout: Option<Millis>,
 }

@@ -15,7 +15,7 @@ use crate::text::Word;
 bitflags! {
     /// Sections in which a keyword is meaningful (configuration manual, 4.1).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Sections: u8 {
+    pub struct Sections: u16 {
         /// `global`.
         const GLOBAL = 1;
         /// `defaults`.
@@ -32,6 +32,8 @@ bitflags! {
         const HTTP_ERRORS = 64;
         /// `userlist`.
         const USERLIST = 128;
+        /// `resolvers`.
+        const RESOLVERS = 256;
         /// What concerns clients: frontend, listen and their defaults.
         const CLIENT_SIDE = Self::DEFAULTS.bits() | Self::FRONTEND.bits() | Self::LISTEN.bits();
         /// What concerns servers: backend, listen and their defaults.
@@ -146,6 +148,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::program::ROWS,
     crate::config::pages::ROWS,
     crate::config::userlist::ROWS,
+    crate::config::resolvers::ROWS,
 ];
 
 /// Parameters of `bind` and `stats socket`.
