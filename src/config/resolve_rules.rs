@@ -27,6 +27,7 @@ fn parse_one<'a>(draft: &'a Draft, proxy: &'a ProxyDraft, findings: &mut Finding
         is_backend: proxy.kind.is_backend(),
         mode: proxy.settings.mode,
         sections: &draft.http_errors,
+        resolvers: &[],
         page_bytes_max: draft.global.tune.bufsize,
         captures: [proxy.captures.request.len(), proxy.captures.response.len()],
     });

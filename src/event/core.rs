@@ -3,11 +3,12 @@
 use slab::Slab;
 
 use super::checks::Checks;
+use crate::dns::Report;
 use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
 use crate::session::places::Promotion;
 use crate::session::reactions::Reaction;
-use crate::session::{self, After, Exchange, Guard, Phase, Services, Session, Turn, deadline, idle};
+use crate::session::{self, After, Exchange, Guard, Phase, Services, Session, Turn, deadline, idle, lookup};
 use crate::stats::Count;
 use crate::time::{Now, Tick};
 use crate::token::{Kind, Token};
@@ -120,6 +121,17 @@ impl Core {
         let Some(session) = self.sessions.get_mut(slot).filter(|session| session.token == token) else { return };
         session.client.ready(ready.readable, ready.writable, ready.hangup);
         self.run(slot);
+    }
+
+    /// What came of the name that a session waits for.
+    pub fn session_resolved(&mut self, token: Token, report: &Report) {
+        let slot = token.slot();
+        let Some(session) = self.sessions.get(slot).filter(|session| session.token == token) else { return };
+        let pending = session.exchange.and_then(|at| self.exchanges[at].lookup.as_mut());
+        if let Some(pending) = pending {
+            lookup::answered(pending, report);
+            self.run(slot);
+        }
     }
 
     /// An event of a server's socket.

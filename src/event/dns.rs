@@ -19,7 +19,8 @@ impl Core {
     /// Somebody's question has been answered, or will not be.
     fn resolved(&mut self, report: &Report) {
         match report.who {
-            Requester::Server(_) | Requester::Service(_) | Requester::Session(_) => {}
+            Requester::Server(_) | Requester::Service(_) => {}
+            Requester::Session(token) => self.session_resolved(token, report),
         }
     }
 }

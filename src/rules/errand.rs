@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::address::SetAddress;
+use super::lookup::{Lookup, Question};
 use super::{Acls, Rule};
 use crate::http::Head;
 use crate::sample::{Ctx, Expr, Needs};
@@ -32,6 +33,8 @@ pub enum Order {
     WaitForBody(Millis, u64),
     /// `set-src` and others
     Readdress(SetAddress),
+    /// `do-resolve`
+    Resolve(Lookup),
 }
 
 /// Whose captures.
@@ -60,6 +63,8 @@ pub enum Errand {
     WaitForBody(Millis, u64),
     /// To take these for the addresses of the client's connection.
     Readdress([Option<SocketAddr>; 2]),
+    /// To ask for a name, and to wait for the answer.
+    Resolve(Box<Question>),
 }
 
 impl Order {
@@ -84,6 +89,7 @@ impl Order {
             Order::Mark(mark) => Errand::Mark(*mark),
             Order::Capture(side, slot, expr) => Errand::Capture(*side, (*slot)?, expr.eval(ctx)?.into_text().into()),
             Order::WaitForBody(time, octets) => Errand::WaitForBody(*time, *octets),
+            Order::Resolve(rule) => Errand::Resolve(Box::new(rule.question(ctx)?)),
             Order::Readdress(rule) => Errand::Readdress(rule.apply(ctx)),
         })
     }

@@ -11,6 +11,7 @@ pub mod condition;
 pub mod edit;
 pub mod errand;
 pub mod filter;
+pub mod lookup;
 pub mod pages;
 pub mod parse;
 pub mod predefined;

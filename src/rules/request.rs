@@ -84,7 +84,7 @@ impl Action {
 
     /// Whether the rules wait at it.
     pub(super) fn waits(&self) -> bool {
-        matches!(self, Action::Order(order) if matches!(**order, Order::WaitForBody(..)))
+        matches!(self, Action::Order(order) if matches!(**order, Order::WaitForBody(..) | Order::Resolve(_)))
     }
 
     /// Whether it needs CAP_NET_ADMIN.

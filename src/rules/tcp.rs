@@ -136,7 +136,9 @@ fn prepare(order: &Order, ctx: &Ctx<'_>) -> Option<Option<Errand>> {
     let Some(inspection) = ctx.inspection else { return Some(order.errand(ctx)) };
     inspection.take_open();
     let errand = order.errand(ctx);
-    (errand.is_some() || !inspection.take_open()).then_some(errand)
+    // A name is taken as it is now.
+    let is_ready = errand.is_some() || matches!(order, Order::Resolve(_)) || !inspection.take_open();
+    is_ready.then_some(errand)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ fn parse(lines: &[&str]) -> (Rules, Vec<String>) {
         is_backend: false,
         mode: Mode::Http,
         sections: &[],
+        resolvers: &[],
         page_bytes_max: 16384,
         captures: [2, 1],
     };

@@ -75,9 +75,7 @@ pub fn run(turn: &mut Turn<'_>, since: Tick, reader: BodyReader) -> Step {
         Ok((body, all_here)) => all_here || reader.has_enough(body.len()),
         Err(_) => return refuse(turn, reader),
     };
-    let head_bytes = turn.exchange.request.counted_bytes() as usize;
-    let room = turn.services.limits(false).head_bytes_max.saturating_sub(head_bytes);
-    if all_here || turn.session.client.received().len() >= room {
+    if all_here || fills_the_buffer(turn) {
         (turn.exchange.phase_deadline, turn.exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
         if since != now {
             turn.exchange.facts.request_received = Some(turn.services.now);
@@ -133,6 +131,13 @@ pub fn received<'a>(turn: &'a Turn<'_>) -> Cow<'a, [u8]> {
 /// Whether all of the request's body is here, or what is here can be none.
 pub fn is_here(turn: &Turn<'_>) -> bool {
     turn.exchange.upload.complete || is_whole(turn.exchange.request_body, turn.session.client.received())
+}
+
+/// Whether no more of the body can be received before something is passed on.
+pub fn fills_the_buffer(turn: &Turn<'_>) -> bool {
+    let head_bytes = turn.exchange.request.counted_bytes() as usize;
+    let room = turn.services.limits(false).head_bytes_max.saturating_sub(head_bytes);
+    turn.session.client.received().len() >= room
 }
 
 /// Whether `bytes` hold all of a body, or can be none.

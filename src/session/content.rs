@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::inspect::silent_drop;
-use super::{Exchange, Phase, Services, Session, Step, Turn, body, errands, receive, route};
+use super::{Exchange, Phase, Services, Session, Step, Turn, body, errands, lookup, receive, route};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body, Parsed};
 use crate::http::Head;
@@ -138,7 +138,9 @@ fn request(turn: &mut Turn<'_>, rules: &'static Rules, delay: Option<Millis>) ->
     let client = &turn.session.client;
     let ends = client.is_over() || now >= turn.exchange.phase_deadline.min(turn.exchange.client_deadline);
     let is_final = delay.is_none() || ends || is_full(turn, client.received()) || turn.is_http() && body::is_here(turn);
-    let verdict = ask(turn, rules, is_final);
+    let client = &turn.session.client;
+    let waits = delay.is_some() && now < turn.exchange.phase_deadline.min(turn.exchange.client_deadline);
+    let verdict = ask(turn, rules, is_final, waits && client.broken.is_none());
     if matches!(verdict, Verdict::Wait) {
         return Err(Step::Wait);
     }
@@ -158,7 +160,11 @@ fn is_full(turn: &Turn<'_>, bytes: &[u8]) -> bool {
     bytes.len() >= turn.services.config.global.tune.received_bytes_max()
 }
 
-fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {
+/// Whether names are waited for is another question than whether what is here `is_final`.
+fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool, waits_for_names: bool) -> Verdict {
+    if waits_for_names && !lookup::is_answered(turn) {
+        return Verdict::Wait;
+    }
     let mut awaits_head = false;
     if !turn.is_http() {
         let limits = turn.services.request_limits(turn.session.frontend);
@@ -166,7 +172,7 @@ fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {
         awaits_head = is_partial(parsed, &mut turn.exchange.request);
     }
     let inspection = Inspection::new(awaits_head);
-    let mut next = 0;
+    let mut next = lookup::conclude(turn);
     loop {
         let mut scratch = std::mem::take(&mut turn.services.scratch);
         let base = turn.services.context(turn.session, turn.exchange);
@@ -176,6 +182,15 @@ fn ask(turn: &mut Turn<'_>, rules: &'static Rules, is_final: bool) -> Verdict {
         turn.services.scratch = scratch;
         turn.readdress(addresses);
         match verdict {
+            Verdict::Errand(Errand::Resolve(question)) => {
+                if lookup::ask(turn, *question) {
+                    if waits_for_names {
+                        turn.exchange.lookup.iter_mut().for_each(|pending| pending.next = next);
+                        return Verdict::Wait;
+                    }
+                    lookup::conclude(turn);
+                }
+            }
             Verdict::Errand(errand) => errands::run_errand(turn, errand),
             verdict => return verdict,
         }

@@ -79,7 +79,7 @@ pub fn run_errand(turn: &mut Turn<'_>, errand: Errand) {
             turn.session.client.flush(&mut turn.services.buffers);
         }
         Errand::Readdress(addresses) => turn.readdress(addresses),
-        Errand::WaitForBody(..) => debug_assert!(false, "the phase waits"),
+        Errand::WaitForBody(..) | Errand::Resolve(_) => debug_assert!(false, "the phase waits"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::mem::take;
 use std::net::SocketAddr;
 
 use super::errands::Paused;
+use super::lookup::Pending;
 use super::retry::Kept;
 use crate::facts::Facts;
 use crate::h1::{Body, BodyDecoder};
@@ -37,6 +38,11 @@ pub enum Phase {
         since: Tick,
         /// What depends on it.
         reader: BodyReader,
+    },
+    /// A rule waits for the address of a name.
+    Lookup {
+        /// The phase's begin.
+        since: Tick,
     },
     /// A server is chosen.
     Pick,
@@ -182,6 +188,8 @@ pub struct Exchange {
     pub falsified: bool,
     /// Rules that wait for a body.
     pub paused: Option<Paused>,
+    /// The name that rules wait for.
+    pub lookup: Option<Box<Pending>>,
     /// Its place among those that are ready at the same time: the least comes first (`set-nice`).
     pub nice: i16,
     /// Bytes of the request and of the response that counters have already (`option contstats`).
@@ -236,6 +244,7 @@ impl Default for Exchange {
             held: None,
             falsified: false,
             paused: None,
+            lookup: None,
             nice: 0,
             counted_bytes: [0; 2],
             addresses_before: None,

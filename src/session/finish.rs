@@ -1,6 +1,6 @@
 //! Phase finish: the exchange is counted and logged, and both connections are kept or closed.
 
-use super::{After, Phase, Turn, capture, connect, debug, pick};
+use super::{After, Phase, Turn, capture, connect, debug, lookup, pick};
 use crate::facts::{Cause, Concurrent, Phase as Doing, Termination};
 use crate::log::format::Moment;
 use crate::proxy::Mode;
@@ -11,6 +11,7 @@ pub fn run(turn: &mut Turn<'_>, after: After) -> After {
     if matches!(turn.exchange.phase, Phase::Queued { .. }) {
         pick::leave(turn);
     }
+    lookup::conclude(turn);
     turn.exchange.facts.ended = Some(turn.services.now);
     debug::ends(turn);
     let clean = turn.exchange.answered && turn.exchange.upload.complete && turn.exchange.download.complete;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::errands::{self, Paused};
-use super::{After, Phase, Step, Turn, body, capture, names, persistence, reply, statistics};
+use super::{After, Phase, Step, Turn, body, capture, lookup, names, persistence, reply, statistics};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::framing;
 use crate::http::{Head, uri};
@@ -83,6 +83,12 @@ pub fn request_rules(turn: &mut Turn<'_>, rules: &Rules, stats: bool) -> Option<
             Verdict::Errand(Errand::WaitForBody(time, octets)) => {
                 turn.exchange.paused = Some(Paused::Request(run));
                 return Some(body::begin_for_rules(turn, time, octets));
+            }
+            Verdict::Errand(Errand::Resolve(question)) => {
+                if lookup::ask(turn, *question) {
+                    turn.exchange.paused = Some(Paused::Request(run));
+                    return Some(lookup::wait(turn));
+                }
             }
             Verdict::Errand(errand) => errands::run_errand(turn, errand),
             verdict => {

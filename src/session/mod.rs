@@ -33,6 +33,7 @@ mod forward;
 pub mod idle;
 mod inspect;
 mod judge;
+pub mod lookup;
 mod names;
 mod orders;
 pub mod origin;
@@ -327,6 +328,7 @@ impl Turn<'_> {
                 Phase::Route => route::run(self),
                 Phase::InspectBackend => inspect::backend(self),
                 Phase::Body { since, reader } => body::run(self, since, reader),
+                Phase::Lookup { since } => lookup::run(self, since),
                 Phase::Pick => pick::run(self),
                 Phase::Queued { .. } => pick::queued(self),
                 Phase::TurnAround { until } => connect::turn_around(self, until),

@@ -26,7 +26,9 @@ impl<A> Row<A> {
     pub(super) fn is_named(&self, name: &str) -> bool {
         match self.name.strip_suffix("(*)") {
             None => self.name == name,
-            Some(stem @ ("track-sc" | "set-var" | "set-var-fmt" | "unset-var")) => name.starts_with(stem),
+            Some(stem @ ("do-resolve" | "track-sc" | "set-var" | "set-var-fmt" | "unset-var")) => {
+                name.starts_with(stem)
+            }
             Some(stem) => name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('(')),
         }
     }
@@ -52,7 +54,7 @@ pub(super) static REQUEST: [Row<request::Action>; 57] = [
     later("sc-set-gpt(*)"),
     later("sc-set-gpt0(*)"),
     later("send-spoe-group"),
-    later("do-resolve(*)"),
+    row("do-resolve(*)", |i| order::lookup(i).map(|o| request::Action::Order(Box::new(o)))),
     later("cache-use"),
     later("add-acl(*)"),
     row("add-header", |i| add_header(i).map(|e| request::Action::Edit(Box::new(e)))),

@@ -44,6 +44,8 @@ pub struct Proxy<'p> {
     pub mode: Mode,
     /// All `http-errors` sections.
     pub sections: &'p [NamedPages],
+    /// The names of all `resolvers` sections, by id.
+    pub resolvers: &'p [String],
     /// Octets of an error file that are read.
     pub page_bytes_max: usize,
     /// Slots for captures of requests and of responses.
@@ -134,6 +136,7 @@ struct Input<'i, 'w> {
     scope: &'i mut Scope,
     mode: Mode,
     sections: &'i [NamedPages],
+    resolvers: &'i [String],
     page_bytes_max: usize,
     /// The name of the proxy.
     proxy_name: &'i str,
@@ -420,9 +423,21 @@ impl<'p> Parser<'p> {
     where
         'p: 'i,
     {
-        let Proxy { mode, sections, page_bytes_max, name: proxy_name, is_frontend, captures, .. } = self.proxy;
+        let Proxy { mode, sections, resolvers, page_bytes_max, name: proxy_name, is_frontend, captures, .. } =
+            self.proxy;
         let capture_slot = self.capture_slot;
-        Input { cursor, scope, mode, sections, page_bytes_max, proxy_name, is_frontend, captures, capture_slot }
+        Input {
+            cursor,
+            scope,
+            mode,
+            sections,
+            resolvers,
+            page_bytes_max,
+            proxy_name,
+            is_frontend,
+            captures,
+            capture_slot,
+        }
     }
 
     fn action<A>(

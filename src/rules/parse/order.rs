@@ -2,9 +2,12 @@
 
 use super::Input;
 use crate::log::format::Format;
+use crate::proxy::ResolversId;
+use crate::proxy::resolvers::Family;
 use crate::rules::address::{Part, SetAddress};
 use crate::rules::errand::{Order, Side};
-use crate::sample::{Expr, Place, Type};
+use crate::rules::lookup::Lookup;
+use crate::sample::{Expr, Place, Type, Variable};
 use crate::text::finding::Severity;
 use crate::text::unit::{self, TimeUnit, UnitError, atoi};
 use crate::time::Millis;
@@ -146,6 +149,43 @@ pub(super) fn address(input: &mut Input<'_, '_>, part: Part) -> Result<SetAddres
     }
     input.cursor.next();
     Ok(SetAddress { part, expr: Box::new(expr) })
+}
+
+/// `do-resolve`: the action's own word has the variable, the section and the kind of addresses in it.
+pub(super) fn lookup(input: &mut Input<'_, '_>) -> Result<Order, String> {
+    let word = input.cursor.words.get(input.cursor.at.wrapping_sub(1)).map_or("", |word| word.text.as_str());
+    let wrong = |text: &str| {
+        format!(
+            "Can't parse '{text}'. Expects 'do-resolve(<varname>,<resolvers>[,<options>]) <expr>'. \
+             Available options are 'ipv4' and 'ipv6'"
+        )
+    };
+    let inside = word.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let (variable, rest) = inside.and_then(|(inside, _)| inside.split_once(',')).ok_or_else(|| wrong(word))?;
+    let (section, options) = rest.split_once(',').unwrap_or((rest, ""));
+    let mut family = Family::V6;
+    for option in options.split(',') {
+        family = match option {
+            "ipv4" => Family::V4,
+            "ipv6" => Family::V6,
+            "" => family,
+            _ => return Err(wrong(word)),
+        };
+    }
+    let text = input.cursor.next();
+    let name = Expr::parse(text, input.scope).map_err(|_| wrong(text))?;
+    if name.needs().places().intersection(input.scope.places).is_empty() {
+        return Err(unavailable(text, &name));
+    }
+    let number = input.resolvers.iter().position(|known| known == section);
+    if number.is_none() {
+        let text = format!("Can't find resolvers section '{section}' for do-resolve action.");
+        input.scope.late.push((Severity::Alert, text));
+    }
+    // HAProxy takes any name for the variable, and never sets one that cannot be.
+    let variable = Variable::parse(variable).ok();
+    let section = ResolversId(u32::try_from(number.unwrap_or(0)).unwrap_or(0));
+    Ok(Order::Resolve(Lookup { section, family, name: Box::new(name), variable }))
 }
 
 /// What is said of a fetch, or of an expression, that finds nothing where it stands.

@@ -49,6 +49,7 @@ pub fn error_page(
         scope: &mut scope,
         mode,
         sections: &[],
+        resolvers: &[],
         page_bytes_max,
         proxy_name: "",
         is_frontend: sides.0,

@@ -103,7 +103,7 @@ static CONTENT: [Row<Action>; 30] = [
     later("sc-set-gpt(*)"),
     later("sc-set-gpt0(*)"),
     later("send-spoe-group"),
-    later("do-resolve(*)"),
+    row("do-resolve(*)", |i| order::lookup(i).map(order)),
     row("set-var-fmt(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("set-var(*)", |i| variable::assignment(i).map(Action::Assign)),
     row("unset-var(*)", |i| variable::assignment(i).map(Action::Assign)),
