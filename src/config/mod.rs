@@ -164,7 +164,8 @@ pub fn load_detailed(name: &str, text: &str) -> Loaded {
 /// From the lines of all files, with what was found in each, to the configuration.
 fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findings) -> Loaded {
     let mut about_rules = Findings::default();
-    let parsers = resolve_rules::parse(&draft, &mut about_rules);
+    let resolvers = resolvers::resolve(&draft);
+    let parsers = resolve_rules::parse(&draft, &resolvers, &mut about_rules);
     let mut findings = Findings::default();
     for (name, found) in &mut files {
         let of_file = about_rules.take_file(name);
@@ -182,7 +183,8 @@ fn finish(draft: Draft, mut files: Vec<(String, Findings)>, about_master: Findin
         program::check(&draft, &mut findings);
         findings.append(about_master);
     }
-    let config = if findings.fatal() { None } else { Some(resolve::resolve(&draft, parsers, &mut findings)) };
+    let config =
+        if findings.fatal() { None } else { Some(resolve::resolve(&draft, &resolvers, parsers, &mut findings)) };
     let mut config = config.filter(|_| !findings.fatal());
     if let Some(config) = &mut config {
         let environment = draft.env.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
-use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode};
+use crate::proxy::{Backend, BackendId, CliBind, Config, Frontend, Mode, Resolvers};
 use crate::rules::parse::Parser;
 
 /// Buffers must be smaller than this.
@@ -37,8 +37,9 @@ pub(super) struct Resolver<'a> {
 }
 
 /// Resolves `draft`, whose rule lines `parsers` hold. The configuration is only to be used when no finding is fatal.
-pub fn resolve(draft: &Draft, parsers: Vec<Parser<'_>>, findings: &mut Findings) -> Config {
-    let config = Config { global: draft.global.clone(), ..Config::default() };
+pub fn resolve(draft: &Draft, resolvers: &[Resolvers], parsers: Vec<Parser<'_>>, findings: &mut Findings) -> Config {
+    let (global, resolvers) = (draft.global.clone(), resolvers.to_vec());
+    let config = Config { global, resolvers, ..Config::default() };
     let mut resolver = Resolver { draft, config, findings, backends: BTreeMap::new(), bad_format: false };
     resolver.global();
     resolver.name_backends();
@@ -93,7 +94,6 @@ impl<'a> Resolver<'a> {
         workers::check_counts(self);
         confinement::check(&self.config.global, self.findings);
         self.config.userlists = userlist::resolve(self.draft, self.findings);
-        self.config.resolvers = resolvers::resolve(self.draft);
         let extra = &self.draft.global_extra;
         self.config.global.log_targets = resolve_log::global_targets(&extra.logs);
         self.config.global.cli_binds = extra.cli.iter().flat_map(cli_binds).collect();

@@ -6,7 +6,7 @@ use super::draft::{Draft, ProxyDraft};
 use super::finding::Findings;
 use super::pages;
 use super::resolve::Resolver;
-use crate::proxy::{BackendId, FrontendId, Mode, ServerId};
+use crate::proxy::{BackendId, FrontendId, Mode, Resolvers, ServerId};
 use crate::rules::Rules;
 use crate::rules::parse::{self, Parser, Proxy};
 use crate::sample::arg::Names;
@@ -15,11 +15,16 @@ use crate::sample::arg::Names;
 const GIVES_UP: &[&str] = &["http-request", "http-response", "http-after-response", "stats http-request", "block"];
 
 /// Parses the rule lines of all proxies, in their order.
-pub(super) fn parse<'a>(draft: &'a Draft, findings: &mut Findings) -> Vec<Parser<'a>> {
-    draft.proxies.iter().map(|proxy| parse_one(draft, proxy, findings)).collect()
+pub(super) fn parse<'a>(draft: &'a Draft, resolvers: &'a [Resolvers], findings: &mut Findings) -> Vec<Parser<'a>> {
+    draft.proxies.iter().map(|proxy| parse_one(draft, resolvers, proxy, findings)).collect()
 }
 
-fn parse_one<'a>(draft: &'a Draft, proxy: &'a ProxyDraft, findings: &mut Findings) -> Parser<'a> {
+fn parse_one<'a>(
+    draft: &'a Draft,
+    resolvers: &'a [Resolvers],
+    proxy: &'a ProxyDraft,
+    findings: &mut Findings,
+) -> Parser<'a> {
     let mut parser = Parser::new(Proxy {
         name: &proxy.name,
         noun: proxy.kind.noun(),
@@ -27,7 +32,7 @@ fn parse_one<'a>(draft: &'a Draft, proxy: &'a ProxyDraft, findings: &mut Finding
         is_backend: proxy.kind.is_backend(),
         mode: proxy.settings.mode,
         sections: &draft.http_errors,
-        resolvers: &[],
+        resolvers,
         page_bytes_max: draft.global.tune.bufsize,
         captures: [proxy.captures.request.len(), proxy.captures.response.len()],
     });

@@ -23,7 +23,7 @@ use super::switching::{Persistence, Target};
 use super::tcp::TcpRules;
 use super::{Acls, Condition, NamedPages, Rule, Rules, redirect, request, response};
 use crate::log::format::{Format, Purpose};
-use crate::proxy::{BackendId, Mode, ServerId, StatsPage};
+use crate::proxy::{BackendId, Mode, Resolvers, ServerId, StatsPage};
 use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Places, Scope};
 use crate::text::Word;
@@ -44,8 +44,8 @@ pub struct Proxy<'p> {
     pub mode: Mode,
     /// All `http-errors` sections.
     pub sections: &'p [NamedPages],
-    /// The names of all `resolvers` sections, by id.
-    pub resolvers: &'p [String],
+    /// All `resolvers` sections.
+    pub resolvers: &'p [Resolvers],
     /// Octets of an error file that are read.
     pub page_bytes_max: usize,
     /// Slots for captures of requests and of responses.
@@ -136,7 +136,7 @@ struct Input<'i, 'w> {
     scope: &'i mut Scope,
     mode: Mode,
     sections: &'i [NamedPages],
-    resolvers: &'i [String],
+    resolvers: &'i [Resolvers],
     page_bytes_max: usize,
     /// The name of the proxy.
     proxy_name: &'i str,

@@ -177,7 +177,7 @@ pub(super) fn lookup(input: &mut Input<'_, '_>) -> Result<Order, String> {
     if name.needs().places().intersection(input.scope.places).is_empty() {
         return Err(unavailable(text, &name));
     }
-    let number = input.resolvers.iter().position(|known| known == section);
+    let number = input.resolvers.iter().position(|known| known.name == section);
     if number.is_none() {
         let text = format!("Can't find resolvers section '{section}' for do-resolve action.");
         input.scope.late.push((Severity::Alert, text));
