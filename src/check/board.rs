@@ -250,6 +250,7 @@ mod tests {
             address: ServerAddress::Ip(([127, 0, 0, 1], 80).into()),
             check_addr: None,
             check_port: None,
+            name: None,
             orders: Orders::empty(),
         };
         board.publish(&state, Some(9), &place);

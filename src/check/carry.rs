@@ -2,7 +2,7 @@
 //! `load-server-state-from-file` makes of a file (manual 5.2; management manual 9.3, `show servers state`),
 //! without the file.
 
-use super::place::Place;
+use super::place::{Orders, Place};
 use super::server::{Admin, Operation, ServerState};
 
 /// What the configuration says of a server, as far as a change of it matters later.
@@ -36,9 +36,12 @@ pub fn carry(old: &Carried, then: &Configured, fresh: Carried, now: &Configured)
     if then.address != now.address {
         return fresh;
     }
-    let lacks_address = |state: &ServerState| state.admin.contains(Admin::RESOLUTION_MAINT);
-    if lacks_address(&old.state) != lacks_address(&fresh.state) {
-        return fresh;
+    // Only who was given an address since goes on with it where the configuration has none.
+    let is_given = old.place.orders.contains(Orders::ADDRESS);
+    match (old.state.lacks_address(), fresh.state.lacks_address()) {
+        (true, false) => return fresh,
+        (false, true) if !is_given => return fresh,
+        _ => {}
     }
     let place = old.place.carried(&fresh.place, then.check != now.check);
     let fresh = fresh.state;
@@ -110,7 +113,6 @@ fn with_checks(old: &ServerState, fresh: &ServerState) -> ServerState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::Orders;
     use super::super::result::{Outcome, Status};
     use super::*;
     use crate::proxy::ServerAddress;
@@ -119,7 +121,7 @@ mod tests {
 
     fn at_80() -> Place {
         let address = ServerAddress::Ip(([127, 0, 0, 1], 80).into());
-        Place { address, check_addr: None, check_port: None, orders: Orders::empty() }
+        Place { address, check_addr: None, check_port: None, name: None, orders: Orders::empty() }
     }
 
     fn with(state: ServerState) -> Carried {

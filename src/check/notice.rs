@@ -27,6 +27,8 @@ pub struct Names<'a> {
     pub server: &'a str,
     /// `backup`.
     pub is_backup: bool,
+    /// The name that its address is asked for by, where it has one.
+    pub host: Option<&'a str>,
     /// Backend and name of the server that it tracks.
     pub tracked: Option<(&'a str, &'a str)>,
 }
@@ -67,7 +69,9 @@ pub fn announce(
 ) -> Vec<Notice> {
     let server = names.title();
     let cause = |cause| names.cause(cause, state, logs_checks);
-    let order = |why: Option<&str>, inherited| why.map_or_else(|| names.via(inherited), |why| format!(" ({why})"));
+    let order = |why: Option<&str>, inherited| {
+        format!("{}{}", why.map_or_else(String::new, |why| format!(" ({why})")), names.via(inherited))
+    };
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
     let remains = format!("{server} remains in forced drain mode.");
     let up = state.is_up();
@@ -84,12 +88,8 @@ pub fn announce(
             let why = order(why, inherited);
             (loud(quiet), format!("{server} is going DOWN for maintenance{why}.{}", tally.left()))
         }
-        Change::Ready { inherited } => {
-            let health = if up { "UP" } else { "DOWN" };
-            let order = if state.admin.is_draining() { "DRAIN" } else { "READY" };
-            let kind = if inherited { "" } else { "forced " };
-            (Level::Notice, format!("{server} is {health}/{order} (leaving {kind}maintenance)."))
-        }
+        Change::Ready { inherited } => (Level::Notice, names.ready(state, if inherited { "" } else { "forced " })),
+        Change::Resolves { maintained } => (Level::Notice, names.resolves(state, maintained)),
         Change::StaysDraining => (Level::Notice, remains.clone()),
         Change::StillMaintenance { inherited: false } => {
             (Level::Notice, format!("{server} remains in forced maintenance."))
@@ -115,6 +115,7 @@ pub fn announce(
     let mut notices = vec![Notice::new(level, text)];
     let may_remain =
         matches!(change, Change::Down { .. } | Change::Up { .. } | Change::Stopping { .. } | Change::Ready { .. });
+    let may_remain = may_remain || change == Change::Resolves { maintained: false };
     if may_remain && state.admin.is_draining() {
         notices.push(Notice::new(Level::Notice, remains));
     }
@@ -129,6 +130,16 @@ pub fn no_server(backend: &str, is_listen: bool) -> Notice {
         log: format!("{kind} {backend} has no server available!"),
         stderr: format!("{kind} '{backend}' has no server available!"),
     }
+}
+
+/// Says what has become of an address or of a name: `text` follows the server's names.
+pub fn named(names: Names<'_>, text: &str) -> Notice {
+    Notice::new(Level::Notice, format!("{}/{} {text}", names.backend, names.server))
+}
+
+/// Says that the answer to the question for its name made a server ready.
+pub fn ready_by_name(names: Names<'_>) -> Notice {
+    Notice::new(Level::Notice, format!("{} administratively READY thanks to valid DNS answer.", names.title()))
 }
 
 /// The line of `option log-health-checks` for a check, or an agent's answer, that changed something.
@@ -154,6 +165,20 @@ pub fn health_check(names: Names<'_>, state: &ServerState, is_agents: bool) -> N
 }
 
 impl Names<'_> {
+    /// What is said of a server that leaves one `kind` of maintenance.
+    fn ready(&self, state: &ServerState, kind: &str) -> String {
+        format!("{} is {} (leaving {kind}maintenance).", self.title(), in_words(state))
+    }
+
+    /// What is said of a server whose name leads somewhere again; it may stay in maintenance nonetheless.
+    fn resolves(&self, state: &ServerState, maintained: bool) -> String {
+        let (title, host) = (self.title(), self.host.unwrap_or_default());
+        match maintained {
+            true => format!("{title} ('{host}') resolves again but remains in maintenance."),
+            false => format!("{title} ('{host}') is {} (resolves again).", in_words(state)),
+        }
+    }
+
     /// Why a server changed, for the middle of a sentence.
     fn cause(&self, cause: Cause, state: &ServerState, logs_checks: bool) -> String {
         match cause {
@@ -180,6 +205,13 @@ impl Names<'_> {
         let kind = if self.is_backup { "Backup Server" } else { "Server" };
         format!("{kind} {}/{}", self.backend, self.server)
     }
+}
+
+/// A server's state and what is ordered, in words.
+fn in_words(state: &ServerState) -> String {
+    let health = if state.is_up() { "UP" } else { "DOWN" };
+    let order = if state.admin.is_draining() { "DRAIN" } else { "READY" };
+    format!("{health}/{order}")
 }
 
 impl Tally {

@@ -1,10 +1,16 @@
-//! Where a server and its checks are reached: as configured, or as the operator ordered since (management manual
-//! 9.3, `set server … addr`, `check-addr`, `check-port`).
+//! Where a server and its checks are reached: as configured, as the operator ordered since (management manual 9.3,
+//! `set server … addr`, `fqdn`, `check-addr`, `check-port`), or as name servers have said (manual 5.3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::proxy::{Server, ServerAddress};
-use crate::shm::Page;
+use crate::shm::{Page, TEXT_BYTES_MAX, TEXT_NUMBERS};
+
+/// Octets of a name (RFC 1035 2.3.4).
+const NAME_BYTES_MAX: usize = 255;
+/// Where a name begins, behind the numbers.
+const NAME_AT: usize = 5;
+const _: () = assert!(NAME_BYTES_MAX <= 2 * TEXT_BYTES_MAX);
 
 bitflags::bitflags! {
     /// What was ordered, and how the words of a board are to be read.
@@ -22,6 +28,10 @@ bitflags::bitflags! {
         const ADDRESS_V4 = 0x10;
         /// On a board: so is the checks'.
         const CHECK_V4 = 0x20;
+        /// The name that the server's address is asked for by; there may be none.
+        const NAME = 0x40;
+        /// On a board: there is one.
+        const IS_NAMED = 0x80;
     }
 }
 
@@ -29,7 +39,7 @@ impl Orders {
     /// All about checks.
     const CHECKS: Orders = Orders::CHECK_ADDR.union(Orders::CHECK_PORT);
     /// All orders.
-    const ALL: Orders = Orders::ADDRESS.union(Orders::CHECKS);
+    const ALL: Orders = Orders::ADDRESS.union(Orders::CHECKS).union(Orders::NAME);
 }
 
 /// Where a server and its checks are reached now.
@@ -41,13 +51,15 @@ pub struct Place {
     pub check_addr: Option<IpAddr>,
     /// The port of its checks, if not its own.
     pub check_port: Option<u16>,
+    /// The name that its address is asked for by; none for a service's server that has no part of it.
+    pub name: Option<Box<str>>,
     /// What of it is not as configured.
     pub orders: Orders,
 }
 
 impl Place {
     /// Numbers that it takes on a board.
-    pub const NUMBERS: usize = 5;
+    pub const NUMBERS: usize = 5 + 2 * TEXT_NUMBERS;
 
     /// As configured.
     pub fn configured(server: &Server) -> Place {
@@ -56,6 +68,7 @@ impl Place {
             address: server.address.clone(),
             check_addr: check.and_then(|check| check.addr),
             check_port: check.and_then(|check| check.port),
+            name: server.fqdn.as_deref().map(Box::from),
             orders: Orders::empty(),
         }
     }
@@ -64,6 +77,49 @@ impl Place {
     pub fn order_address(&mut self, address: ServerAddress) {
         self.address = address;
         self.orders.insert(Orders::ADDRESS);
+    }
+
+    /// Its IP address is another one; the port stays.
+    pub fn move_to(&mut self, ip: IpAddr) {
+        match self.address {
+            ServerAddress::Ip(address) => self.order_address(ServerAddress::Ip(SocketAddr::new(ip, address.port()))),
+            ServerAddress::IpRelative(_, offset) => self.order_address(ServerAddress::IpRelative(ip, offset)),
+            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {}
+        }
+    }
+
+    /// Its name leads nowhere.
+    pub fn lose_address(&mut self) {
+        self.move_to(Ipv4Addr::UNSPECIFIED.into());
+    }
+
+    /// Orders the name that its address is asked for by.
+    pub fn order_name(&mut self, name: &str) {
+        self.name = Some(name.into());
+        self.orders.insert(Orders::NAME);
+    }
+
+    /// Takes a service's part that is offered at a port of a host.
+    pub fn take(&mut self, host: &str, port: u16) {
+        self.order_name(host);
+        let ip = self.ip().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        self.order_address(ServerAddress::Ip(SocketAddr::new(ip, port)));
+    }
+
+    /// Gives back its part of a service.
+    pub fn give_back(&mut self) {
+        self.name = None;
+        self.orders.insert(Orders::NAME);
+        self.order_address(ServerAddress::IpRelative(Ipv4Addr::UNSPECIFIED.into(), 0));
+    }
+
+    /// Its IP address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self.address {
+            ServerAddress::Ip(address) => Some(address.ip()),
+            ServerAddress::IpRelative(ip, _) => Some(ip),
+            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
+        }
     }
 
     /// Orders where its checks go.
@@ -85,6 +141,7 @@ impl Place {
             address: if kept.contains(Orders::ADDRESS) { &self.address } else { &fresh.address }.clone(),
             check_addr: if kept.contains(Orders::CHECK_ADDR) { self.check_addr } else { fresh.check_addr },
             check_port: if kept.contains(Orders::CHECK_PORT) { self.check_port } else { fresh.check_port },
+            name: if kept.contains(Orders::NAME) { &self.name } else { &fresh.name }.clone(),
             orders: kept,
         }
     }
@@ -123,11 +180,18 @@ impl Place {
             ServerAddress::Unix(_) | ServerAddress::Abstract(_) => (None, 0),
         };
         bits.set(Orders::ADDRESS_V4, ip.is_some_and(|ip| ip.is_ipv4()));
+        bits.set(Orders::IS_NAMED, self.name.is_some());
         bits.set(Orders::CHECK_V4, self.check_addr.is_some_and(|ip| ip.is_ipv4()));
         let head = u64::from(bits.bits()) | u64::from(port) << 16 | u64::from(self.check_port.unwrap_or(0)) << 32;
         let ([high, low], [check_high, check_low]) = (words(ip), words(self.check_addr));
         for (at, word) in (first..).zip([head, high, low, check_high, check_low]) {
             page.set(at, word);
+        }
+        if self.orders.contains(Orders::NAME) {
+            let name = self.name.as_deref().unwrap_or_default().as_bytes();
+            let (head, tail) = name.split_at(name.len().min(TEXT_BYTES_MAX));
+            page.set_text_at(first + NAME_AT, head);
+            page.set_text_at(first + NAME_AT + TEXT_NUMBERS, tail);
         }
     }
 
@@ -149,6 +213,11 @@ impl Place {
         }
         if bits.contains(Orders::CHECK_PORT) {
             place.check_port = Some(check_port).filter(|port| *port > 0);
+        }
+        if bits.contains(Orders::NAME) {
+            let text = || [NAME_AT, NAME_AT + TEXT_NUMBERS].map(|at| page.text_at(first + at)).concat();
+            let is_named = bits.contains(Orders::IS_NAMED);
+            place.name = is_named.then(|| String::from_utf8_lossy(&text()).into());
         }
         place.orders = bits & Orders::ALL;
         place
@@ -182,6 +251,7 @@ mod tests {
             address: ServerAddress::Ip(([127, 0, 0, 1], 80).into()),
             check_addr: None,
             check_port: Some(81),
+            name: Some("www.example".into()),
             orders: Orders::empty(),
         }
     }
@@ -207,6 +277,12 @@ mod tests {
         assert_eq!(place.check_target(), Some(([127, 9, 9, 9], 65535).into()));
         place.order_address(ServerAddress::IpRelative([10, 0, 0, 1].into(), -5));
         assert_eq!(over(&place, &other).listed(), ("10.0.0.1".to_owned(), 65531));
+        place.take(&"long.".repeat(50), 8080);
+        assert_eq!(over(&place, &other), place);
+        assert_eq!(place.listed(), ("10.0.0.1".to_owned(), 8080));
+        place.give_back();
+        assert_eq!(over(&place, &other), place);
+        assert_eq!((&place.name, place.listed().1), (&None, 0));
         let path = Place { address: ServerAddress::Unix("/a".into()), ..fresh() };
         assert_eq!(over(&path, &path), path);
     }

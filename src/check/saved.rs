@@ -4,17 +4,28 @@ use super::carry::Carried;
 use super::place::Place;
 use super::result::Status;
 use super::server::{Admin, Cause, Change, Operation, ServerState};
-use crate::proxy::{SavedState, ServerAddress};
+use crate::proxy::{SavedState, Server, ServerAddress};
+use std::net::SocketAddr;
 
 /// Bits of the checks' state in a file.
 const CHECK_CONFIGURED: u8 = 0x02;
 const CHECK_ENABLED: u8 = 0x04;
 
 /// A server as it is configured, with the state that was saved, and what is to be announced of that. Its address is
-/// that of the configuration, its port the one that was saved, as in HAProxy.
-pub fn restore(fresh: Carried, saved: &SavedState, now_s: u64) -> (Carried, Option<Change>) {
-    let Carried { mut state, maxconn, place } = fresh;
-    let place = restored_place(place, saved);
+/// that of the configuration, its port the one that was saved, as in HAProxy; one whose name led nowhere at the start
+/// begins anew.
+pub fn restore(fresh: Carried, server: &Server, saved: &SavedState, now_s: u64) -> (Carried, Option<Change>) {
+    let Carried { mut state, maxconn, mut place } = fresh;
+    if server.naming.is_some() {
+        restore_name(&mut place, server, saved);
+    }
+    if server.service.is_none() {
+        restore_port(&mut place, saved);
+    }
+    restore_checks(&mut place, saved);
+    if state.lacks_address() {
+        return (Carried { state, maxconn, place }, None);
+    }
     if saved.initial_weight == state.weight {
         state.weight = saved.weight;
     }
@@ -65,7 +76,20 @@ fn restore_orders(state: &mut ServerState, saved: &SavedState, now_s: u64) -> Op
     change
 }
 
-fn restored_place(mut place: Place, saved: &SavedState) -> Place {
+/// The name that was ordered, or the part of the service that it had.
+fn restore_name(place: &mut Place, server: &Server, saved: &SavedState) {
+    let was_set = Admin::from_bits_truncate(saved.admin).contains(Admin::NAME_SET);
+    match (&server.service, &saved.service, &saved.name, place.ip()) {
+        (Some(own), Some(service), Some(name), _) if own == service => place.take(name, saved.port),
+        (Some(_), None, _, Some(ip)) => {
+            place.order_address(ServerAddress::Ip(SocketAddr::new(ip, saved.port)));
+        }
+        (None, _, Some(name), _) if was_set && place.name.as_deref() != Some(name) => place.order_name(name),
+        _ => {}
+    }
+}
+
+fn restore_port(place: &mut Place, saved: &SavedState) {
     match place.address {
         ServerAddress::Ip(mut address) if address.port() != saved.port => {
             address.set_port(saved.port);
@@ -76,11 +100,13 @@ fn restored_place(mut place: Place, saved: &SavedState) -> Place {
         }
         _ => {}
     }
+}
+
+fn restore_checks(place: &mut Place, saved: &SavedState) {
     if let Some(port) = saved.check_port.filter(|port| place.check_port != Some(*port)) {
         place.order_check_port(port);
     }
     if let Some(addr) = saved.check_addr.filter(|addr| place.check_addr != Some(*addr)) {
         place.order_check_addr(addr);
     }
-    place
 }

@@ -184,6 +184,11 @@ pub enum Change {
         /// It had inherited it.
         inherited: bool,
     },
+    /// Its name leads somewhere again.
+    Resolves {
+        /// It stays in maintenance for other reasons.
+        maintained: bool,
+    },
     /// Leaves one of two kinds of maintenance.
     StillMaintenance {
         /// The one that is left is inherited.
@@ -229,9 +234,17 @@ impl Change {
         self
     }
 
+    /// What the log says of the order.
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Change::Maintenance { why, .. } | Change::Drain { why, .. } => why,
+            _ => None,
+        }
+    }
+
     /// The server is up again.
     pub fn is_up(self) -> bool {
-        matches!(self, Change::Up { .. } | Change::Ready { .. })
+        matches!(self, Change::Up { .. } | Change::Ready { .. } | Change::Resolves { maintained: false })
     }
 
     /// The server is no longer up (`chkdown`).
@@ -368,13 +381,6 @@ impl ServerState {
         self.admin.remove(Admin::FORCED_DRAIN);
         self.admin.insert(Admin::FORCED_MAINT);
         if was_maintenance { None } else { Some(self.enter_maintenance(quiet, false, now_s)) }
-    }
-
-    /// Its name leads nowhere.
-    pub fn lack_address(&mut self) {
-        self.admin.insert(Admin::RESOLUTION_MAINT);
-        self.operation = Operation::Stopped;
-        self.health.set_down();
     }
 
     /// `set server … state drain`.
@@ -541,6 +547,7 @@ impl ServerState {
     }
 }
 
+mod address;
 mod slowstart;
 mod track;
 

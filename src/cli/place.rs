@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Call, Outcome};
 use crate::check::Place;
+use crate::dns::Name;
 use crate::proxy::{ServerAddress, ServerId};
 
 /// Whom the answers name as the one who changed something.
@@ -20,8 +21,40 @@ pub fn set_addr(call: &mut Call<'_>, id: ServerId) -> Outcome {
         call.say(format!("Invalid addr '{addr}'{BY}"));
         return Ok(());
     };
-    let said = call.core.services.change_place(id, |place| order(place, &addr, ip, port.as_deref()));
+    let lacked = call.core.services.servers[id.0 as usize].lacks_address();
+    let said = call.core.services.change_place(id, |place| order(place, lacked, (&addr, ip), port.as_deref()));
+    if lacked {
+        call.core.services.change_server(id, |state, now_s| state.find_address(now_s).into());
+    }
     call.say(said + BY);
+    Ok(())
+}
+
+/// `set server <b>/<s> fqdn <name>`: its address is asked for by another name from now on.
+pub fn set_name(call: &mut Call<'_>, id: ServerId) -> Outcome {
+    let (config, word) = (call.config(), call.word(4).to_owned());
+    if word.is_empty() {
+        return Err("set server <b>/<s> fqdn requires a FQDN.\n".into());
+    }
+    let Some(naming) = &config[id].naming else {
+        return Err("set server <b>/<s> fqdn failed because no resolution is configured.\n".into());
+    };
+    if naming.service.is_some() {
+        return Err("set server <b>/<s> fqdn failed because SRV resolution is configured.\n".into());
+    }
+    let (backend, server) = config.server_names(id);
+    let Some(name) = Name::parse(word.as_bytes()) else {
+        call.say(format!("could not update {backend}/{server} FQDN{BY}"));
+        return Ok(());
+    };
+    let before = call.core.services.places[id.0 as usize].name.clone();
+    if before.as_ref().and_then(|before| Name::parse(before.as_bytes())).as_ref() == Some(&name) {
+        call.say(format!("no need to change the FDQN{BY}"));
+        return Ok(());
+    }
+    call.core.services.rename_server(id, &word);
+    let from = before.as_deref().unwrap_or("(null)");
+    call.say(format!("{backend}/{server} changed its FQDN from {from} to {word}{BY}"));
     Ok(())
 }
 
@@ -87,9 +120,9 @@ fn address(word: &str) -> Option<IpAddr> {
     }
 }
 
-/// Changes a server's address (`addr` as written) and says what became of each part. A part that is wrong does
-/// not undo the other.
-fn order(place: &mut Place, addr: &str, ip: IpAddr, port: Option<&str>) -> String {
+/// Changes a server's address (`addr` as written) and says what became of each part; it `lacked` one so far, or not.
+/// A part that is wrong does not undo the other.
+fn order(place: &mut Place, lacked: bool, (addr, ip): (&str, IpAddr), port: Option<&str>) -> String {
     let (before, now) = match place.address {
         ServerAddress::Ip(address) => (address.ip(), ServerAddress::Ip(SocketAddr::new(ip, address.port()))),
         ServerAddress::IpRelative(before, offset) => (before, ServerAddress::IpRelative(ip, offset)),
@@ -97,10 +130,12 @@ fn order(place: &mut Place, addr: &str, ip: IpAddr, port: Option<&str>) -> Strin
             return "Update for the current server address family is only supported through configuration file".into();
         }
     };
-    let said = if before == ip {
+    let before = Some(before).filter(|_| !lacked);
+    let said = if before == Some(ip) {
         "no need to change the addr".to_owned()
     } else {
         place.order_address(now);
+        let before = before.map_or("(none)".to_owned(), |before| before.to_string());
         format!("IP changed from '{before}' to '{addr}'")
     };
     match port {
@@ -158,7 +193,7 @@ mod tests {
 
     fn place(check_port: Option<u16>) -> Place {
         let address = ServerAddress::Ip(([127, 0, 0, 1], 80).into());
-        Place { address, check_addr: None, check_port, orders: Orders::empty() }
+        Place { address, check_addr: None, check_port, name: None, orders: Orders::empty() }
     }
 
     #[test]
@@ -166,7 +201,7 @@ mod tests {
         let mut place = place(Some(9));
         let mut say = |addr: &str, port: Option<&str>| {
             let ip = address(addr).expect("address");
-            order(&mut place, addr, ip, port)
+            order(&mut place, false, (addr, ip), port)
         };
         let same = "no need to change the addr, ";
         assert_eq!(say("127.0.0.2", None), "IP changed from '127.0.0.1' to '127.0.0.2'");

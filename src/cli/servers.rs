@@ -116,8 +116,7 @@ fn set_server(call: &mut Call<'_>) -> Outcome {
         "agent-send" => agents::set_send(call, id),
         "agent-addr" => agents::set_address(call, id),
         "agent-port" => agents::set_port(call, id),
-        "fqdn" if call.word(4).is_empty() => Err("set server <b>/<s> fqdn requires a FQDN.\n".into()),
-        "fqdn" => Err("set server <b>/<s> fqdn failed because no resolution is configured.\n".into()),
+        "fqdn" => place::set_name(call, id),
         "ssl" => Err("'set server <srv> ssl' cannot be set.  default-server should define ssl settings\n".into()),
         _ => Err("usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
                   check-addr | check-port | fqdn | health | ssl | state | weight\n"

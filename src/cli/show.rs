@@ -145,7 +145,7 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let agent_address = text(agent.addr.or(check.and_then(|check| check.addr)));
     let agent_port = agent.port.or(check.and_then(|check| check.port)).unwrap_or(0);
     format!(
-        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} - 0 {check_port} {check_address} {agent_address} {agent_port}\n",
+        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} {} 0 {check_port} {check_address} {agent_address} {agent_port}\n",
         backend.uuid,
         backend.name,
         server.uuid,
@@ -160,7 +160,8 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
         state.health.value(),
         state.check_bits(services.boards.check(id).is_under_way() && !state.admin.is_maintenance()),
         state.agent.bits(services.boards.agent_check(id).is_under_way()),
-        server.fqdn.as_deref().unwrap_or("-"),
+        place.name.as_deref().unwrap_or("-"),
+        server.service.as_deref().unwrap_or("-"),
     )
 }
 

@@ -499,8 +499,8 @@ pub struct ServerDraft {
     pub redirect: Option<String>,
     /// `tcp-ut`.
     pub user_timeout: Option<crate::time::Millis>,
-    /// `init-addr`; nothing stands for `last,libc`.
-    pub init_addr: Vec<super::server::InitAddr>,
+    /// `resolvers`, `init-addr` and others.
+    pub naming: super::naming::NamingDraft,
     /// `proto`.
     pub proto: Option<String>,
     /// `track`, as written.

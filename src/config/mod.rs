@@ -15,6 +15,7 @@ pub mod global;
 mod later;
 pub mod legacy;
 pub mod logging;
+pub mod naming;
 pub mod options;
 pub mod pages;
 pub mod persist;

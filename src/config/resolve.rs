@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::draft::{BindDraft, Draft, Kind, ProxyDraft};
 use super::finding::Findings;
 use super::{
-    balance, confinement, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, resolvers, spelling, track,
-    userlist, workers,
+    balance, confinement, naming, pages, resolve_log, resolve_proxy, resolve_rules, resolve_server, resolvers,
+    spelling, track, userlist, workers,
 };
 use crate::log::{Format, LogSettings};
 use crate::proxy::backend::Beyond;
@@ -142,8 +142,9 @@ impl<'a> Resolver<'a> {
             resolve_proxy::check_late(self, proxy);
         }
         track::resolve(self);
-        resolve_server::addresses(self);
+        naming::resolve(self);
         super::state_file::load(self);
+        resolve_server::addresses(self);
         resolvers::check(self.draft, self.findings);
         let tune = &self.config.global.tune;
         let bytes_max = tune.check_bytes.unwrap_or(tune.bufsize);

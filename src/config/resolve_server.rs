@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::address::{Address, Family, Host, Port, Target, resolve_host};
 use super::draft::{ProxyDraft, ServerDraft};
 use super::finding::{Finding, Place, Severity};
+use super::naming::{InitAddr, is_service};
 use super::resolve::{Resolver, number};
 use super::scope::not_yet;
-use super::server::InitAddr;
 use crate::proxy::check::Speech;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
 use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Members, Mode, Server, ServerAddress, ServerId};
@@ -60,7 +60,7 @@ fn server(
     backend: BackendId,
     uuid: u32,
 ) -> Server {
-    let (address, fqdn) = match &draft.address {
+    let (address, name) = match &draft.address {
         Some(address) => match target(address) {
             Ok(found) => found,
             Err(text) => {
@@ -71,8 +71,13 @@ fn server(
         // A `server` line without an address was refused when it was read.
         None => (ServerAddress::Abstract(Vec::new()), None),
     };
+    let (service, fqdn): (Option<String>, Option<String>) = match name {
+        Some(name) if is_service(&name) => (Some(name), None),
+        name => (None, name),
+    };
     check_mode(resolver, proxy, draft);
-    if draft.check {
+    // HAProxy does not look at those whose address is found later.
+    if draft.check && fqdn.is_none() && service.is_none() {
         check_has_port(resolver, proxy, draft, &address);
     }
     Server {
@@ -81,7 +86,10 @@ fn server(
         backend,
         seat: 0,
         address,
+        lacks_address: false,
+        service,
         fqdn,
+        naming: None,
         weight: draft.weight.unwrap_or(WEIGHT_DEFAULT),
         backup: draft.backup,
         // Who wants a minimum wants that many at most, at least.
@@ -184,9 +192,10 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     let Some(Address { target: Target::Inet { host: Host::Name(name, family), .. }, .. }) = &draft.address else {
         return true;
     };
-    let Some(ip) = first_address(resolver, proxy, draft, (name, *family)) else { return false };
+    let last = resolver.config.servers[id].saved.as_ref().and_then(|saved| saved.address);
+    let Some(ip) = first_address(resolver, proxy, draft, (name, *family), last) else { return false };
     let Some(ip) = ip else {
-        resolver.config.servers[id].admin = AdminAtStart::Unresolved;
+        resolver.config.servers[id].lacks_address = true;
         return true;
     };
     match &mut resolver.config.servers[id].address {
@@ -197,17 +206,19 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     true
 }
 
-/// What the first way of `init-addr` that leads to something gives: an address, or none. `None` if no way does, which has
-/// been told.
+/// What the first way of `init-addr` that leads to something gives: an address (`last` is that of a state file), or none.
+/// `None` if no way does, which has been told.
 fn first_address(
     resolver: &mut Resolver<'_>,
     proxy: &ProxyDraft,
     draft: &ServerDraft,
     (name, family): (&str, Family),
+    last: Option<IpAddr>,
 ) -> Option<Option<IpAddr>> {
-    let mut methods = draft.init_addr.clone();
+    let mut methods = draft.naming.init_addr.clone();
     if methods.is_empty() {
         methods = vec![InitAddr::Last, InitAddr::Libc];
+        methods.extend(draft.naming.section.is_some().then_some(InitAddr::None));
     }
     if resolver.draft.ignore_unresolved {
         methods.push(InitAddr::None);
@@ -216,7 +227,11 @@ fn first_address(
     let text = format!("could not resolve address '{name}'");
     for method in methods {
         let warning = match method {
-            InitAddr::Last => continue,
+            InitAddr::Last => match last {
+                Some(ip) => return Some(Some(ip)),
+                None => continue,
+            },
+            InitAddr::Libc if is_service(name) => continue,
             InitAddr::Libc => match resolve_host(name, family) {
                 Some(ip) => return Some(Some(ip)),
                 None => {

@@ -6,6 +6,7 @@ use super::address::{self, Host, Target};
 use super::agent;
 use super::draft::ServerDraft;
 use super::finding::{Place, Severity};
+use super::naming;
 use super::scope::{Scope, arg, not_yet};
 use super::source;
 use super::suggest;
@@ -63,7 +64,6 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("maxconn", 1, |s, w| put(&mut s.maxconn, limit(w))),
     row("maxqueue", 1, |s, w| put(&mut s.maxqueue, limit(w))),
     row("minconn", 1, |s, w| put(&mut s.minconn, limit(w))),
-    row("init-addr", 1, init_addr),
     row("no-agent-check", 0, |s, _| put(&mut s.agent_check, false)),
     row("no-backup", 0, |s, _| put(&mut s.backup, false)),
     row("no-check", 0, |s, _| put(&mut s.check, false)),
@@ -114,10 +114,6 @@ const LATER: &[&str] = &[
     "non-stick",
     "npn",
     "proxy-v2-options",
-    "resolve-net",
-    "resolve-opts",
-    "resolve-prefer",
-    "resolvers",
     "send-proxy",
     "send-proxy-v2",
     "send-proxy-v2-ssl",
@@ -229,6 +225,7 @@ pub(super) fn one(
     if draft.agent_check && draft.agent.port.or(draft.settings.port).is_none() {
         return Err(format!("{place}server {name} does not have agent port. Agent check has been disabled."));
     }
+    naming::check(&draft, &scope.proxy().name).map_err(|text| format!("{place}{text}"))?;
     unique_id(scope, &draft, &place)?;
     Ok(Some(draft))
 }
@@ -497,42 +494,6 @@ fn tcp_ut(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
         _ => error.timer(text, "'tcp-ut'"),
     })?;
     put(&mut draft.user_timeout, (ms > 0).then_some(Millis(u64::from(ms))))
-}
-
-/// One way to find a server's address at the start (`init-addr`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InitAddr {
-    /// The one that a state file tells; there is none.
-    Last,
-    /// The resolver of the system.
-    Libc,
-    /// None: the server stays in maintenance until it has one.
-    None,
-    /// This one.
-    Ip(std::net::IpAddr),
-}
-
-fn init_addr(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
-    let mut methods = Vec::new();
-    for word in arg(words, 1).split(',').filter(|word| !word.is_empty()) {
-        methods.push(match word {
-            "last" => InitAddr::Last,
-            "libc" => InitAddr::Libc,
-            "none" => InitAddr::None,
-            _ => match word.parse() {
-                Ok(_) if methods.iter().any(|method| matches!(method, InitAddr::Ip(_))) => {
-                    return Err(format!("'init-addr' : initial address already specified, cannot add '{word}'."));
-                }
-                Ok(ip) => InitAddr::Ip(ip),
-                Err(_) => {
-                    return Err(format!(
-                        "'init-addr' : unknown init-addr method '{word}', supported methods are 'libc', 'last', 'none'."
-                    ));
-                }
-            },
-        });
-    }
-    put(&mut draft.init_addr, methods)
 }
 
 fn proto(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

@@ -197,6 +197,17 @@ fn note(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, id: ServerId, lines: &L
     match numbers(fields) {
         Err(wrong) => resolver.findings.warning(format!("server-state application failed {of}, {}", wrong.join(", "))),
         Ok(mut saved) => {
+            let told = |at: usize| fields.get(at).filter(|field| *field != "-").cloned();
+            (saved.address, saved.name, saved.service) = (fields[4].parse().ok(), told(17), told(19));
+            if let (Some(own), Some(other)) = (&server.service, &saved.service)
+                && own != other
+            {
+                resolver.findings.warning(format!(
+                    "server-state partially applied {of}, SRV record mismatch between configuration ('{own}') and \
+                     state file ('{other}) for server '{}'. Previous state not applied",
+                    server.name
+                ));
+            }
             if let Err(text) = checks(fields, server.check.is_some(), server.agent.is_some(), &mut saved) {
                 resolver.findings.warning(format!("server-state partially applied {of}, {text}"));
             }

@@ -96,7 +96,7 @@ pub struct Report {
     pub is_held: bool,
     /// The answer, where the verdict is [`Verdict::Valid`].
     pub answer: Option<Rc<Answer>>,
-    /// The name server that decided, by its place in the section; none when all were silent, or for an answer
-    /// that was known already.
+    /// The name server that decided, by its place in the section; none when all were silent, for an answer that was
+    /// known already, and for all but the first of those who asked the same.
     pub nameserver: Option<usize>,
 }

@@ -60,6 +60,8 @@ impl Engine {
     /// Reports to `who` every time that `name` was asked for, once each `timeout resolve`, until [`Engine::cancel`].
     pub fn watch(&mut self, section: ResolversId, name: Name, wanted: Wanted, who: Requester, now: Tick) {
         let slot = self.enter(Key { section, name, wanted }, who, true);
+        // What was known before counts as an answer: errors change nothing until `hold` is over.
+        self.resolutions[slot].valid.get_or_insert(now);
         if self.resolutions[slot].running.is_none() && self.resolutions[slot].due == Tick::NEVER {
             self.start(slot, now);
         }
@@ -106,7 +108,7 @@ impl Engine {
     pub fn hasten(&mut self, who: Requester, now: Tick) {
         let Some(slot) = self.by_requester.get(&who).copied() else { return };
         let (resolution, section) = (&self.resolutions[slot], self.section(slot));
-        let is_new = resolution.resolved.is_some_and(|resolved| resolved + section.retry_after > now);
+        let is_new = resolution.valid.is_some_and(|valid| valid + section.hold.valid > now);
         if resolution.running.is_none() && !is_new {
             self.start(slot, now);
         }
@@ -321,11 +323,13 @@ impl Engine {
             resolution.forget();
         }
         let answer = (verdict == Verdict::Valid).then(|| Rc::clone(&resolution.answer));
+        let mut nameserver = nameserver;
         for (who, stays) in &resolution.requesters {
             if !stays {
                 self.by_requester.remove(who);
             }
             let answer = answer.clone();
+            let nameserver = nameserver.take();
             self.reports.push_back(Report { who: *who, section, verdict, is_held, answer, nameserver });
         }
         resolution.requesters.retain(|(_, stays)| *stays);

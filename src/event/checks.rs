@@ -131,6 +131,7 @@ impl Checks {
         let intervals: Vec<Millis> = checked.iter().map(first).collect();
         let delays = schedule::first_delays(&intervals, config.global.max_spread_checks);
         (self.is_on, self.random) = (true, now.0 as u32 | 1);
+        services.start_naming();
         for (((server, what), delay), interval) in checked.into_iter().zip(delays).zip(intervals) {
             let date = Tick(what.date(server, services).load(Relaxed));
             let until = if date > now && date <= now + Millis(2 * interval.0) { date } else { now + delay };
@@ -140,7 +141,8 @@ impl Checks {
     }
 
     /// Stops at once: another worker runs the checks from now on.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, services: &mut Services) {
+        services.stop_naming();
         let newest = self.slots.drain(..).map(|slot| slot.generation).max();
         self.generation = newest.map_or(self.generation, |newest| newest.wrapping_add(1));
         self.is_on = false;
@@ -343,7 +345,13 @@ impl Checks {
                 let answer = (outcome.status == Status::L7Passed).then(|| probe.input());
                 services.agent_ended(*server, outcome, answer);
             }
-            _ => services.check_ended(*server, outcome),
+            _ => {
+                let doubtful = matches!(outcome.status, Status::L4Failed | Status::L4Timeout);
+                services.check_ended(*server, outcome);
+                if doubtful {
+                    services.doubt_address(*server);
+                }
+            }
         }
         self.rest(at, services);
     }

@@ -205,7 +205,7 @@ impl Core {
         }
         match (self.services.boards.is_checker(), self.checks.are_on()) {
             (true, false) => self.checks.start(&mut self.services),
-            (false, true) => self.checks.stop(),
+            (false, true) => self.checks.stop(&mut self.services),
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ impl Core {
     /// Somebody's question has been answered, or will not be.
     fn resolved(&mut self, report: &Report) {
         match report.who {
-            Requester::Server(_) | Requester::Service(_) => {}
+            Requester::Server(_) | Requester::Service(_) => self.services.named(report),
             Requester::Session(token) => self.session_resolved(token, report),
         }
     }

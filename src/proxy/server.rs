@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::check::{AgentSettings, CheckSettings};
+use super::naming::Naming;
 use super::reaction::Observe;
 use super::source::Source;
 use super::{BackendId, ServerId};
@@ -22,8 +23,14 @@ pub struct Server {
     pub seat: u32,
     /// Where it listens.
     pub address: ServerAddress,
+    /// No address was found for its name.
+    pub lacks_address: bool,
     /// Host name, where the line gave one.
     pub fqdn: Option<String>,
+    /// A service's name (manual 5.3.1), where the line gave one: its parts have names and addresses.
+    pub service: Option<String>,
+    /// `resolvers`: how its name is asked for while the program runs.
+    pub naming: Option<Naming>,
     /// `weight`, 0 to 256; 1 when not written.
     pub weight: u32,
     /// `backup`.
@@ -71,7 +78,7 @@ pub struct Server {
 }
 
 /// A server's line of a state file: what `show servers state` told of it (management manual 9.3), checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedState {
     /// Number of its operational state, 0 to 3.
     pub operation: u8,
@@ -87,6 +94,12 @@ pub struct SavedState {
     pub status: u8,
     /// Bits of its checks' state.
     pub check_state: u8,
+    /// Its address, if one was told.
+    pub address: Option<std::net::IpAddr>,
+    /// The name of its host, if one was told.
+    pub name: Option<String>,
+    /// The service that it had a part of, if it had one.
+    pub service: Option<String>,
     /// Its port, or the offset to the client's.
     pub port: u16,
     /// Port of its checks, if one was told.
@@ -139,6 +152,4 @@ pub enum AdminAtStart {
     Ready,
     /// `disabled`.
     Maintenance,
-    /// Its name was not resolved.
-    Unresolved,
 }

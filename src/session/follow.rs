@@ -70,7 +70,7 @@ impl Services {
         let carried = match () {
             () if blank || first && was_away => match &server.saved {
                 Some(saved) => {
-                    let (carried, change) = restore(as_configured, saved, self.now.wall_s());
+                    let (carried, change) = restore(as_configured, server, saved, self.now.wall_s());
                     restored = change;
                     carried
                 }
@@ -163,6 +163,7 @@ impl Services {
 
     fn follow_server(&mut self, id: ServerId) {
         let Carried { state, maxconn, place } = self.read_server(id);
+        let is_renamed = place.name != self.places[id.0 as usize].name;
         self.follow_place(id, place);
         let before = std::mem::replace(&mut self.servers[id.0 as usize], state);
         self.react(id, &before);
@@ -177,6 +178,9 @@ impl Services {
         }
         if maintained && !before.admin.is_maintenance() {
             self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
+        }
+        if is_renamed {
+            self.follow_name(id);
         }
     }
 
@@ -321,9 +325,10 @@ pub(super) fn moves_traffic(before: &ServerState, after: &ServerState) -> bool {
 
 fn configured(server: &Server) -> Configured {
     // A name may lead to another address each time it is looked up, and still it is the same server.
-    let address = match (&server.fqdn, &server.address) {
-        (Some(name), ServerAddress::Ip(address)) => format!("{name}:{}", address.port()),
-        (Some(name), _) => name.clone(),
+    let is_asked_for = if server.naming.is_some() { "?" } else { "" };
+    let address = match (server.fqdn.as_ref().or(server.service.as_ref()), &server.address) {
+        (Some(name), ServerAddress::Ip(address)) => format!("{name}:{}{is_asked_for}", address.port()),
+        (Some(name), _) => format!("{name}{is_asked_for}"),
         (None, address) => format!("{address:?}"),
     };
     let check = server.check.as_ref().map(|check| (check.addr, check.port));

@@ -35,6 +35,7 @@ mod inspect;
 mod judge;
 pub mod lookup;
 mod names;
+mod naming;
 mod orders;
 pub mod origin;
 pub mod persistence;

@@ -25,7 +25,7 @@ pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
         let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
         let agent = server.agent.as_ref().map_or_else(Agent::default, |agent| Agent::new(agent.number()));
         let mut state = ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state };
-        if server.admin == AdminAtStart::Unresolved {
+        if server.lacks_address {
             state.lack_address();
         }
         state
@@ -38,15 +38,16 @@ impl Services {
     pub fn change_server(&mut self, id: ServerId, event: impl FnOnce(&mut ServerState, u64) -> CheckEffect) {
         self.change(id, |state, tracked, now_s| {
             let effect = event(state, now_s);
-            if let (Some(tracked), Some(Change::Ready { .. })) = (tracked, effect.change) {
+            let is_back = matches!(effect.change, Some(Change::Ready { .. } | Change::Resolves { maintained: false }));
+            if let Some(tracked) = tracked.filter(|_| is_back) {
                 state.stay_down(tracked);
             }
             effect
         });
     }
 
-    /// Lets the servers that track `id` go the way it went, and those that track them.
-    fn hand_down(&mut self, id: ServerId) {
+    /// Lets the servers that track `id` go the way it went, and those that track them; the log says `why` it did.
+    fn hand_down(&mut self, id: ServerId, why: Option<&'static str>) {
         let config = self.config;
         for tracker in &config[id].tracked_by {
             let mut again = true;
@@ -55,7 +56,8 @@ impl Services {
                 self.change(*tracker, |state, tracked, now_s| {
                     let step = tracked.and_then(|tracked| state.follow(tracked, now_s));
                     again = step.is_some();
-                    step.flatten().into()
+                    let change = step.flatten();
+                    why.map_or(change, |why| change.map(|change| change.because(why))).into()
                 });
             }
         }
@@ -115,7 +117,7 @@ impl Services {
             self.counters.backend(backend).add(Count::CheckDowns, 1);
             self.say(backend, &notice::no_server(&self.config[backend].name, self.config[backend].is_listen));
         }
-        self.hand_down(id);
+        self.hand_down(id, effect.change.and_then(Change::why));
     }
 
     /// Ends a server's sessions, in all workers.
@@ -207,14 +209,8 @@ impl Services {
         if !effect.reported && effect.change.is_none() {
             return Vec::new();
         }
-        let server = &self.config[id];
+        let (server, names) = (&self.config[id], self.names_of(id));
         let backend = &self.config[server.backend];
-        let names = Names {
-            backend: &backend.name,
-            server: &server.name,
-            is_backup: server.backup,
-            tracked: server.track.map(|of| self.config.server_names(of)),
-        };
         let state = &self.servers[id.0 as usize];
         let mut notices = Vec::new();
         if effect.reported && backend.log_health_checks {
@@ -232,13 +228,25 @@ impl Services {
         notices
     }
 
+    /// How messages name a server.
+    pub(super) fn names_of(&self, id: ServerId) -> Names<'_> {
+        let server = &self.config[id];
+        Names {
+            backend: &self.config[server.backend].name,
+            server: &server.name,
+            is_backup: server.backup,
+            host: self.places[id.0 as usize].name.as_deref(),
+            tracked: server.track.map(|of| self.config.server_names(of)),
+        }
+    }
+
     /// Raises an alarm about a backend, on standard error and in its log.
     pub(super) fn alert(&mut self, backend: BackendId, text: &str) {
         stderr::running(true, text);
         self.log.message(self.now, Level::Alert, &self.config[backend].log, format_args!("{text}"));
     }
 
-    fn say(&mut self, backend: BackendId, notice: &Notice) {
+    pub(super) fn say(&mut self, backend: BackendId, notice: &Notice) {
         stderr::running(notice.is_alert(), &notice.stderr);
         self.log.message(self.now, notice.level, &self.config[backend].log, format_args!("{}", notice.log));
     }

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::admission::Rates;
 use super::boards::Boards;
+use super::naming::Asked;
 use super::persistence::ServerCookies;
 use super::places::{Promotion, Shares};
 use super::reactions::Reaction;
@@ -107,6 +108,8 @@ pub struct Services {
     pub random: u64,
     /// Names that are asked of name servers; [`crate::event::dns`] carries its messages and reports.
     pub names: Engine,
+    /// What this worker asks of them for servers.
+    pub(super) asked: Asked,
     /// When servers that start slowly are given more.
     pub(super) grow_at: Tick,
     /// By backend, the sessions at which its servers get to their maxconn.
@@ -168,6 +171,7 @@ impl Services {
             limits_at_start: None,
             started: now,
             random: RandomState::new().hash_one(now.mono_us),
+            asked: Asked::default(),
             names: Engine::new(&config.resolvers, RandomState::new().hash_one(now.wall_us)),
             dropped_published: 0,
             grow_at: Tick::NEVER,

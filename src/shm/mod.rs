@@ -32,7 +32,7 @@ pub const CACHE_LINE_BYTES: usize = 64;
 pub const CACHE_LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<u64>();
 
 /// Words of an object that all workers share.
-pub const SHARED_WORDS: usize = 256;
+pub const SHARED_WORDS: usize = 320;
 
 /// Words of an object's row in each slot.
 pub const ROW_WORDS: usize = 80;

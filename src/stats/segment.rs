@@ -282,7 +282,7 @@ mod tests {
                 }
             })
         };
-        assert_eq!(limited(50 << 20), 16);
+        assert_eq!(limited(54 << 20), 16);
         assert_eq!(limited(0), 0);
     }
 }

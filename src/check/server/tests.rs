@@ -34,7 +34,7 @@ impl Farm {
     fn act(&mut self, which: usize, event: impl FnOnce(&mut ServerState) -> CheckEffect) -> Vec<String> {
         let before = self.tally();
         let (name, is_backup, state) = &mut self.servers[which];
-        let names = Names { backend: "b", server: name, is_backup: *is_backup, tracked: None };
+        let names = Names { backend: "b", server: name, is_backup: *is_backup, host: None, tracked: None };
         let effect = event(state);
         let state = state.clone();
         let after = self.tally();
