@@ -18,6 +18,7 @@ pub mod mesh;
 pub mod notice;
 pub mod pattern;
 pub mod persist;
+pub mod preface;
 pub mod process;
 pub mod proxy;
 pub mod registry;

@@ -16,6 +16,7 @@ use super::result::{Outcome, Status};
 use crate::facts::Facts;
 use crate::h1::Body;
 use crate::proxy::check::{Action, Connect, Data, Expect, Port, Speech, Step};
+use crate::proxy::preface::{PrefaceSettings, ProxyHeader};
 use crate::proxy::{BackendId, Config, FrontendId, Script, ServerId, ServerTimeouts};
 use crate::sample::Client;
 use crate::sample::LiveServer;
@@ -53,6 +54,7 @@ struct Own {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    Beginning,
     Sending,
     Expecting,
 }
@@ -106,9 +108,23 @@ pub struct Attempt {
     pub linger: bool,
     /// The server speaks first.
     pub listens: bool,
+    /// See [`Connect`].
+    pub is_bare: bool,
+    /// It tells the server of itself.
+    pub tells: bool,
+    /// It goes through the server's SOCKS4 proxy.
+    pub tunnels: bool,
 }
 
 impl Attempt {
+    /// What it begins with, to a server with these settings; `of_agent` says that an agent is asked.
+    pub fn preface(&self, settings: PrefaceSettings, of_agent: bool) -> Option<PrefaceSettings> {
+        let tells = self.tells || settings.checks_tell && !self.is_bare && !of_agent;
+        let socks4 = settings.socks4.filter(|_| self.tunnels || settings.checks_tunnel && !self.is_bare);
+        let header = if tells { settings.header | ProxyHeader::V1 } else { ProxyHeader::empty() };
+        (tells || socks4.is_some()).then_some(PrefaceSettings { header, socks4, ..settings })
+    }
+
     /// Where it connects, given where checks of this server do.
     pub fn target(&self, usual: Option<SocketAddr>) -> Option<SocketAddr> {
         let ip = self.ip.or(usual.map(|usual| usual.ip()))?;
@@ -161,8 +177,19 @@ impl Probe {
         self.advance(world)
     }
 
+    /// There is a connection, but it is not established yet.
+    pub fn reached(&mut self) {
+        self.phase = Phase::Beginning;
+    }
+
+    /// Whether there is such a connection.
+    pub fn is_beginning(&self) -> bool {
+        self.phase == Phase::Beginning
+    }
+
     /// The connection is established.
     pub fn connected(&mut self, world: &World<'_>) -> Next {
+        self.phase = Phase::Connecting;
         if let Some(check) = world.timeouts.check {
             self.deadline = world.now.tick() + check;
         }
@@ -187,7 +214,7 @@ impl Probe {
         }
         let status = match self.phase {
             Phase::Connecting => Status::L4Failed,
-            Phase::Sending | Phase::Expecting => Status::SocketError,
+            Phase::Beginning | Phase::Sending | Phase::Expecting => Status::SocketError,
         };
         self.end(status, 0, format!("{info}{}", self.place(world)), world)
     }
@@ -208,7 +235,7 @@ impl Probe {
         }
         match self.phase {
             Phase::Expecting => self.advance(world),
-            Phase::Connecting | Phase::Sending => Next::Wait,
+            Phase::Connecting | Phase::Beginning | Phase::Sending => Next::Wait,
         }
     }
 
@@ -220,7 +247,7 @@ impl Probe {
         };
         let status = match self.phase {
             Phase::Connecting => Status::L4Timeout,
-            Phase::Sending | Phase::Expecting => late.unwrap_or(Status::L7Timeout),
+            Phase::Beginning | Phase::Sending | Phase::Expecting => late.unwrap_or(Status::L7Timeout),
         };
         self.end(status, 0, self.place(world), world)
     }
@@ -292,7 +319,15 @@ impl Probe {
         };
         let next = rest.find(|step| !is_silent(&step.action));
         let listens = next.is_some_and(|step| matches!(step.action, Action::Expect(_)));
-        Next::Connect(Attempt { ip, port: port.or(own_port), linger: connect.linger, listens })
+        Next::Connect(Attempt {
+            ip,
+            port: port.or(own_port),
+            linger: connect.linger,
+            listens,
+            is_bare: connect.is_bare,
+            tells: connect.tells,
+            tunnels: connect.tunnels,
+        })
     }
 
     /// What an answer makes of the check; `None` if it goes on.

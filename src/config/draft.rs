@@ -525,4 +525,6 @@ pub struct ServerDraft {
     pub pool_purge_delay: Option<crate::time::Millis>,
     /// `pool-low-conn`.
     pub pool_low_conn: u32,
+    /// `send-proxy`, `socks4` and their kin.
+    pub preface: crate::proxy::preface::PrefaceSettings,
 }

@@ -19,6 +19,7 @@ pub mod naming;
 pub mod options;
 pub mod pages;
 pub mod persist;
+pub mod preface;
 pub mod program;
 pub mod proxies;
 mod reader;

@@ -9,6 +9,7 @@ use super::naming::{InitAddr, is_service};
 use super::resolve::{Resolver, number};
 use super::scope::not_yet;
 use crate::proxy::check::Speech;
+use crate::proxy::preface::PrefaceSettings;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
 use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Members, Mode, Server, ServerAddress, ServerId};
 use crate::time::Millis;
@@ -117,7 +118,15 @@ fn server(
         cookie: draft.cookie.clone(),
         saved: None,
         source: draft.source.clone().or_else(|| proxy.settings.source.clone()),
+        preface: preface(draft),
     }
+}
+
+/// What connections to a server begin with. Its checks tell it the same as traffic does, if they go to the same place.
+fn preface(draft: &ServerDraft) -> PrefaceSettings {
+    let same_place = draft.settings.port.is_none() && draft.settings.addr.is_none();
+    let checks_tell = draft.preface.checks_tell || !draft.preface.header.is_empty() && same_place;
+    PrefaceSettings { checks_tell, ..draft.preface }
 }
 
 /// The agent of a server; `addr` and `port` stand for what it does not have.

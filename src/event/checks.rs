@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::check::health::Health;
 use crate::check::probe::{Attempt, World};
 use crate::check::{Next, Outcome, Place, Probe, Progress, ServerState, Status, schedule};
+use crate::preface::Preface;
 use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
@@ -55,6 +56,8 @@ enum Run {
         /// None before the first connection.
         opened: Option<Opened>,
         established: bool,
+        /// What comes before the probe may use it.
+        preface: Option<Preface>,
         /// Octets of what is to be sent that have gone.
         sent: usize,
     },
@@ -187,20 +190,21 @@ impl Checks {
     pub fn ready(&mut self, token: Token, ready: Readiness, services: &mut Services) {
         let at = token.slot();
         let Some(slot) = self.slots.get_mut(at).filter(|slot| token.is_generation(slot.generation)) else { return };
-        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established, .. } = &mut slot.run else {
+        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established, preface, .. } = &mut slot.run
+        else {
             return;
         };
         if !*established {
-            if !ready.writable && !ready.hangup {
+            if !ready.writable && !ready.hangup && !probe.is_beginning() {
                 return;
             }
             let world = world(slot.server, slot.what, services);
-            let next = match stream.take_error() {
-                Some(error) => probe.failed(&error_text(&error), &world),
-                None => {
+            let next = match preface::advance(probe, preface.as_mut(), stream, &world) {
+                Ok(()) => {
                     *established = true;
                     probe.connected(&world)
                 }
+                Err(next) => next,
             };
             if !self.follow(at, next, services) {
                 return;
@@ -222,7 +226,7 @@ impl Checks {
         let state = world.script.send_state.then(|| services.server_state_line(slot.server));
         let mut probe = Probe::new(services.now.tick(), slot.what.inter(), state);
         let next = probe.begin(&world);
-        slot.run = Run::Probing { probe, opened: None, established: false, sent: 0 };
+        slot.run = Run::Probing { probe, opened: None, established: false, preface: None, sent: 0 };
         self.follow(at, next, services);
     }
 
@@ -231,8 +235,8 @@ impl Checks {
         let slot = &mut self.slots[at];
         slot.generation = slot.generation.wrapping_add(1);
         let token = Token::new(Kind::Check, at, slot.generation);
-        let Run::Probing { probe, opened: current, established, sent } = &mut slot.run else { return false };
-        (*current, *established, *sent) = (None, false, 0);
+        let Run::Probing { probe, opened: current, established, preface, sent } = &mut slot.run else { return false };
+        (*current, *established, *preface, *sent) = (None, false, None, 0);
         let server = &services.config[slot.server];
         let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
         let origin = server.source.as_ref().map(|source| origin::own(services, source, Some(slot.server)));
@@ -241,11 +245,14 @@ impl Checks {
             What::Health(_) => place.check_target(),
             What::Agent(_) => agent_target(place, services.agent_settings(slot.server).unwrap_or_default()),
         };
+        let settings = attempt.preface(server.preface, matches!(slot.what, What::Agent(_)));
         let opened = target(place, usual, attempt)
+            .and_then(|target| preface::way(target, settings))
             .map_err(ConnectError::from)
-            .and_then(|target| services.net.connect(&target, options, origin.as_ref(), token));
+            .and_then(|(address, way)| Ok((address, services.net.connect(&way, options, origin.as_ref(), token)?)));
         match opened {
-            Ok(opened) => {
+            Ok((address, opened)) => {
+                *preface = settings.map(|settings| preface::begin(settings, &opened.stream, address));
                 if !attempt.linger {
                     opened.stream.reset_on_close();
                 }
@@ -289,7 +296,8 @@ impl Checks {
     /// Sends what is left to be sent. Whether there is a check to go on with.
     fn send(&mut self, at: usize, services: &mut Services) -> bool {
         let slot = &mut self.slots[at];
-        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established: true, sent } = &mut slot.run else {
+        let Run::Probing { probe, opened: Some(Opened { stream, .. }), established: true, sent, .. } = &mut slot.run
+        else {
             return true;
         };
         if probe.output().is_empty() {
@@ -425,5 +433,6 @@ fn is_ours(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| OURS.contains(&code))
 }
 
+mod preface;
 #[cfg(test)]
 mod tests;

@@ -78,6 +78,13 @@ pub struct Connect {
     pub address: Option<(IpAddr, Option<u16>)>,
     /// `linger`: the connection ends in order, not by a reset.
     pub linger: bool,
+    /// What the server's line says of how connections begin does not hold: it does where nobody wrote this step, or where
+    /// it says `default`.
+    pub is_bare: bool,
+    /// `send-proxy`
+    pub tells: bool,
+    /// `via-socks4`
+    pub tunnels: bool,
 }
 
 /// `port` of a `connect`.

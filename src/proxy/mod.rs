@@ -15,6 +15,7 @@ pub mod master;
 pub mod naming;
 pub mod options;
 pub mod persistence;
+pub mod preface;
 pub mod reaction;
 pub mod resolvers;
 pub mod server;

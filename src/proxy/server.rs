@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::check::{AgentSettings, CheckSettings};
 use super::naming::Naming;
+use super::preface::PrefaceSettings;
 use super::reaction::Observe;
 use super::source::Source;
 use super::{BackendId, ServerId};
@@ -75,6 +76,8 @@ pub struct Server {
     pub saved: Option<SavedState>,
     /// `source`, its own or its backend's: where connections to it come from.
     pub source: Option<Source>,
+    /// What connections to it begin with.
+    pub preface: PrefaceSettings,
 }
 
 /// A server's line of a state file: what `show servers state` told of it (management manual 9.3), checked.

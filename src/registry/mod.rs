@@ -156,7 +156,7 @@ pub static BIND_KEYWORDS: &[&[BindKeyword]] = &[crate::config::bind::PARAMETERS]
 
 /// Parameters of `server` and `default-server`.
 pub static SERVER_KEYWORDS: &[&[ServerKeyword]] =
-    &[crate::config::naming::PARAMETERS, crate::config::server::PARAMETERS];
+    &[crate::config::naming::PARAMETERS, crate::config::preface::PARAMETERS, crate::config::server::PARAMETERS];
 
 /// Plain options.
 pub static OPTIONS: &[&[ProxyOption]] = &[crate::config::options::PLAIN];

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use super::origin::{self, Nameless};
-use super::{Phase, Step, Turn};
+use super::{Phase, Step, Turn, preface};
 use crate::facts::{Cause, Phase as Doing};
 use crate::http::{Method, Version, uri};
 use crate::proxy::backend::{Redispatch, RetryOn, Reuse};
 use crate::proxy::source::Source;
-use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, ServerId};
+use crate::proxy::{Algorithm, Backend, BackendId, ConnectionMode, Mode, Seen, Server, ServerId};
 use crate::session::{Services, reply};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
@@ -39,13 +39,14 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
         Err(Nameless) => return nameless(turn),
     };
     let shown = origin.as_ref().and_then(|origin| origin.shown);
-    if turn.is_http() && !turn.exchange.repeated && lend(turn, peer, shown) {
+    let header = preface::header_for(turn, peer);
+    if turn.is_http() && !turn.exchange.repeated && lend(turn, peer, shown, header.as_deref()) {
         return established(turn);
     }
     if shown.is_some() {
         turn.exchange.facts.upstream_local = shown;
     }
-    match open(turn, backend, peer, origin.as_ref()) {
+    match open(turn, backend, peer, origin.as_ref(), header) {
         Ok(key) => {
             count(turn, Count::Connects);
             turn.exchange.upstream = Some(key);
@@ -54,6 +55,7 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
             turn.exchange.phase_deadline = until;
             Step::Go(Phase::Connecting { until })
         }
+        Err(error) if error.error.kind() == std::io::ErrorKind::InvalidInput => failed(turn, Cause::ServerAbort, false),
         Err(error) if turn.services.complain(backend_id, &error) => failed(turn, Cause::ServerAbort, false),
         Err(error) => {
             if is_refusal(&error.error) {
@@ -93,25 +95,36 @@ fn peer(turn: &Turn<'_>) -> Option<Peer> {
     turn.exchange.server.map(Peer::Server).or(turn.exchange.address.map(Peer::Address))
 }
 
-fn open(turn: &mut Turn<'_>, backend: &Backend, peer: Peer, origin: Option<&Origin>) -> Result<usize, ConnectError> {
+fn open(
+    turn: &mut Turn<'_>,
+    backend: &Backend,
+    peer: Peer,
+    origin: Option<&Origin>,
+    header: Option<Box<[u8]>>,
+) -> Result<usize, ConnectError> {
     let services = &mut *turn.services;
     let target = match peer {
         Peer::Server(server) => Target::new(&services.places[server.0 as usize].address, turn.session.destination)?,
         Peer::Address(address) => address.into(),
     };
-    turn.exchange.facts.upstream_peer = target.ip();
+    let address = target.ip();
+    turn.exchange.facts.upstream_peer = address;
+    let target = preface::way(services.config, peer, address)?.map_or(target, Target::from);
     if backend.smart_connect && backend.mode == Mode::Tcp {
         // What has come already takes the acknowledgement with it.
         turn.session.client.receive(&mut services.buffers);
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
+    let sends_at_once = sends_at_once || header.is_some();
     let mut options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
     if let Peer::Server(server) = peer {
         options.user_timeout = services.config[server].user_timeout;
     }
-    services.upstreams.open((peer, target.ip()), origin, turn.slot, &services.counters, |token| {
+    let key = services.upstreams.open((peer, address), origin, turn.slot, &services.counters, |token| {
         services.net.connect(&target, options, origin, token)
-    })
+    })?;
+    preface::begin(services, key, address, header);
+    Ok(key)
 }
 
 /// Whether a connection that could not even be begun tells something of the server, not of this side.
@@ -121,7 +134,7 @@ fn is_refusal(error: &std::io::Error) -> bool {
 }
 
 /// Takes the session's own connection or an idle one of the server.
-fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
+fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>, header: Option<&[u8]>) -> bool {
     let Some(backend) = turn.exchange.backend else { return false };
     let services = &mut *turn.services;
     if services.config[backend].connection_mode != ConnectionMode::KeepAlive {
@@ -133,7 +146,8 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>) -> bool {
         Peer::Address(_) => None,
     };
     let leads_there = |upstream: &Upstream| upstream.peer == peer && (to.is_none() || upstream.target == to);
-    let fits = |upstream: &Upstream| leads_there(upstream) && upstream.shown == shown;
+    let is_alike = |upstream: &Upstream| upstream.shown == shown && upstream.header.as_deref() == header;
+    let fits = |upstream: &Upstream| leads_there(upstream) && is_alike(upstream);
     let own = private.filter(|&key| fits(services.upstreams.get(key)));
     if private.is_some() && own.is_none() {
         // It leads to another server than the one chosen now, or comes from another address.
@@ -169,7 +183,14 @@ pub fn run(turn: &mut Turn<'_>) -> Step {
             return failed(turn, Cause::ServerAbort, true);
         }
         if connection.writable {
-            return established(turn);
+            match preface::advance(turn, key) {
+                Some(true) => return established(turn),
+                Some(false) => {}
+                None => {
+                    turn.observe(Seen::NotConnected);
+                    return failed(turn, Cause::ServerAbort, true);
+                }
+            }
         }
     }
     if turn.services.now.tick() >= turn.exchange.phase_deadline {
@@ -338,6 +359,8 @@ fn after_pause(turn: &Turn<'_>) -> Step {
 }
 
 /// Whether a connection that served an exchange stays with its session only.
-pub fn stays_private(reuse: Reuse, source: Option<&Source>) -> bool {
-    reuse == Reuse::Never || source.is_some_and(Source::is_personal)
+pub fn stays_private(reuse: Reuse, server: Option<&Server>) -> bool {
+    let is_personal =
+        |server: &Server| !server.preface.header.is_empty() || server.source.as_ref().is_some_and(Source::is_personal);
+    reuse == Reuse::Never || server.is_some_and(is_personal)
 }

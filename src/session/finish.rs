@@ -44,8 +44,8 @@ pub fn return_upstream(turn: &mut Turn<'_>, clean: bool, after: After) {
     };
     let serverless = turn.exchange.server.is_none();
     let config = turn.services.config;
-    let source = turn.exchange.server.and_then(|server| config[server].source.as_ref());
-    let private = serverless || connect::stays_private(config[backend].reuse, source);
+    let server = turn.exchange.server.map(|server| &config[server]);
+    let private = serverless || connect::stays_private(config[backend].reuse, server);
     if !private {
         turn.services.keep_upstream(key);
     } else if after == After::KeepAlive && turn.session.private.is_none() && turn.services.is_reusable(key) {

@@ -41,6 +41,7 @@ pub mod origin;
 pub mod persistence;
 mod pick;
 pub mod places;
+mod preface;
 pub mod reactions;
 mod receive;
 mod relay;

@@ -131,6 +131,7 @@ impl ConnectError {
             (Attempt::Source | Attempt::ForeignSource, _) => Some("Can't bind to source address"),
             (Attempt::Other, Some(libc::EADDRNOTAVAIL)) => Some("Out of local source ports on the system"),
             (Attempt::Other, Some(libc::EADDRINUSE)) => Some("Local source address already in use"),
+            (Attempt::Other, Some(libc::EINVAL)) => Some("General socket error"),
             _ => None,
         }
     }

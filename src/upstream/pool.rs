@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use slab::Slab;
 
 use crate::buffer::Pool as Buffers;
+use crate::preface::Preface;
 use crate::proxy::backend::Reuse;
 use crate::proxy::{Config, ServerId};
 use crate::shm::Lease;
@@ -34,6 +35,10 @@ pub struct Upstream {
     pub exchanges: u32,
     /// The address that `usesrc` asked for.
     pub shown: Option<SocketAddr>,
+    /// What it began with, if that was a header of the PROXY protocol.
+    pub header: Option<Box<[u8]>>,
+    /// What comes before its user may have it.
+    pub preface: Option<Box<Preface>>,
     /// Its port, if that is one of a range. It goes after the socket.
     _lease: Option<Lease>,
     before: Option<usize>,
@@ -188,6 +193,8 @@ impl Upstreams {
             user: User::Session(session),
             exchanges: 1,
             shown: origin.and_then(|origin| origin.shown),
+            header: None,
+            preface: None,
             _lease: opened.lease,
             before: None,
             behind: None,

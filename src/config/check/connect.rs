@@ -3,21 +3,23 @@
 use super::StepDraft;
 use super::line::{Line, dotted, ready};
 use crate::config::scope::not_yet;
-use crate::proxy::check::{Action, Connect, Port};
+use crate::proxy::check::{Action, Connect, Port, Speech};
 use crate::text::address::Port as Written;
 use crate::text::address::{self, Host, Target};
 use crate::text::unit::atoi;
 
 /// Parameters of 2.6 that are not built yet.
-const LATER: &[&str] = &["send-proxy", "via-socks4", "ssl", "sni", "alpn", "proto"];
+const LATER: &[&str] = &["ssl", "sni", "alpn"];
 
 pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
-    let mut connect = Connect::default();
+    let mut connect = Connect { is_bare: true, ..Connect::default() };
     let mut comment = None;
     while let Some(word) = line.next() {
         match word.text.as_str() {
-            // The server's own settings are what is used anyway.
-            "default" => {}
+            "default" => connect.is_bare = false,
+            "send-proxy" => connect.tells = true,
+            "via-socks4" => connect.tunnels = true,
+            "proto" => proto(line)?,
             "linger" => connect.linger = true,
             "comment" => comment = Some(dotted(line.argument("comment", "a string"))?.text.as_str().into()),
             "port" => connect.port = Some(port(line)?),
@@ -32,6 +34,18 @@ pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
         }
     }
     Ok(ready(Action::Connect(connect), comment))
+}
+
+/// The protocol that the step's connection is to speak, which is what the check speaks.
+fn proto(line: &mut Line<'_>) -> Result<(), String> {
+    let name = line.argument("proto", "a MUX protocol").map_err(|text| text + ".")?.text.as_str();
+    let (own, kind) = if line.speech == Speech::Http { ("h1", "http-check") } else { ("none", "tcp-check") };
+    match name {
+        _ if name == own => Ok(()),
+        "h1" | "none" => Err(line.error(&format!("'proto' : invalid MUX protocol '{name}' for {kind}."))),
+        "h2" | "fcgi" => Err(line.error(&not_yet(&format!("proto {name}")))),
+        _ => Err(line.error(&format!("'proto' : unknown MUX protocol '{name}'.."))),
+    }
 }
 
 fn port(line: &mut Line<'_>) -> Result<Port, String> {
