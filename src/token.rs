@@ -25,6 +25,10 @@ pub enum Kind {
     Door = 7,
     /// A connection to another worker, which was asked something.
     Asked = 8,
+    /// A socket of datagrams to a name server.
+    NameServer = 9,
+    /// A connection to a name server.
+    NameStream = 10,
 }
 
 /// Kind, slot and generation in one word: 8 + 32 + 24 bits.
@@ -55,6 +59,8 @@ impl Token {
             6 => Kind::Bell,
             7 => Kind::Door,
             8 => Kind::Asked,
+            9 => Kind::NameServer,
+            10 => Kind::NameStream,
             _ => return None,
         })
     }

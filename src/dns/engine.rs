@@ -170,9 +170,12 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::expire`] has something to do.
+    /// When there is something to do: [`Engine::expire`], or at once something to send, to report or to count.
     #[must_use]
     pub fn deadline(&self) -> Tick {
+        if self.has_tallies || !self.outgoing.is_empty() || !self.reports.is_empty() {
+            return Tick(0);
+        }
         self.due.first().map_or(Tick::NEVER, |(due, _)| *due)
     }
 

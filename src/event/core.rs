@@ -3,6 +3,7 @@
 use slab::Slab;
 
 use super::checks::Checks;
+use super::dns::NameServers;
 use crate::dns::Report;
 use crate::facts::Cause;
 use crate::proxy::{FrontendId, Mode};
@@ -33,6 +34,8 @@ pub struct Core {
     pub services: Services,
     /// Health checks; on in the one worker that [`Core::follow`] finds to run them.
     pub checks: Checks,
+    /// What leads to name servers.
+    pub(super) name_servers: NameServers,
     // Boxed as they are in the slab: an exchange is large, and moves between the two.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Exchange>>,
@@ -61,6 +64,7 @@ impl Core {
             exchanges: Slab::new(),
             services,
             checks: Checks::default(),
+            name_servers: NameServers::default(),
             spare: Vec::new(),
             generation: 0,
             due: Vec::new(),
@@ -255,12 +259,14 @@ impl Core {
             self.services.grow();
             self.run_promoted();
         }
+        self.resolve_names();
     }
 
     /// The next tick at which [`Core::expire`] has something to do; may be early.
     pub fn next_deadline(&mut self) -> Tick {
         let timer = self.services.timers.next_deadline().map_or(Tick::NEVER, Tick);
-        timer.min(self.services.upstreams.next_purge()).min(self.services.look_at()).min(self.services.grow_at())
+        let services = timer.min(self.services.upstreams.next_purge()).min(self.services.look_at());
+        services.min(self.services.grow_at()).min(self.names_deadline())
     }
 
     /// Sets the time of the turn.

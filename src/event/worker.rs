@@ -218,6 +218,8 @@ impl Worker {
             Some(Kind::Door) => self.cli.door_event(),
             Some(Kind::Asked) => self.cli.answer_event(token, ready, &mut self.core, &mut self.listeners),
             Some(Kind::Cli) => self.cli.event(token, ready, &mut self.core, &mut self.listeners),
+            Some(Kind::NameServer) => self.core.name_server_event(token),
+            Some(Kind::NameStream) => self.core.name_stream_event(token, ready),
             None => {}
         }
     }

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::count::{COUNTS, NAMES, Nature};
 use super::{Count, Row};
-use crate::proxy::{BackendId, Config, FrontendId, ServerId};
+use crate::dns::Tallied;
+use crate::proxy::{BackendId, Config, FrontendId, ResolversId, ServerId};
 use crate::shm::{self, Cells, Full, Object, Ports, PortsOfServers, Segment, Slot, Table};
 
 /// All rows of the service, as one of its workers sees them. A copy refers to the same tables.
@@ -34,13 +35,33 @@ pub struct Counters {
     first_listener: Arc<[usize]>,
     app_sessions: Arc<[Option<Table>]>,
     ports: PortsOfServers,
+    /// Name servers, by section.
+    name_servers: Arc<[Vec<Object>]>,
+}
+
+/// What is counted of a name server, by [`crate::dns::Tallied`]: all workers and generations together.
+#[derive(Clone, Copy)]
+pub struct NameServerCounts(&'static [AtomicU64]);
+
+impl NameServerCounts {
+    /// Counts so many.
+    pub fn add(self, what: Tallied, number: u64) {
+        // Several workers may: what is counted here is rare.
+        self.0[what as usize].fetch_add(number, Relaxed);
+    }
+
+    /// How many there are.
+    pub fn get(self, what: Tallied) -> u64 {
+        self.0[what as usize].load(Relaxed)
+    }
 }
 
 impl Counters {
     /// Objects that `config` has.
     pub fn objects_needed(config: &Config) -> usize {
         let listeners: usize = config.frontends.iter().map(|f| f.binds.len()).sum();
-        2 + config.frontends.len() + config.backends.len() + config.servers.len() + listeners
+        let name_servers: usize = config.resolvers.iter().map(|section| section.nameservers.len()).sum();
+        2 + config.frontends.len() + config.backends.len() + config.servers.len() + listeners + name_servers
     }
 
     /// What the words of a row mean: processes with another layout cannot share a segment.
@@ -67,6 +88,12 @@ impl Counters {
             }
             objects.push(object);
         }
+        let mut name_servers = Vec::with_capacity(config.resolvers.len());
+        for section in &config.resolvers {
+            let names = section.nameservers.iter().map(|server| format!("{}/{}", section.name, server.name));
+            let found = names.map(|name| Ok(directory.object("name server", name.as_bytes())?.object));
+            name_servers.push(found.collect::<Result<Vec<Object>, Full>>()?);
+        }
         let app_sessions = super::segment::app_sessions(config, segment, &mut directory)?;
         let ports = super::segment::ports(config, segment, slot, &mut directory)?;
         let mut listeners = 0;
@@ -87,6 +114,7 @@ impl Counters {
             servers: config.servers.len(),
             app_sessions: app_sessions.into(),
             ports: ports.into(),
+            name_servers: name_servers.into(),
         })
     }
 
@@ -167,6 +195,9 @@ impl Counters {
                 slots.iter().for_each(|slot| self.segment.row(*slot, *object)[*column as usize].store(0, Relaxed));
             }
         }
+        for object in self.name_servers.iter().flatten().filter(|_| all) {
+            self.segment.shared(*object).iter().for_each(|word| word.store(0, Relaxed));
+        }
     }
 
     /// The row of the whole process.
@@ -193,6 +224,11 @@ impl Counters {
     pub fn listener(&self, id: FrontendId, bind: usize) -> Row<'_> {
         let listener = self.first_listener[id.0 as usize] + bind;
         self.row(1 + self.frontends + self.backends + self.servers + listener)
+    }
+
+    /// What is counted of a name server, by its place in the section.
+    pub fn name_server(&self, section: ResolversId, place: usize) -> NameServerCounts {
+        NameServerCounts(self.segment.shared(self.name_servers[section.0 as usize][place]))
     }
 
     #[inline]
@@ -255,7 +291,8 @@ mod tests {
         let listeners = [0, 1].map(|bind| counters.listener(FRONTEND, bind));
         let objects: HashSet<Object> = rows.into_iter().chain(more).chain(listeners).map(Row::object).collect();
         let bulletin = 1;
-        assert_eq!(objects.len() + bulletin, Counters::objects_needed(&config));
+        let name_servers = counters.name_servers.iter().flatten().count();
+        assert_eq!(objects.len() + bulletin + name_servers, Counters::objects_needed(&config));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Bytes in and out of sockets: streams, connections with their buffers, and splicing.
 
 pub mod connection;
+pub mod datagram;
 pub mod net;
 #[cfg(test)]
 pub mod sim;

@@ -289,6 +289,10 @@ impl Net {
     }
 }
 
+/// Datagrams with their destinations, oldest first.
+#[cfg(test)]
+pub type Datagrams = std::rc::Rc<std::cell::RefCell<std::collections::VecDeque<(SocketAddr, Vec<u8>)>>>;
+
 /// Servers' ends of connections, oldest first, with the address that was asked for.
 #[cfg(test)]
 pub type Accepted = std::collections::VecDeque<(Option<SocketAddr>, super::sim::End)>;
@@ -303,6 +307,8 @@ pub struct SimNet {
     pub accepted: std::rc::Rc<std::cell::RefCell<Accepted>>,
     /// What the network does with connection attempts.
     pub behaviour: std::rc::Rc<std::cell::Cell<SimConnect>>,
+    /// Datagrams sent, oldest first.
+    pub datagrams: Datagrams,
     /// Bytes that a direction of a connection holds; 64 kB when 0.
     pub capacity: std::rc::Rc<std::cell::Cell<usize>>,
 }

@@ -92,6 +92,8 @@ fn task(token: Token) -> String {
         Some(Kind::Bell) => "changes of other workers".to_owned(),
         Some(Kind::Door) => "questions of other workers".to_owned(),
         Some(Kind::Asked) => format!("question {slot} to another worker"),
+        Some(Kind::NameServer) => format!("name server {slot}"),
+        Some(Kind::NameStream) => format!("connection {slot} to a name server"),
         Some(Kind::Worker) => "signals and timers".to_owned(),
         None => "something unknown".to_owned(),
     }
