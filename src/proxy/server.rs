@@ -128,6 +128,14 @@ pub enum ServerAddress {
     Abstract(Vec<u8>),
 }
 
+impl Server {
+    /// Whether it takes part from the start on.
+    #[must_use]
+    pub fn starts_up(&self) -> bool {
+        self.admin == AdminAtStart::Ready && !self.lacks_address
+    }
+}
+
 impl ServerAddress {
     /// Where it is for a client that has connected to `destination`, if that depends on the client: where it names no
     /// address (`0.0.0.0`, `*`) or no port of its own (manual 4, `server`).

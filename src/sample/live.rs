@@ -23,7 +23,7 @@ impl LiveServer {
     /// All servers as configured.
     pub fn all(config: &Config) -> Vec<LiveServer> {
         let one = |server: &crate::proxy::Server| {
-            let up = server.admin == crate::proxy::AdminAtStart::Ready;
+            let up = server.starts_up();
             let bends = server.slowstart_s > 0 || server.minconn.is_some();
             let (weight, maxconn) = (server.weight, server.maxconn);
             LiveServer { up, usable: up, weight, effective: weight, bends, maxconn }

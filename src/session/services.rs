@@ -17,7 +17,7 @@ use crate::dns::Engine;
 use crate::h1::{Limits, ParseError};
 use crate::log::Logger;
 use crate::mesh::Mesh;
-use crate::proxy::{AdminAtStart, Algorithm, BackendId, Config, FrontendId, ServerId};
+use crate::proxy::{Algorithm, BackendId, Config, FrontendId, ServerId};
 use crate::sample::{Ctx, LiveServer};
 use crate::shm::Slot;
 use crate::stats::errors::{Capture, Captures};
@@ -335,7 +335,7 @@ fn balancer(config: &Config, id: BackendId) -> Balancer {
     let members = config.servers_of(id).map(|(_, server)| Member {
         id: server.uuid,
         weight: Weight::configured(server.weight),
-        usable: server.admin == AdminAtStart::Ready,
+        usable: server.starts_up(),
         backup: server.backup,
     });
     let (members, all_backups) = (members.collect(), config[id].all_backups);

@@ -6,6 +6,7 @@ mod content;
 mod dated;
 mod hostile;
 mod limits;
+mod naming;
 mod random;
 mod reactions;
 mod shared;
