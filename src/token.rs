@@ -29,6 +29,8 @@ pub enum Kind {
     NameServer = 9,
     /// A connection to a name server.
     NameStream = 10,
+    /// What runs programs has reports.
+    Spawner = 11,
 }
 
 /// Kind, slot and generation in one word: 8 + 32 + 24 bits.
@@ -61,6 +63,7 @@ impl Token {
             8 => Kind::Asked,
             9 => Kind::NameServer,
             10 => Kind::NameStream,
+            11 => Kind::Spawner,
             _ => return None,
         })
     }

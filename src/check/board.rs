@@ -124,7 +124,7 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
         (Number::Fall, u64::from(state.health.fall())),
         (Number::Weight, u64::from(state.weight)),
         (Number::Status, state.last.status as u64),
-        (Number::Code, u64::from(state.last.code)),
+        (Number::Code, state.last.code as u64),
         (Number::Duration, state.last.duration.0),
         (Number::Flags, flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()),
         (Number::ChangedAt, state.changed_at),
@@ -209,7 +209,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         weight: number(Number::Weight) as u32,
         last: Outcome {
             status: Status::from_number(number(Number::Status) as u8),
-            code: number(Number::Code) as u16,
+            code: number(Number::Code) as i16,
             info: String::from_utf8_lossy(&page.text()).into_owned(),
             duration: Millis(number(Number::Duration)),
         },

@@ -11,6 +11,7 @@ pub mod amount;
 pub mod board;
 pub mod carry;
 pub mod expect;
+pub mod external;
 pub mod health;
 pub mod http;
 pub mod names;

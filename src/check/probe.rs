@@ -349,7 +349,7 @@ impl Probe {
             Judgement::Passed => return None,
             Judgement::Failed(status, why) => (status, why),
         };
-        let mut code = self.answer.head().map_or(0, crate::http::Head::status);
+        let mut code = self.status();
         let mut info = match why {
             Why::Unasked(words) => return Some(self.end(status, code, words.to_owned(), world)),
             Why::Unreadable("") => String::new(),
@@ -359,7 +359,7 @@ impl Probe {
                 return Some(self.end(status, code, text, world));
             }
             Why::Told(told, words) => {
-                code = told;
+                code = told as i16;
                 words
             }
             Why::Described(words) => match &expect.on_error {
@@ -397,7 +397,7 @@ impl Probe {
                 };
                 // HAProxy forgets the status of the answer where other steps follow.
                 let is_last = steps.last().is_some_and(|step| matches!(step.action, Action::Expect(_)));
-                let status = self.answer.head().filter(|_| is_last).map_or(0, crate::http::Head::status);
+                let status = if is_last { self.status() } else { 0 };
                 let code = self.own_code(expect, world).unwrap_or(status);
                 self.end(expect.passed.unwrap_or(Status::L7Passed), code, info, world)
             }
@@ -406,23 +406,28 @@ impl Probe {
     }
 
     /// `status-code`
-    fn own_code(&self, expect: &Expect, world: &World<'_>) -> Option<u16> {
+    fn own_code(&self, expect: &Expect, world: &World<'_>) -> Option<i16> {
         let value = match expect.code.as_ref()?.eval(&self.ctx(world))? {
             // Nowhere else are octets the digits of a number.
             Value::Bin(octets) => Value::Str(octets),
             other => other,
         };
         match value.cast(Type::Int)? {
-            Value::Int(code) => u16::try_from(code).ok(),
+            Value::Int(code) => Some(code as i16),
             _ => None,
         }
+    }
+
+    /// Status of an HTTP answer; 0 where there is none.
+    fn status(&self) -> i16 {
+        self.answer.head().map_or(0, |head| head.status() as i16)
     }
 
     /// Where in the script something went wrong, as HAProxy tells of connections.
     fn place(&self, world: &World<'_>) -> String {
         let step = world.script.steps.get(self.at).filter(|step| step.number > 0);
         match (world.script.speech, step) {
-            (Speech::Nothing | Speech::Http | Speech::Fixed, _) => String::new(),
+            (Speech::Nothing | Speech::Http | Speech::Fixed | Speech::Program, _) => String::new(),
             (Speech::Tcp, None) => " at initial connection step of tcp-check".to_owned(),
             (Speech::Tcp, Some(step)) => {
                 let action = match &step.action {
@@ -482,7 +487,7 @@ impl Probe {
         }
     }
 
-    fn end(&self, status: Status, code: u16, info: String, world: &World<'_>) -> Next {
+    fn end(&self, status: Status, code: i16, info: String, world: &World<'_>) -> Next {
         let code = if status.has_code() { code } else { 0 };
         let duration = Millis(world.now.tick().since(self.started));
         Next::End(Outcome { status, code, info, duration }.cut())

@@ -10,8 +10,9 @@ use crate::time::Millis;
 pub struct Outcome {
     /// What happened.
     pub status: Status,
-    /// Status code of the answer; 0 where there is none.
-    pub code: u16,
+    /// Status code of the answer, exit code of a program, -1 of one that was killed; 0 where there is none. Larger
+    /// numbers lose their upper bits, as in HAProxy.
+    pub code: i16,
     /// Details: an error's text, the reason phrase of an answer. May be empty.
     pub info: String,
     /// From its start to its end; [`NO_TIME`] of what was no check.

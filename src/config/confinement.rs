@@ -78,7 +78,8 @@ pub(super) fn check(global: &Global, findings: &mut Findings) {
     let confinement = &global.confinement;
     let refused = match (global.insecure_setuid_wanted, global.insecure_fork_wanted) {
         (true, _) if confinement.is_sandbox() => "insecure-setuid-wanted",
-        (_, true) if confinement.seccomp => "insecure-fork-wanted",
+        // Programs that check servers run beside the sandbox, not in it.
+        (_, true) if confinement.seccomp && !global.external_check => "insecure-fork-wanted",
         _ => return,
     };
     findings.alert(format!("'sandbox' and '{refused}' exclude each other: remove one of them."));

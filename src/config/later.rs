@@ -11,7 +11,6 @@ const P: Sections = Sections::ANY_PROXY;
 pub static NAMES: &[(&str, Sections)] = &[
     ("compression", P),
     ("email-alert", P),
-    ("external-check", P),
     ("filter", P),
     ("stick", P),
     ("stick-table", P),
@@ -21,7 +20,6 @@ pub static NAMES: &[(&str, Sections)] = &[
     ("cluster-secret", G),
     ("crt-base", G),
     ("default-path", G),
-    ("external-check", G),
     ("h1-accept-payload-with-any-method", G),
     ("issuers-chain-path", G),
     ("lua-load", G),

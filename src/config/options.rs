@@ -80,7 +80,7 @@ pub static ROWS: &[Keyword] = &[
 ];
 
 /// Options of HAProxy 2.6 that are not built yet.
-const LATER: &[&str] = &["external-check", "httpslog"];
+const LATER: &[&str] = &["httpslog"];
 
 /// Whether `no` is allowed before option `name`; when it is not, an error.
 fn negatable(scope: &mut Scope<'_>, name: &str) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! Frontends and backends from their drafts, and the remarks about each.
 
 use super::balance;
+use super::check::external;
 use super::draft::{Flags, Format, ProxyDraft, Settings};
 use super::finding::{Finding, Place, Severity};
 use super::legacy;
@@ -41,6 +42,8 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     if proxy.settings.disabled {
         return;
     }
+    rules_without_option(resolver, proxy, Speech::Http, "http-check", "httpchk");
+    external::check(proxy, &resolver.config.global, resolver.findings);
     missing_timeouts(resolver, proxy);
     let most = resolver.config.global.tune.cookie_bytes_max;
     if proxy.captures.cookie.as_ref().is_some_and(|cookie| cookie.bytes_max > most) {
@@ -53,11 +56,15 @@ pub(super) fn check_late(resolver: &mut Resolver<'_>, proxy: &ProxyDraft) {
     two_guards(resolver, proxy);
     format_without_target(resolver, proxy);
     http_only(resolver, proxy);
-    if proxy.settings.check.has_http_rules() && proxy.settings.check.speech != Speech::Http {
+    rules_without_option(resolver, proxy, Speech::Tcp, "tcp-check", "tcp-check");
+}
+
+/// Steps of checks that are of no use for want of an option.
+fn rules_without_option(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, speech: Speech, rules: &str, option: &str) {
+    if proxy.settings.check.has_rules_for_nothing(speech) {
+        let (noun, name) = (proxy.kind.noun(), &proxy.name);
         resolver.findings.warning(format!(
-            "{} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
-            proxy.kind.noun(),
-            proxy.name
+            "{noun} '{name}' uses {rules} rules without 'option {option}', so the rules are ignored."
         ));
     }
 }

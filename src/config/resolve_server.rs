@@ -167,7 +167,11 @@ fn check_has_port(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &Serve
     if check.names_port() {
         return;
     }
-    let hint = if check.speech != Speech::Nothing { " nor tcp_check rule 'connect' with port information" } else { "" };
+    let hint = if !matches!(check.speech, Speech::Nothing | Speech::Program) {
+        " nor tcp_check rule 'connect' with port information"
+    } else {
+        ""
+    };
     resolver.findings.alert(format!(
         "config: {} '{}': server '{}' has neither service port nor check port{hint}.",
         proxy.kind.noun(),

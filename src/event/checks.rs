@@ -8,6 +8,7 @@ use crate::check::health::Health;
 use crate::check::probe::{Attempt, World};
 use crate::check::{Next, Outcome, Place, Probe, Progress, ServerState, Status, schedule};
 use crate::preface::Preface;
+use crate::process::spawner::Spawner;
 use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
@@ -29,6 +30,8 @@ pub struct Checks {
     generation: u32,
     /// State of the generator for `spread-checks`.
     random: u32,
+    /// What runs programs.
+    spawner: Option<Spawner>,
 }
 
 /// Whom a slot asks.
@@ -61,6 +64,8 @@ enum Run {
         /// Octets of what is to be sent that have gone.
         sent: usize,
     },
+    /// A program checks.
+    Program(programs::Running),
 }
 
 impl What {
@@ -110,6 +115,7 @@ impl Slot {
         match &self.run {
             Run::Resting { until } => *until,
             Run::Probing { probe, .. } => probe.deadline(),
+            Run::Program(running) => running.deadline,
         }
     }
 }
@@ -146,6 +152,7 @@ impl Checks {
     /// Stops at once: another worker runs the checks from now on.
     pub fn stop(&mut self, services: &mut Services) {
         services.stop_naming();
+        (0..self.slots.len()).for_each(|at| self.dismiss(at));
         let newest = self.slots.drain(..).map(|slot| slot.generation).max();
         self.generation = newest.map_or(self.generation, |newest| newest.wrapping_add(1));
         self.is_on = false;
@@ -183,6 +190,7 @@ impl Checks {
                 let next = probe.expired(&world(slot.server, slot.what, services));
                 self.follow(at, next, services);
             }
+            Run::Program(_) => self.program_late(at, services),
         }
     }
 
@@ -222,6 +230,10 @@ impl Checks {
             return self.rest(at, services);
         }
         slot.what.progress(slot.server, services).begin();
+        if self.runs_program(at, services) {
+            return self.begin_program(at, services);
+        }
+        let slot = &mut self.slots[at];
         let world = world(slot.server, slot.what, services);
         let state = world.script.send_state.then(|| services.server_state_line(slot.server));
         let mut probe = Probe::new(services.now.tick(), slot.what.inter(), state);
@@ -434,5 +446,7 @@ fn is_ours(error: &std::io::Error) -> bool {
 }
 
 mod preface;
+mod programs;
+
 #[cfg(test)]
 mod tests;

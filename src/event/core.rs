@@ -226,6 +226,12 @@ impl Core {
         self.run_promoted();
     }
 
+    /// There are reports of the programs that check servers.
+    pub fn programs_reported(&mut self) {
+        self.checks.reported(&mut self.services);
+        self.run_promoted();
+    }
+
     /// Lets everything happen whose time has come; `now` is [`Services::now`].
     pub fn expire(&mut self) {
         let now = self.services.now.tick();

@@ -66,6 +66,11 @@ fn assemble(config: &'static Config, counters: Counters, start: WorkerStart, pro
     if let Some(post) = start.post {
         listen_to_others(&mut worker, post)?;
     }
+    if let Some(spawner) = start.spawner {
+        let token = Token::new(Kind::Spawner, 0, 0);
+        registry.register(&mut SourceFd(&spawner.as_raw_fd()), token.into(), Interest::READABLE)?;
+        worker.core.checks.employ(spawner);
+    }
     worker.follow_frontends();
     segment.set_state(slot, SlotState::Serving);
     worker.core.claim_checks();

@@ -214,6 +214,7 @@ impl Worker {
             Some(Kind::Upstream) => self.core.upstream_event(token, ready),
             Some(Kind::Worker) => self.signalled(),
             Some(Kind::Check) => self.core.check_event(token, ready),
+            Some(Kind::Spawner) => self.core.programs_reported(),
             Some(Kind::Bell) => self.rung(),
             Some(Kind::Door) => self.cli.door_event(),
             Some(Kind::Asked) => self.cli.answer_event(token, ready, &mut self.core, &mut self.listeners),

@@ -15,6 +15,7 @@ mod privileges;
 mod pull;
 pub mod sandbox;
 mod signals;
+pub mod spawner;
 mod start;
 pub mod supervisor;
 mod takeover;

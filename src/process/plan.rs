@@ -2,6 +2,7 @@
 
 use super::capability;
 use super::master::{Inherited, MasterPlan, VARIABLE};
+use super::spawner::{self, Program};
 use crate::args::{Args, MasterWorker, OldProcesses};
 use crate::log::Destination;
 use crate::proxy::Config;
@@ -42,6 +43,8 @@ pub struct StartPlan {
     pub may_fork: bool,
     /// Let what is executed gain privileges.
     pub may_gain: bool,
+    /// What workers have run beside them.
+    pub programs: Vec<Program>,
     /// `setcap` and `sandbox`.
     pub confinement: Confinement,
     /// Ports that workers bind before they connect (`source`), where 0 leaves it to the kernel; `None` for any.
@@ -200,6 +203,7 @@ impl StartPlan {
             dumpable: global.set_dumpable,
             may_fork: global.insecure_fork_wanted,
             may_gain: global.insecure_setuid_wanted,
+            programs: spawner::programs(config),
             confinement: global.confinement.clone(),
             sources: bound_ports(config),
             needs_root: config.sources().any(|source| source.interface.is_some() || source.foreign != Foreign::No),

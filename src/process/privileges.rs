@@ -50,27 +50,7 @@ pub fn are_enough(plan: &StartPlan) -> Result<(), String> {
 /// Goes into the chroot jail, changes group and user and gives up every capability that the configuration does
 /// not need. `Err` means that the start must end; the message is printed.
 pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
-    let alert = |text: String| notice::alert(format!("[{}.main()] {text}", plan.program));
-    if let Some(root) = &plan.chroot
-        && chroot(root).and_then(|()| chdir("/")).is_err()
-    {
-        alert(format!("Cannot chroot({}).", root.display()));
-        return Err(Stop);
-    }
-    // 0 is HAProxy's "not set": being root needs no call.
-    if let Some(gid) = plan.gid.filter(|gid| *gid != 0) {
-        if getgroups().is_ok_and(|groups| !groups.is_empty()) && setgroups(&[]).is_err() {
-            notice::warning(format!(
-                "[{}.main()] Failed to drop supplementary groups. Using 'gid'/'group' without 'uid'/'user' is \
-                 generally useless.",
-                plan.program
-            ));
-        }
-        if setgid(Gid::from_raw(gid)).is_err() {
-            alert(format!("Cannot set gid {gid}."));
-            return Err(Stop);
-        }
-    }
+    enter_jail(plan)?;
     if plan.dumpable {
         // While it may: a core is a file, and a large one.
         raise(Resource::RLIMIT_FSIZE);
@@ -83,22 +63,65 @@ pub fn drop_privileges(plan: &StartPlan) -> Result<(), Stop> {
     // The kernel takes all of them with the change of user unless told not to.
     let keeps = !kept.is_empty() && capability::changes_user(plan);
     if keeps && let Err(error) = prctl::set_keepcaps(true) {
-        alert(format!("Cannot keep the capabilities of 'setcap': {}.", error.desc()));
+        alert(plan, &format!("Cannot keep the capabilities of 'setcap': {}.", error.desc()));
         return Err(Stop);
     }
-    if let Some(uid) = plan.uid.filter(|uid| *uid != 0)
-        && setuid(Uid::from_raw(uid)).is_err()
-    {
-        alert(format!("Cannot set uid {uid}."));
-        return Err(Stop);
-    }
+    change_user(plan)?;
     if keeps {
         let _ = prctl::set_keepcaps(false);
     }
     capability::reduce(&kept).map(drop).map_err(|reason| {
-        alert(format!("Cannot give up capabilities: {reason}."));
+        alert(plan, &format!("Cannot give up capabilities: {reason}."));
         Stop
     })
+}
+
+/// Makes this process, which runs programs, who workers are, with all that the system leaves to that user: what
+/// HAProxy's processes have, whose programs these are. `Err` means that it cannot be; the message is printed.
+pub fn become_runner(plan: &StartPlan) -> Result<(), Stop> {
+    enter_jail(plan)?;
+    change_user(plan)?;
+    confine(plan);
+    Ok(())
+}
+
+fn alert(plan: &StartPlan, text: &str) {
+    notice::alert(format!("[{}.main()] {text}", plan.program));
+}
+
+/// Goes into the chroot jail and changes group.
+fn enter_jail(plan: &StartPlan) -> Result<(), Stop> {
+    if let Some(root) = &plan.chroot
+        && chroot(root).and_then(|()| chdir("/")).is_err()
+    {
+        alert(plan, &format!("Cannot chroot({}).", root.display()));
+        return Err(Stop);
+    }
+    // 0 is HAProxy's "not set": being root needs no call.
+    if let Some(gid) = plan.gid.filter(|gid| *gid != 0) {
+        if getgroups().is_ok_and(|groups| !groups.is_empty()) && setgroups(&[]).is_err() {
+            notice::warning(format!(
+                "[{}.main()] Failed to drop supplementary groups. Using 'gid'/'group' without 'uid'/'user' is \
+                 generally useless.",
+                plan.program
+            ));
+        }
+        if setgid(Gid::from_raw(gid)).is_err() {
+            alert(plan, &format!("Cannot set gid {gid}."));
+            return Err(Stop);
+        }
+    }
+    Ok(())
+}
+
+fn change_user(plan: &StartPlan) -> Result<(), Stop> {
+    if let Some(uid) = plan.uid.filter(|uid| *uid != 0)
+        && setuid(Uid::from_raw(uid)).is_err()
+    {
+        alert(plan, &format!("Cannot set uid {uid}."));
+        return Err(Stop);
+    }
+    Ok(())
 }
 
 /// Tries in a child of this process whether it could give its privileges up, before old processes are told to
@@ -174,7 +197,8 @@ pub enum Duty {
 /// for its next workers have to begin as root. The README's section "Privileges" lists what is left.
 pub fn keep_for_supervision(plan: &StartPlan, duty: Duty) {
     // Whoever is not root gets what it has over an exec of itself by the ambient set.
-    if duty == Duty::RunPrograms || (duty == Duty::Reload && !geteuid().is_root()) {
+    let runs_checks = !plan.programs.is_empty() && !capability::changes_user(plan);
+    if duty == Duty::RunPrograms || runs_checks || (duty == Duty::Reload && !geteuid().is_root()) {
         return;
     }
     let kept = capability::of_supervisor(plan, duty == Duty::Reload);

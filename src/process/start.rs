@@ -15,6 +15,7 @@ use super::privileges::{self, Duty};
 use super::pull::Pulled;
 use super::sandbox::{self, Sandbox};
 use super::signals::{self, Signals};
+use super::spawner::Spawner;
 use super::supervisor::{Raised, Supervisor, Ties, pin};
 use super::{Stop, notice, old, pull, takeover};
 use crate::args;
@@ -47,6 +48,8 @@ pub struct WorkerStart {
     pub slot: Slot,
     /// Where other workers reach it, unless that could not be opened.
     pub post: Option<Post>,
+    /// What runs programs for it, if there are any.
+    pub spawner: Option<Spawner>,
 }
 
 /// Carries out the plan up to the worker, runs `worker` and gives the exit code of the process. Shared
@@ -234,6 +237,7 @@ fn single(
     // Of a daemon it is in the name of the process that was started, which gives back what is in its name.
     ties.segment.slots().restart(ties.slots[0]);
     let post = open_post(plan, ties.segment, ties.slots[0]);
+    let spawner = Spawner::raise(plan)?;
     let sandbox = leave_behind(plan)?;
     if plan.daemon {
         let _ = nix::unistd::setsid();
@@ -255,6 +259,7 @@ fn single(
         // There is a slot a worker.
         slot: ties.slots[0],
         post,
+        spawner,
     }))
 }
 

@@ -20,6 +20,8 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// What the steps speak.
     pub speech: Speech,
+    /// What runs in place of steps.
+    pub program: Option<Program>,
     /// `http-check disable-on-404`: 404 takes a server that is up out softly, whatever is expected.
     pub disable_on_404: bool,
     /// `http-check send-state`: requests tell the server how it is seen.
@@ -41,6 +43,17 @@ pub enum Speech {
     Http,
     /// That of a protocol whose steps nobody writes: `option mysql-check` and its like.
     Fixed,
+    /// None: a program does it all (`option external-check`).
+    Program,
+}
+
+/// A program that checks servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// `external-check command`
+    pub command: Box<[u8]>,
+    /// `external-check path`: the program's `PATH`, where the command is looked for.
+    pub path: Box<[u8]>,
 }
 
 /// One line of a script.
@@ -217,6 +230,7 @@ impl Default for Script {
         Script {
             steps: Vec::new(),
             speech: Speech::Nothing,
+            program: None,
             disable_on_404: false,
             send_state: false,
             answer_bytes_max: ANSWER_BYTES_MAX,

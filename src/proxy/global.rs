@@ -43,6 +43,8 @@ pub struct Global {
     pub quiet: bool,
     /// `set-dumpable`: core dumps in spite of the change of user.
     pub set_dumpable: bool,
+    /// `external-check`: servers may be checked by programs.
+    pub external_check: bool,
     /// `insecure-fork-wanted`: the process keeps the right to create others.
     pub insecure_fork_wanted: bool,
     /// `insecure-setuid-wanted`: what it executes may gain privileges.

@@ -38,6 +38,12 @@ pub enum Status {
     L7Conditional = 16,
     /// A status that was not expected.
     L7Status = 17,
+    /// A program says that it fails, or failed itself.
+    ProgramFailed = 18,
+    /// A program did not end in time.
+    ProgramTimeout = 19,
+    /// A program says that all is well.
+    ProgramPassed = 20,
 }
 
 /// What a status means for the server's health. The values are those of `show servers state`.
@@ -55,7 +61,7 @@ pub enum Verdict {
 }
 
 /// Status, number, word and description.
-const STATUSES: [(Status, &str, &str); 16] = [
+const STATUSES: [(Status, &str, &str); 19] = [
     (Status::Unknown, "UNK", "Unknown"),
     (Status::Initializing, "INI", "Initializing"),
     (Status::Checked, "CHECKED", "No status change"),
@@ -72,6 +78,9 @@ const STATUSES: [(Status, &str, &str); 16] = [
     (Status::L7Passed, "L7OK", "Layer7 check passed"),
     (Status::L7Conditional, "L7OKC", "Layer7 check conditionally passed"),
     (Status::L7Status, "L7STS", "Layer7 wrong status"),
+    (Status::ProgramFailed, "PROCERR", "External check error"),
+    (Status::ProgramTimeout, "PROCTOUT", "External check timeout"),
+    (Status::ProgramPassed, "PROCOK", "External check passed"),
 ];
 
 impl Status {
@@ -95,15 +104,23 @@ impl Status {
     pub fn verdict(self) -> Verdict {
         match self {
             Status::Unknown | Status::Initializing | Status::Checked => Verdict::Unknown,
-            Status::L4Passed | Status::L6Passed | Status::L7Passed => Verdict::Passed,
+            Status::L4Passed | Status::L6Passed | Status::L7Passed | Status::ProgramPassed => Verdict::Passed,
             Status::L7Conditional => Verdict::Conditional,
             _ => Verdict::Failed,
         }
     }
 
-    /// Whether a code of the protocol belongs to it.
+    /// Whether a code of the protocol, or of the end of a program, belongs to it.
     pub fn has_code(self) -> bool {
-        matches!(self, Status::L7Passed | Status::L7Conditional | Status::L7Status)
+        matches!(
+            self,
+            Status::L7Passed
+                | Status::L7Conditional
+                | Status::L7Status
+                | Status::ProgramFailed
+                | Status::ProgramTimeout
+                | Status::ProgramPassed
+        )
     }
 
     fn entry(self) -> &'static (Status, &'static str, &'static str) {

@@ -143,6 +143,7 @@ pub static KEYWORDS: &[&[Keyword]] = &[
     crate::config::state_file::ROWS,
     crate::config::check::ROWS,
     crate::config::check::protocol::ROWS,
+    crate::config::check::external::ROWS,
     crate::config::rules::ROWS,
     crate::config::tcp::ROWS,
     crate::config::program::ROWS,

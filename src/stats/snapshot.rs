@@ -454,7 +454,8 @@ fn check_columns(record: &mut Record, columns: [C; 8], check: &CheckView) {
     record.text(status, format!("{running}{}", check.word));
     record.text(description, check.description);
     if let Some(number) = check.code {
-        record.number(code, u64::from(number));
+        // HAProxy shows those below zero without their sign.
+        record.number(code, u64::from(i32::from(number) as u32));
     }
     match check.duration_ms {
         // More than other numbers reach: -1 in an unsigned column.

@@ -8,7 +8,7 @@ pub struct CheckView {
     /// In words.
     pub description: &'static str,
     /// Status code of the answer, where there is one.
-    pub code: Option<u16>,
+    pub code: Option<i16>,
     /// What else is known: an error, a reason phrase.
     pub info: String,
     /// Milliseconds; `None` before the first has ended.

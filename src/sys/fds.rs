@@ -104,6 +104,16 @@ pub fn close_inherited(named: &[RawFd]) {
     }
 }
 
+/// Closes every descriptor above the standard streams but `kept`: for a child of a fork, which leaves by
+/// [`super::process::exit_now`] and drops no owner of those.
+pub fn close_all_but(kept: impl AsFd) {
+    let kept = kept.as_fd().as_raw_fd() as libc::c_uint;
+    for (first, last) in [(3, kept.saturating_sub(1)), ((kept + 1).max(3), libc::c_uint::MAX)] {
+        // SAFETY: the caller vouches that owners of what is closed here are neither used nor dropped any more.
+        unsafe { libc::close_range(first, last, 0) };
+    }
+}
+
 /// Takes an inherited descriptor over, closed on exec from now on. To be called once for each, before this process
 /// opens any of its own. `BadF` as `io::Error` if no such descriptor is open; standard streams are refused.
 pub fn adopt_inherited(number: RawFd) -> io::Result<OwnedFd> {

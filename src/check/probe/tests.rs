@@ -43,7 +43,7 @@ impl Check {
     }
 
     /// Connects, sends, and hears all of `answer` an octet at a time, then the close.
-    fn hears(&mut self, answer: &str) -> (Status, u16, String) {
+    fn hears(&mut self, answer: &str) -> (Status, i16, String) {
         let mut next = self.does(Probe::begin);
         let mut octets = answer.as_bytes().chunks(1);
         loop {
@@ -60,7 +60,7 @@ impl Check {
     }
 }
 
-fn outcome(next: Next) -> (Status, u16, String, u64) {
+fn outcome(next: Next) -> (Status, i16, String, u64) {
     match next {
         Next::End(Outcome { status, code, info, duration }) => (status, code, info, duration.0),
         other => panic!("{other:?}"),

@@ -5,6 +5,7 @@
 
 mod connect;
 mod expect;
+pub mod external;
 mod line;
 pub mod protocol;
 mod request;
@@ -15,6 +16,7 @@ use crate::proxy::Script;
 use crate::proxy::check::{Action, Connect, Expect, Pattern, Speech, Step};
 use crate::registry::{Keyword, Sections};
 use crate::sample::arg::Reference;
+use external::ProgramDraft;
 use line::Line;
 use request::RequestDraft;
 
@@ -47,6 +49,10 @@ pub struct CheckDraft {
     tcp: Steps,
     /// The steps of an option that has its own.
     fixed: Vec<StepDraft>,
+    /// What `option external-check` took the place of.
+    replaced: Speech,
+    /// The program of `option external-check`.
+    program: ProgramDraft,
     disable_on_404: bool,
     send_state: bool,
 }
@@ -72,10 +78,13 @@ enum StepDraft {
 }
 
 impl CheckDraft {
-    /// Whether there are `http-check` lines.
+    /// Whether it has lines of its own for `speech`, and no option that gives them a meaning. Those of checks by HTTP
+    /// are meant to be there when a program takes their place.
     #[must_use]
-    pub fn has_http_rules(&self) -> bool {
-        !self.http.steps.is_empty()
+    pub fn has_rules_for_nothing(&self, speech: Speech) -> bool {
+        let steps = if speech == Speech::Http { &self.http } else { &self.tcp };
+        let own = if self.speech == Speech::Program { self.replaced } else { self.speech };
+        own != speech && !steps.inherited && !steps.steps.is_empty()
     }
 
     /// Lines so far are of a `defaults` section.
@@ -87,7 +96,7 @@ impl CheckDraft {
     #[must_use]
     pub fn references(&self) -> &[Reference] {
         match self.speech {
-            Speech::Nothing | Speech::Fixed => &[],
+            Speech::Nothing | Speech::Fixed | Speech::Program => &[],
             Speech::Tcp => &self.tcp.references,
             Speech::Http => &self.http.references,
         }
@@ -97,7 +106,7 @@ impl CheckDraft {
     #[must_use]
     pub fn resolve(&self) -> Script {
         let mut steps = match self.speech {
-            Speech::Nothing => Vec::new(),
+            Speech::Nothing | Speech::Program => Vec::new(),
             Speech::Tcp => self.tcp.steps.iter().map(|step| step.resolve(None)).collect(),
             Speech::Http => self.http_steps(),
             Speech::Fixed => self.fixed.iter().map(|step| step.resolve(None)).collect(),
@@ -107,7 +116,8 @@ impl CheckDraft {
             steps.insert(0, unwritten(Action::Connect(Connect::default())));
         }
         let (disable_on_404, send_state) = (self.disable_on_404, self.send_state);
-        Script { steps, speech: self.speech, disable_on_404, send_state, ..Script::default() }
+        let program = self.program.resolve().filter(|_| self.speech == Speech::Program);
+        Script { steps, speech: self.speech, program, disable_on_404, send_state, ..Script::default() }
     }
 
     /// The steps of HTTP checks, with what `option httpchk` asks and expects.

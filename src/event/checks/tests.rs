@@ -75,7 +75,7 @@ impl World {
         self.core.services.servers[server].status_word()
     }
 
-    fn last(&self, server: usize) -> (Status, u16, u64) {
+    fn last(&self, server: usize) -> (Status, i16, u64) {
         let last = &self.core.services.servers[server].last;
         (last.status, last.code, last.duration.0)
     }

@@ -3,6 +3,7 @@
 use super::Supervisor;
 use crate::process::plan::StartPlan;
 use crate::process::signals::Signals;
+use crate::process::spawner::Spawner;
 use crate::process::start::{WorkerStart, leave_behind};
 use crate::process::{Stop, notice};
 use crate::sys::{signal, title};
@@ -21,6 +22,7 @@ impl Supervisor<'_> {
         let plan = self.plan;
         set_title(&format!("worker {number}"));
         pin(plan, number);
+        let spawner = Spawner::raise(plan)?;
         let sandbox = leave_behind(plan)?;
         // Forgotten by the kernel at every change of user, so not before. What happened meanwhile shows.
         let follow = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
@@ -55,6 +57,7 @@ impl Supervisor<'_> {
             segment: self.ties.segment,
             slot: self.slot(number),
             post: posts.get_mut(number as usize - 1).and_then(Option::take),
+            spawner,
         })
     }
 }

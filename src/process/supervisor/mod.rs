@@ -16,7 +16,7 @@ mod mastered;
 mod roster;
 mod watch;
 
-pub use child::pin;
+pub use child::{pin, set_title};
 pub use roster::{Life, Member};
 
 use super::limits::Limits;
@@ -468,7 +468,7 @@ pub(in crate::process) fn page(text: &str) {
 
 /// Whether standard error takes a line without waiting: a full pipe that nobody reads must not keep the
 /// supervisor from replacing whom it stopped.
-fn is_read() -> bool {
+pub(in crate::process) fn is_read() -> bool {
     let stderr = io::stderr();
     let mut stderr = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     poll(&mut stderr, PollTimeout::ZERO) != Ok(0)

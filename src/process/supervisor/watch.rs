@@ -90,6 +90,7 @@ fn task(token: Token) -> String {
         Some(Kind::Check) => format!("health check {slot}"),
         Some(Kind::Cli) => format!("runtime connection {slot}"),
         Some(Kind::Bell) => "changes of other workers".to_owned(),
+        Some(Kind::Spawner) => "results of external checks".to_owned(),
         Some(Kind::Door) => "questions of other workers".to_owned(),
         Some(Kind::Asked) => format!("question {slot} to another worker"),
         Some(Kind::NameServer) => format!("name server {slot}"),
