@@ -292,3 +292,100 @@ fn who_speaks_without_listening_is_not_listened_to() {
     assert_eq!(request, b"GET /up HTTP/1.0\r\n\r\n");
     assert!(end.send(b" 200 OK\r").is_ok(), "then it is heard");
 }
+
+/// A world whose servers are checked by a program, and the end of the socket where the spawner would be.
+fn with_program(backend: &str) -> (World, socket2::Socket) {
+    let (spawner, theirs) = crate::process::spawner::Spawner::pair().expect("pair");
+    theirs.set_nonblocking(true).expect("socket");
+    let text = format!(
+        "global\n external-check\n insecure-fork-wanted\ndefaults\n mode http\n timeout client 1s\n timeout server 1s\n \
+         timeout connect 300ms\nbackend be\n option external-check\n external-check command /check\n{backend}\n"
+    );
+    let mut world = World::of(&text);
+    world.core.checks.employ(spawner);
+    world.core.claim_checks();
+    world.settle();
+    (world, theirs)
+}
+
+impl World {
+    fn of(text: &str) -> World {
+        let config = Box::leak(Box::new(crate::config::load_text("c.cfg", text).config.expect("valid")));
+        let net = SimNet::default();
+        net.behaviour.set(SimConnect::Silence);
+        let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
+        World { core: Core::new(services), net, now_ms: 0 }
+    }
+
+    fn reported(&mut self, socket: &socket2::Socket, id: &str, event: &str) {
+        socket.send(format!("{event}\0{id}\0{}", if event == "began" { "1" } else { "0" }).as_bytes()).expect("sent");
+        self.core.programs_reported();
+    }
+}
+
+/// The orders since the last call, as words.
+fn orders(socket: &socket2::Socket) -> Vec<Vec<String>> {
+    let mut orders = Vec::new();
+    let mut packet = Vec::with_capacity(1000);
+    while crate::sys::socket::recv_append(socket, &mut packet).is_ok_and(|count| count > 0) {
+        let text = String::from_utf8(std::mem::take(&mut packet)).expect("text");
+        orders.push(text.split('\0').map(str::to_owned).collect());
+        packet.reserve(1000);
+    }
+    orders
+}
+
+#[test]
+fn a_program_is_asked_for_each_check() {
+    let (mut world, socket) = with_program(" server a 127.0.0.1:1 check inter 200ms fall 1 maxconn 9");
+    let first = orders(&socket).remove(0);
+    assert_eq!(
+        (&first[0][..], &first[3..]),
+        ("run", &["a", "1", "127.0.0.1", "1", "9", "0", "h1"].map(String::from)[..])
+    );
+    world.reported(&socket, &first[1], "began");
+    world.pass(30);
+    world.reported(&socket, &first[1], "exited");
+    assert_eq!((world.word(0), world.last(0)), ("UP".into(), (Status::ProgramPassed, 0, 30)));
+    assert!(world.attempts().is_empty(), "nobody connects");
+    // Once more, and what is said of the first one is past.
+    world.pass(200);
+    let second = orders(&socket).remove(0);
+    world.reported(&socket, &first[1], "killed");
+    assert_eq!(world.word(0), "UP");
+    world.reported(&socket, &second[1], "killed");
+    assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::ProgramFailed, -1, 0)));
+}
+
+#[test]
+fn a_program_that_is_late_is_told_to_end_and_not_waited_for() {
+    let (mut world, socket) = with_program(" timeout check 5s\n server a 127.0.0.1:1 check inter 1s fall 1");
+    let first = orders(&socket).remove(0);
+    world.reported(&socket, &first[1], "began");
+    world.pass(299);
+    assert_eq!((world.word(0), orders(&socket)), ("UP".into(), Vec::<Vec<String>>::new()));
+    world.pass(1);
+    assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::ProgramTimeout, 0, 300)));
+    assert_eq!(orders(&socket), [["end".to_owned(), first[1].clone()]]);
+    world.reported(&socket, &first[1], "exited");
+    assert_eq!(world.last(0).0, Status::ProgramTimeout);
+    world.pass(1000);
+    assert_eq!(orders(&socket).len(), 1);
+}
+
+#[test]
+fn programs_end_when_another_worker_checks_and_fail_without_a_spawner() {
+    let (mut world, socket) = with_program(" server a 127.0.0.1:1 check inter 1s fall 1");
+    let first = orders(&socket).remove(0);
+    world.core.checks.stop();
+    assert_eq!(orders(&socket), [["end".to_owned(), first[1].clone()]]);
+    world.core.checks.start(&mut world.core.services);
+    world.pass(1000);
+    assert_eq!(orders(&socket).len(), 1);
+    drop(socket);
+    world.core.programs_reported();
+    assert_eq!((world.word(0), world.last(0).0), ("DOWN".into(), Status::SocketError));
+    // The next one fails at once.
+    world.pass(1000);
+    assert_eq!((world.last(0), world.core.services.servers[0].in_progress), ((Status::SocketError, 0, 0), false));
+}

@@ -158,7 +158,7 @@ impl Spawner {
             Ok(((_, theirs), Forked::Child)) => {
                 // What is still owned here is closed below the owners, which are never dropped.
                 fds::close_all_but(&theirs);
-                exit_now(u8::from(serve(plan, theirs).is_err()))
+                exit_now(u8::from(serve(plan, &theirs).is_err()))
             }
             Err(error) => {
                 let reason = notice::reason(&error);
@@ -220,7 +220,7 @@ fn receive(socket: &Socket) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The life of a spawner.
-fn serve(plan: &StartPlan, socket: Socket) -> Result<(), Stop> {
+fn serve(plan: &StartPlan, socket: &Socket) -> Result<(), Stop> {
     set_title("spawner");
     let null = if plan.daemon || (plan.quiet && !plan.verbose) { daemon::open_null().ok() } else { None };
     if plan.daemon {
@@ -244,7 +244,7 @@ fn serve(plan: &StartPlan, socket: Socket) -> Result<(), Stop> {
 
 struct Spawning<'a> {
     programs: &'a [Program],
-    socket: Socket,
+    socket: &'a Socket,
     signals: SignalSource,
     running: Vec<Running>,
 }
@@ -268,7 +268,7 @@ impl Spawning<'_> {
         self.reap();
         self.kill_late();
         loop {
-            match receive(&self.socket) {
+            match receive(self.socket) {
                 Ok(Some(packet)) => match Order::decode(&packet) {
                     Some(Order::Run { id, backend, subject }) => self.run(id, backend, &subject),
                     Some(Order::End { id }) => self.tell_to_end(id, PATIENCE),
