@@ -382,10 +382,11 @@ fn programs_end_when_another_worker_checks_and_fail_without_a_spawner() {
     world.core.checks.start(&mut world.core.services);
     world.pass(1000);
     assert_eq!(orders(&socket).len(), 1);
-    drop(socket);
+    // Another test may have a process with a copy of it.
+    socket.shutdown(std::net::Shutdown::Both).expect("open");
     world.core.programs_reported();
     assert_eq!((world.word(0), world.last(0).0), ("DOWN".into(), Status::SocketError));
     // The next one fails at once.
     world.pass(1000);
-    assert_eq!((world.last(0), world.core.services.servers[0].in_progress), ((Status::SocketError, 0, 0), false));
+    assert!(!world.core.services.boards.check(ServerId(0)).is_under_way());
 }
