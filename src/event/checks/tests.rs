@@ -377,7 +377,7 @@ fn a_program_that_is_late_is_told_to_end_and_not_waited_for() {
 fn programs_end_when_another_worker_checks_and_fail_without_a_spawner() {
     let (mut world, socket) = with_program(" server a 127.0.0.1:1 check inter 1s fall 1");
     let first = orders(&socket).remove(0);
-    world.core.checks.stop();
+    world.core.checks.stop(&mut world.core.services);
     assert_eq!(orders(&socket), [["end".to_owned(), first[1].clone()]]);
     world.core.checks.start(&mut world.core.services);
     world.pass(1000);
