@@ -53,6 +53,12 @@ impl Farm {
         farm
     }
 
+    /// Takes in one more server.
+    pub fn add(&mut self, member: Member) {
+        self.members.push(member);
+        self.count();
+    }
+
     pub fn set(&mut self, server: u32, member: Member) {
         self.members[server as usize] = member;
         self.count();

@@ -14,6 +14,14 @@ impl First {
         First { order }
     }
 
+    /// Takes in the server in the last seat.
+    pub fn add(&mut self, farm: &Farm) {
+        let server = self.order.len() as u32;
+        let id = farm.member(server).id;
+        let at = self.order.partition_point(|&other| farm.member(other).id <= id);
+        self.order.insert(at, server);
+    }
+
     /// The first one that has room; `avoid` only if no other has.
     pub fn pick(&self, farm: &Farm, avoid: Option<u32>, has_room: impl Fn(u32) -> bool) -> Option<u32> {
         let mut free = self.order.iter().copied().filter(|&server| farm.is_in_charge(server) && has_room(server));

@@ -17,19 +17,29 @@ struct Seat {
     ticket: Option<Ticket>,
 }
 
+impl Seat {
+    fn new(member: Member) -> Seat {
+        Seat { member, connections: 0, ticket: None }
+    }
+}
+
 /// Load, order of arrival, server.
 type Ticket = (u64, u64, u32);
 
 impl LeastConn {
     pub fn new(members: &[Member]) -> LeastConn {
-        let seat = |&member: &Member| Seat { member, connections: 0, ticket: None };
         let mut order = LeastConn {
             queues: [BTreeSet::new(), BTreeSet::new()],
-            seats: members.iter().map(seat).collect(),
+            seats: members.iter().copied().map(Seat::new).collect(),
             arrivals: 0,
         };
         (0..members.len() as u32).for_each(|index| order.place(index));
         order
+    }
+
+    /// Takes in one more server, which is in no queue yet.
+    pub fn add(&mut self, member: Member) {
+        self.seats.push(Seat::new(member));
     }
 
     /// Picks among the primaries or among all backups. The pick itself changes nothing: the load that it

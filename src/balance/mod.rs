@@ -107,6 +107,20 @@ impl Balancer {
         Balancer { order: Order::Ring(Ring::new(&farm, factor)), farm }
     }
 
+    /// Takes in one more server, in the next seat.
+    pub fn add(&mut self, member: Member) {
+        let server = self.farm.len();
+        self.farm.add(Member { usable: false, ..member });
+        match &mut self.order {
+            Order::RoundRobin(order) => order.add(member),
+            Order::LeastConn(order) => order.add(member),
+            Order::First(order) => order.add(&self.farm),
+            Order::Ring(ring) | Order::Random { ring, .. } => ring.add(member),
+            Order::StaticRr(map) | Order::Map(map) => map.changed(),
+        }
+        self.update(server, member.weight, member.usable);
+    }
+
     /// Whether weights may change at run time to other values than 0 and the one configured. The runtime
     /// API refuses others where they may not.
     pub fn is_dynamic(&self) -> bool {

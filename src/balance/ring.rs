@@ -56,6 +56,11 @@ impl Ring {
         ring
     }
 
+    /// Takes in one more server, which has no points yet.
+    pub fn add(&mut self, member: Member) {
+        self.seats.push(Seat::new(member));
+    }
+
     /// Whether a balance factor bounds loads.
     pub fn is_bounded(&self) -> bool {
         self.factor > 0

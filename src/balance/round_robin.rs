@@ -73,19 +73,10 @@ struct Group {
 
 impl RoundRobin {
     pub fn new(members: &[Member]) -> RoundRobin {
-        let seat = |member: &Member| Seat {
-            backup: member.backup,
-            weight: i64::from(member.weight.0),
-            last: 0,
-            due: 0,
-            carry: 0,
-            queue: Queue::Nowhere,
-            ticket: (0, 0, 0),
-        };
         let mut order = RoundRobin {
             primaries: Group::default(),
             backups: Group::default(),
-            seats: members.iter().map(seat).collect(),
+            seats: members.iter().map(Seat::new).collect(),
             set_aside: Vec::new(),
         };
         for (index, member) in (0..).zip(members) {
@@ -96,6 +87,11 @@ impl RoundRobin {
             }
         }
         order
+    }
+
+    /// Takes in one more server, which has no turns yet.
+    pub fn add(&mut self, member: Member) {
+        self.seats.push(Seat::new(&member));
     }
 
     /// Picks among the primaries or among all backups.
@@ -160,6 +156,20 @@ impl RoundRobin {
     fn parts(&mut self, index: u32) -> (&mut Group, &mut Seat) {
         let seat = &mut self.seats[index as usize];
         (if seat.backup { &mut self.backups } else { &mut self.primaries }, seat)
+    }
+}
+
+impl Seat {
+    fn new(member: &Member) -> Seat {
+        Seat {
+            backup: member.backup,
+            weight: i64::from(member.weight.0),
+            last: 0,
+            due: 0,
+            carry: 0,
+            queue: Queue::Nowhere,
+            ticket: (0, 0, 0),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What fetches may know of a server's present state.
 
-use crate::proxy::Config;
+use crate::proxy::{Config, Server};
 
 /// One server, by its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,13 +22,15 @@ pub struct LiveServer {
 impl LiveServer {
     /// All servers as configured.
     pub fn all(config: &Config) -> Vec<LiveServer> {
-        let one = |server: &crate::proxy::Server| {
-            let up = server.starts_up();
-            let bends = server.slowstart_s > 0 || server.minconn.is_some();
-            let (weight, maxconn) = (server.weight, server.maxconn);
-            LiveServer { up, usable: up, weight, effective: weight, bends, maxconn }
-        };
-        config.servers.written().iter().map(one).collect()
+        config.servers.written().iter().map(LiveServer::configured).collect()
+    }
+
+    /// One server as configured.
+    pub fn configured(server: &Server) -> LiveServer {
+        let up = server.starts_up();
+        let bends = server.slowstart_s > 0 || server.minconn.is_some();
+        let (weight, maxconn) = (server.weight, server.maxconn);
+        LiveServer { up, usable: up, weight, effective: weight, bends, maxconn }
     }
 
     /// Whether algorithms choose it.

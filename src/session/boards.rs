@@ -126,6 +126,21 @@ impl Boards {
         }
     }
 
+    /// Takes in a server that comes while the process runs: its id is the next one, `row` its row.
+    pub fn add_server(&mut self, id: ServerId, row: Row<'_>) {
+        debug_assert_eq!(self.entries.len(), self.at(Thing::Server(id)));
+        let mut entry = Entry::new(Thing::Server(id), row);
+        entry.read = entry.board.generation();
+        self.by_object.insert(entry.object, self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// Follows a server's board no longer: the server was taken away.
+    pub fn remove_server(&mut self, id: ServerId) {
+        let object = self.entries[self.at(Thing::Server(id))].object;
+        self.by_object.remove(&object);
+    }
+
     /// Locks all boards for this process. It must not hold the lock already.
     pub fn lock(&self) -> Guard {
         self.segment.lock(Lock::State)

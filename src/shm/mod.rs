@@ -7,6 +7,7 @@
 
 mod board;
 mod directory;
+mod list;
 mod lock;
 mod ports;
 mod room;
@@ -16,6 +17,7 @@ mod table;
 
 pub use board::{Board, LOOSE_MAX, NUMBERS_MAX, Page, TEXT_BYTES_MAX, TEXT_NUMBERS};
 pub use directory::{Directory, Found, Full, fnv};
+pub use list::{Entry, LIST_TEXT_BYTES_MAX, List, NO_END};
 pub use lock::{Guard, Lock};
 pub use ports::{Lease, Ports, PortsOfServers};
 pub use room::region_words;

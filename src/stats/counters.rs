@@ -13,8 +13,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::count::{COUNTS, NAMES, Nature};
 use super::{Count, Row};
 use crate::dns::Tallied;
-use crate::proxy::{BackendId, Config, FrontendId, ResolversId, ServerId};
-use crate::shm::{self, Cells, Full, Object, Ports, PortsOfServers, Segment, Slot, Table};
+use crate::proxy::{BackendId, Config, FrontendId, ResolversId, Server, ServerId};
+use crate::shm::{self, Cells, Full, List, Object, Ports, PortsOfServers, Segment, Slot, Table};
+
+/// Where the objects are that are not a proxy's.
+const BULLETIN: usize = 1;
+const FIRST_FRONTEND: usize = 2;
 
 /// All rows of the service, as one of its workers sees them. A copy refers to the same tables.
 #[derive(Clone)]
@@ -27,14 +31,15 @@ pub struct Counters {
     pub(super) among: Arc<[Slot]>,
     /// Reads this slot alone.
     pub(super) only: Option<Slot>,
-    /// Process, frontends, backends, servers, listening addresses, bulletin.
+    /// Process, bulletin, frontends, backends, listening addresses; then servers, which may become more.
     objects: Arc<[Object]>,
     frontends: usize,
     backends: usize,
-    servers: usize,
+    first_server: usize,
     first_listener: Arc<[usize]>,
     app_sessions: Arc<[Option<Table>]>,
     ports: PortsOfServers,
+    added: Option<List>,
     /// Name servers, by section.
     name_servers: Arc<[Vec<Object>]>,
 }
@@ -96,11 +101,13 @@ impl Counters {
         }
         let app_sessions = super::segment::app_sessions(config, segment, &mut directory)?;
         let ports = super::segment::ports(config, segment, slot, &mut directory)?;
-        let mut listeners = 0;
+        let added = super::segment::added(segment, &mut directory);
+        let mut listeners = FIRST_FRONTEND + config.frontends.len() + config.backends.len();
         let first_listener = config.frontends.iter().map(|f| {
             listeners += f.binds.len();
             listeners - f.binds.len()
         });
+        let first_listener = first_listener.collect();
         Ok(Counters {
             segment,
             slot,
@@ -108,13 +115,14 @@ impl Counters {
             among: among.into(),
             only: None,
             objects: objects.into(),
-            first_listener: first_listener.collect(),
+            first_listener,
+            first_server: listeners,
             frontends: config.frontends.len(),
             backends: config.backends.len(),
-            servers: config.servers.len(),
             app_sessions: app_sessions.into(),
             ports: ports.into(),
             name_servers: name_servers.into(),
+            added,
         })
     }
 
@@ -150,6 +158,35 @@ impl Counters {
         self.ports[id.0 as usize].as_ref().map(|ports| ports.of_slot(self.slot))
     }
 
+    /// Makes room for a server that comes while the process runs, see [`crate::proxy::Servers::add`]. It has the object
+    /// of its name, whoever else may know it by that.
+    ///
+    /// # Errors
+    /// The segment is full.
+    pub fn add_server(&mut self, config: &Config, server: &Server) -> Result<(), Full> {
+        let mut directory = self.segment.directory(self.segment.generation(self.slot));
+        let object = directory.object("server", &name_of(config, server))?.object;
+        let ports = super::segment::ports_of(config, server, self.segment, self.slot, &mut directory)?;
+        self.objects = self.objects.iter().copied().chain([object]).collect();
+        self.ports = self.ports.iter().cloned().chain([ports]).collect();
+        Ok(())
+    }
+
+    /// Sets everything to zero that was counted of a server but what there is now: one of its name was taken away.
+    pub fn begin_server(&self, id: ServerId) {
+        let object = self.server(id).object();
+        let slots = (0..self.segment.high_water() as u16).map(Slot);
+        for row in slots.map(|slot| self.segment.row(slot, object)) {
+            let counted = COUNTS.iter().filter(|(_, nature)| *nature != Nature::Gauge);
+            counted.for_each(|(column, _)| row[*column as usize].store(0, Relaxed));
+        }
+    }
+
+    /// The servers that were added and taken away; none where there is no room for such.
+    pub fn added(&self) -> Option<List> {
+        self.added
+    }
+
     /// The memory that they stand in.
     pub fn segment(&self) -> Segment {
         self.segment
@@ -167,7 +204,7 @@ impl Counters {
 
     /// Words in which workers tell each other what has changed (see `session::boards`).
     pub fn bulletin(&self) -> &'static [AtomicU64] {
-        self.segment.shared(self.objects[self.objects.len() - 1])
+        self.segment.shared(self.objects[BULLETIN])
     }
 
     /// Sets the gauges of a slot without a worker to zero: what it had is gone. Its totals stay.
@@ -185,7 +222,8 @@ impl Counters {
         let slots: Vec<Slot> = self.segment.slots().vacant().chain([self.slot]).collect();
         for (index, object) in self.objects.iter().enumerate() {
             // HAProxy counts how often a backend was without servers beside what it clears.
-            let backend = (1 + self.frontends..1 + self.frontends + self.backends).contains(&index);
+            let first = FIRST_FRONTEND + self.frontends;
+            let backend = (first..first + self.backends).contains(&index);
             let cleared = COUNTS.iter().filter(|(column, nature)| match nature {
                 Nature::Max => true,
                 Nature::Total | Nature::Average | Nature::Latest => all && !(backend && *column == Count::CheckDowns),
@@ -207,23 +245,22 @@ impl Counters {
 
     /// A frontend's row.
     pub fn frontend(&self, id: FrontendId) -> Row<'_> {
-        self.row(1 + id.0 as usize)
+        self.row(FIRST_FRONTEND + id.0 as usize)
     }
 
     /// A backend's row.
     pub fn backend(&self, id: BackendId) -> Row<'_> {
-        self.row(1 + self.frontends + id.0 as usize)
+        self.row(FIRST_FRONTEND + self.frontends + id.0 as usize)
     }
 
     /// A server's row.
     pub fn server(&self, id: ServerId) -> Row<'_> {
-        self.row(1 + self.frontends + self.backends + id.0 as usize)
+        self.row(self.first_server + id.0 as usize)
     }
 
     /// The row of the `bind`-th listening address of a frontend.
     pub fn listener(&self, id: FrontendId, bind: usize) -> Row<'_> {
-        let listener = self.first_listener[id.0 as usize] + bind;
-        self.row(1 + self.frontends + self.backends + self.servers + listener)
+        self.row(self.first_listener[id.0 as usize] + bind)
     }
 
     /// What is counted of a name server, by its place in the section.
@@ -237,27 +274,28 @@ impl Counters {
     }
 }
 
+/// The name of a server's object.
+fn name_of(config: &Config, server: &Server) -> Vec<u8> {
+    format!("{}/{}", config[server.backend].name, server.name).into()
+}
+
 /// Kind and name of every object, in the order of [`Counters::objects`].
 fn names(config: &Config) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let frontends = config.frontends.iter().map(|frontend| ("frontend", frontend.name.clone().into()));
     let backends = config.backends.iter().map(|backend| ("backend", backend.name.clone().into()));
-    let servers = config.servers.written().iter().map(|server| {
-        let backend = &config[server.backend].name;
-        ("server", format!("{backend}/{}", server.name).into())
-    });
+    let servers = config.servers.written().iter().map(|server| ("server", name_of(config, server)));
     let listeners = config.frontends.iter().flat_map(|frontend| {
         frontend.binds.iter().map(|bind| {
             let own = bind.name.clone().unwrap_or_else(|| format!("{:?}", bind.address));
             ("listener", format!("{}/{own}", frontend.name).into())
         })
     });
-    [("process", Vec::new())]
+    [("process", Vec::new()), ("bulletin", Vec::new())]
         .into_iter()
         .chain(frontends)
         .chain(backends)
-        .chain(servers)
         .chain(listeners)
-        .chain([("bulletin", Vec::new())])
+        .chain(servers)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Counters;
 use crate::notice;
-use crate::proxy::Config;
-use crate::shm::{Directory, Full, Generation, Lock, Mismatch, Ports, Segment, Slot, Table, region_words};
+use crate::proxy::{Config, Server};
+use crate::shm::{Directory, Full, Generation, List, Lock, Mismatch, Ports, Segment, Slot, Table, region_words};
 use crate::sys::memory::map_words;
 
 /// Objects and slots that there are at least, so that later configurations find room.
@@ -179,24 +180,45 @@ pub(super) fn ports(
     slot: Slot,
     directory: &mut Directory,
 ) -> Result<Vec<Option<Ports>>, Full> {
-    let mut all = Vec::with_capacity(config.servers.len());
-    for server in config.servers.written() {
-        let ports = match server.source.as_ref().and_then(|source| source.ports) {
-            Some(_) => {
-                let backend = &config[server.backend].name;
-                let name = [b"ports ", backend.as_bytes(), b"/", server.name.as_bytes()].concat();
-                let words = match segment.fd() {
-                    Some(_) => directory.region(&name, Ports::WORDS)?,
-                    // Nobody else is there.
-                    None => map_words(None, Ports::WORDS).map_err(|_| Full)?,
-                };
-                Some(Ports::new(words, segment, slot))
-            }
-            None => None,
-        };
-        all.push(ports);
+    let all = config.servers.written().iter();
+    all.map(|server| ports_of(config, server, segment, slot, directory)).collect()
+}
+
+/// Those of one server.
+///
+/// # Errors
+/// Likewise.
+pub(super) fn ports_of(
+    config: &Config,
+    server: &Server,
+    segment: Segment,
+    slot: Slot,
+    directory: &mut Directory,
+) -> Result<Option<Ports>, Full> {
+    if server.source.as_ref().and_then(|source| source.ports).is_none() {
+        return Ok(None);
     }
-    Ok(all)
+    let name = [b"ports ", config[server.backend].name.as_bytes(), b"/", server.name.as_bytes()].concat();
+    let words = region(&name, Ports::WORDS, segment, directory)?;
+    Ok(Some(Ports::new(words, segment, slot)))
+}
+
+/// Where servers stand that were added and taken away, if there is room for that.
+pub(super) fn added(segment: Segment, directory: &mut Directory) -> Option<List> {
+    region(b"added servers", List::WORDS, segment, directory).ok().map(List::new)
+}
+
+fn region(
+    name: &[u8],
+    words: usize,
+    segment: Segment,
+    directory: &mut Directory,
+) -> Result<&'static [AtomicU64], Full> {
+    match segment.fd() {
+        Some(_) => directory.region(name, words),
+        // Nobody else is there but those that are forked later.
+        None => map_words(None, words).map_err(|_| Full),
+    }
 }
 
 /// Words of room that the tables of `config` take, each of so many words.

@@ -138,6 +138,11 @@ impl Upstreams {
         Upstreams { slab: Slab::new(), shares, generation: 0, next_purge: Tick::NEVER, connections_high: u64::MAX }
     }
 
+    /// Makes room for one more server.
+    pub fn add_server(&mut self) {
+        self.shares.push(Share::default());
+    }
+
     /// Keeps no idle connection while more than a quarter of `descriptors` are in use: the figure of
     /// `tune.pool-high-fd-ratio` (manual 3.2). A burst must not leave clients without descriptors.
     pub fn limit_to(&mut self, descriptors: u64) {

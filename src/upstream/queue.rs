@@ -38,6 +38,11 @@ impl Queues {
         Queues { servers, backends: empty(backends), waiting, busy: BTreeSet::new(), tickets: 0 }
     }
 
+    /// Makes an empty queue for one more server.
+    pub fn add_server(&mut self) {
+        self.servers.push(VecDeque::new());
+    }
+
     /// Requests waiting for this server.
     pub fn server_len(&self, server: ServerId) -> usize {
         self.servers[server.0 as usize].len()
