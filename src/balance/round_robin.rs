@@ -86,6 +86,8 @@ impl RoundRobin {
                 group.enter_by_weight(seat, index, Queue::Fresh);
             }
         }
+        order.primaries.begin_round();
+        order.backups.begin_round();
         order
     }
 

@@ -4,6 +4,7 @@
 //! and gives help, and each file after that holds the commands of one subject, a row and a function each.
 //! A runtime command sees the whole worker: the one place above the sessions that may.
 
+mod added;
 mod agents;
 mod clear;
 mod cookies;

@@ -15,6 +15,7 @@ const USAGE_WIDTH: usize = 40;
 
 /// The rows of all files.
 static TABLES: &[&[Command]] = &[
+    super::added::ROWS,
     super::clear::ROWS,
     super::cookies::ROWS,
     super::frontends::ROWS,

@@ -477,8 +477,8 @@ pub struct ServerDraft {
     pub weight: Option<u32>,
     /// `backup`.
     pub backup: bool,
-    /// `disabled`.
-    pub disabled: bool,
+    /// `disabled` or `enabled`.
+    pub disabled: Option<bool>,
     /// `maxconn`.
     pub maxconn: Option<u32>,
     /// `maxqueue`.
@@ -519,6 +519,8 @@ pub struct ServerDraft {
     pub agent_check: bool,
     /// `agent-port` and others.
     pub agent: crate::proxy::AgentSettings,
+    /// All words of the `default-server` lines so far, for servers that come later.
+    pub preset: Vec<Word>,
     /// `pool-max-conn`.
     pub pool_max_conn: Option<u32>,
     /// `pool-purge-delay`.

@@ -2,6 +2,7 @@
 //! and 11): text is cut into words, rows of the registry parse them into a draft, and resolving the
 //! draft gives what `proxy/` describes.
 
+pub mod added;
 pub mod agent;
 pub mod balance;
 pub mod bind;

@@ -8,7 +8,7 @@ use super::word::Word;
 use crate::log::{Format, LogLine, LogSettings, LogTarget, Purpose};
 use crate::proxy::Mode;
 use crate::rules::parse;
-use crate::sample::arg::Names;
+use crate::sample::arg::{Names, Reference};
 use crate::sample::{Place, Scope};
 
 /// The targets that the global section's lines name.
@@ -96,6 +96,7 @@ fn parsed(
     match Format::parse(&word.text, purpose, proxy.settings.mode, scope) {
         Ok(format) => {
             parse::resolve(&scope.references, names, &proxy.name, resolver.findings);
+            resolver.config.named_servers.extend(scope.references.iter().filter_map(Reference::server));
             Some(format)
         }
         Err(error) => {

@@ -296,6 +296,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
         nolinger: flags.nolinger,
         pretend_keepalive: flags.http_pretend_keepalive,
         prefer_last_server: flags.prefer_last_server,
+        preset: settings.default_server.preset.clone(),
         source: settings.source.clone(),
         cookie: in_http(settings, &settings.cookie),
         dynamic_cookie_key: settings.dynamic_cookie_key.clone(),

@@ -9,7 +9,8 @@ use super::resolve::Resolver;
 use crate::proxy::{BackendId, FrontendId, Mode, Resolvers, ServerId};
 use crate::rules::Rules;
 use crate::rules::parse::{self, Parser, Proxy};
-use crate::sample::arg::Names;
+use crate::rules::switching::ServerTarget;
+use crate::sample::arg::{Names, Reference};
 
 /// Keywords after whose mistakes HAProxy gives up reading.
 const GIVES_UP: &[&str] = &["http-request", "http-response", "http-after-response", "stats http-request", "block"];
@@ -88,7 +89,14 @@ pub(super) fn rules(
         parser.finish(names, |keyword, name| resolver.reference(proxy, name, keyword, role));
     references.extend(pages::references(proxy));
     references.extend_from_slice(proxy.settings.check.references());
-    if parse::resolve(&references, names, &proxy.name, resolver.findings) {
+    let named = rules.use_server.iter().filter_map(|rule| match &rule.action {
+        ServerTarget::Server(id) => Some(*id),
+        ServerTarget::Named(..) => None,
+    });
+    resolver.config.named_servers.extend(named);
+    let known = parse::resolve(&references, names, &proxy.name, resolver.findings);
+    resolver.config.named_servers.extend(references.iter().filter_map(Reference::server));
+    if known {
         for (acl, group) in rules.acls.unknown_groups(&resolver.config.userlists) {
             let name = &proxy.name;
             let wrong = group.map_or("no groups specified".to_owned(), |group| format!("invalid group '{group}'"));

@@ -1,6 +1,8 @@
 //! Servers from their drafts: numbers, addresses, host names, checks.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use super::address::{Address, Family, Host, Port, Target, resolve_host};
 use super::draft::{ProxyDraft, ServerDraft};
@@ -11,6 +13,7 @@ use super::scope::not_yet;
 use crate::proxy::check::Speech;
 use crate::proxy::preface::PrefaceSettings;
 use crate::proxy::reaction::{ERROR_LIMIT, Observe};
+use crate::proxy::source::Source;
 use crate::proxy::{AdminAtStart, AgentSettings, BackendId, Members, Mode, Server, ServerAddress, ServerId};
 use crate::time::Millis;
 
@@ -61,7 +64,7 @@ fn server(
     backend: BackendId,
     uuid: u32,
 ) -> Server {
-    let (address, name) = match &draft.address {
+    let place = match &draft.address {
         Some(address) => match target(address) {
             Ok(found) => found,
             Err(text) => {
@@ -72,20 +75,38 @@ fn server(
         // A `server` line without an address was refused when it was read.
         None => (ServerAddress::Abstract(Vec::new()), None),
     };
-    let (service, fqdn): (Option<String>, Option<String>) = match name {
+    let noun = proxy.kind.noun();
+    for text in contradictions(draft, proxy.settings.mode, noun, &proxy.name) {
+        resolver.findings.alert(text);
+    }
+    if lacks_check_port(draft, &place) {
+        let check = proxy.settings.check.resolve();
+        let scripted = !matches!(check.speech, Speech::Nothing | Speech::Program);
+        let hint = if scripted { CHECK_PORT_HINT } else { "" };
+        if !check.names_port() {
+            resolver.findings.alert(format!("config: {noun} '{}': {}{hint}.", proxy.name, no_check_port(&draft.name)));
+        }
+    }
+    from_draft(draft, (backend, uuid), place, proxy.settings.source.as_ref())
+}
+
+/// A server as its line has it.
+pub(super) fn from_draft(
+    draft: &ServerDraft,
+    (backend, uuid): (BackendId, u32),
+    (address, name): (ServerAddress, Option<String>),
+    source: Option<&Source>,
+) -> Server {
+    let (service, fqdn) = match name {
         Some(name) if is_service(&name) => (Some(name), None),
         name => (None, name),
     };
-    check_mode(resolver, proxy, draft);
-    // HAProxy does not look at those whose address is found later.
-    if draft.check && fqdn.is_none() && service.is_none() {
-        check_has_port(resolver, proxy, draft, &address);
-    }
     Server {
         name: draft.name.clone(),
         uuid,
         backend,
         seat: 0,
+        written: draft.at.as_ref().map(|at| (Rc::clone(&at.file), at.line)),
         address,
         lacks_address: false,
         service,
@@ -98,12 +119,12 @@ fn server(
         minconn: draft.minconn.filter(|min| draft.maxconn.is_some_and(|max| *min < max)),
         slowstart_s: draft.slowstart_s,
         maxqueue: draft.maxqueue,
-        admin: if draft.disabled { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
+        admin: if draft.disabled == Some(true) { AdminAtStart::Maintenance } else { AdminAtStart::Ready },
         check: draft.check.then(|| draft.settings.clone()),
         redirect: draft.redirect.clone(),
         user_timeout: draft.user_timeout,
         track: None,
-        tracked_by: Vec::new(),
+        tracked_by: RefCell::default(),
         observe: draft.observe.filter(|_| draft.check).map(|layer| Observe {
             layer,
             error_limit: draft.error_limit.unwrap_or(ERROR_LIMIT),
@@ -117,7 +138,7 @@ fn server(
         pool_low_conn: draft.pool_low_conn,
         cookie: draft.cookie.clone(),
         saved: None,
-        source: draft.source.clone().or_else(|| proxy.settings.source.clone()),
+        source: draft.source.as_ref().or(source).cloned(),
         preface: preface(draft),
     }
 }
@@ -137,7 +158,7 @@ fn agent(draft: &ServerDraft) -> AgentSettings {
 
 /// The address and the host name of a server; an unresolved name stands as an unspecified address
 /// until [`addresses`] looks it up.
-fn target(address: &Address) -> Result<(ServerAddress, Option<String>), String> {
+pub(super) fn target(address: &Address) -> Result<(ServerAddress, Option<String>), String> {
     let Target::Inet { host, port } = &address.target else {
         return match &address.target {
             Target::Unix(path) => Ok((ServerAddress::Unix(path.clone()), None)),
@@ -158,26 +179,19 @@ fn target(address: &Address) -> Result<(ServerAddress, Option<String>), String> 
     Ok((address, fqdn))
 }
 
-/// A check cannot use the client's destination port: there is no client.
-fn check_has_port(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft, address: &ServerAddress) {
-    if !matches!(address, ServerAddress::IpRelative(..)) || draft.settings.port.is_some() {
-        return;
-    }
-    let check = proxy.settings.check.resolve();
-    if check.names_port() {
-        return;
-    }
-    let hint = if !matches!(check.speech, Speech::Nothing | Speech::Program) {
-        " nor tcp_check rule 'connect' with port information"
-    } else {
-        ""
-    };
-    resolver.findings.alert(format!(
-        "config: {} '{}': server '{}' has neither service port nor check port{hint}.",
-        proxy.kind.noun(),
-        proxy.name,
-        draft.name
-    ));
+/// What is said of such a server.
+pub(super) fn no_check_port(name: &str) -> String {
+    format!("server '{name}' has neither service port nor check port")
+}
+
+/// What more is said where scripts of checks could name a port.
+pub(super) const CHECK_PORT_HINT: &str = " nor tcp_check rule 'connect' with port information";
+
+/// Whether a server's checks need a port that the server does not have: they cannot use the client's destination
+/// port, for there is no client. As in HAProxy, servers whose address is found later are not looked at.
+pub(super) fn lacks_check_port(draft: &ServerDraft, (address, name): &(ServerAddress, Option<String>)) -> bool {
+    let has_port = !matches!(address, ServerAddress::IpRelative(..)) || draft.settings.port.is_some();
+    draft.check && !has_port && name.is_none()
 }
 
 /// Resolves host names, once nothing else is wrong.
@@ -265,21 +279,21 @@ fn first_address(
     None
 }
 
-/// Whether the protocol that a server is to speak fits the backend, and the other way round.
-fn check_mode(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDraft) {
-    let http = proxy.settings.mode == Mode::Http;
-    let kind = proxy.kind.noun();
+/// What of a server does not fit its backend.
+pub(super) fn contradictions(draft: &ServerDraft, mode: Mode, noun: &str, proxy: &str) -> Vec<String> {
+    let http = mode == Mode::Http;
+    let mut wrong = Vec::new();
     if !http && draft.redirect.is_some() {
-        let text = format!("{kind} '{}' : server cannot have cookie or redirect prefix in non-HTTP mode.", proxy.name);
-        resolver.findings.alert(text);
+        wrong.push(format!("{noun} '{proxy}' : server cannot have cookie or redirect prefix in non-HTTP mode."));
     }
-    let (Some(proto), Some(at)) = (&draft.proto, &draft.at) else { return };
-    if http != (proto == "h1") {
-        resolver.findings.alert(format!(
-            "{kind} '{}' : MUX protocol '{proto}' is not usable for server '{}' at [{at}].",
-            proxy.name, draft.name
-        ));
+    if let (Some(proto), Some(at)) = (&draft.proto, &draft.at)
+        && http != (proto == "h1")
+    {
+        let name = &draft.name;
+        let text = format!("MUX protocol '{proto}' is not usable for server '{name}' at [{at}].");
+        wrong.push(format!("{noun} '{proxy}' : {text}"));
     }
+    wrong
 }
 
 pub(super) fn complain(

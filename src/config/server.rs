@@ -53,9 +53,9 @@ pub static PARAMETERS: &[ServerKeyword] = &[
     row("backup", 0, |s, _| put(&mut s.backup, true)),
     row("check", 0, |s, _| put(&mut s.check, true)),
     row("cookie", 1, cookie),
-    row("disabled", 0, |s, _| put(&mut s.disabled, true)),
+    row("disabled", 0, |s, _| put(&mut s.disabled, Some(true))),
     row("downinter", 1, |s, w| delay(s, w).map(|ms| s.settings.downinter = Some(ms))),
-    row("enabled", 0, |s, _| put(&mut s.disabled, false)),
+    row("enabled", 0, |s, _| put(&mut s.disabled, Some(false))),
     row("error-limit", 1, error_limit),
     row("fall", 1, |s, w| put(&mut s.settings.fall, at_least_one(w)?)),
     row("fastinter", 1, |s, w| delay(s, w).map(|ms| s.settings.fastinter = Some(ms))),
@@ -116,6 +116,9 @@ const LATER: &[&str] = &[
     "verifyhost",
     "ws",
 ];
+
+/// Parameters about names that are looked up at the start: servers that come later are too late for that.
+const STATIC: &[&str] = &["init-addr", "resolve-net", "resolve-opts", "resolve-prefer", "resolvers"];
 
 pub(super) const fn row(
     name: &'static str,
@@ -200,35 +203,59 @@ pub(super) fn one(
     let text = &scope.draft.env.expand(text);
     let parsed = address::parse(text, address::SERVER).map_err(|e| format!("{place}{e}"))?;
     let mut draft = scope.settings().default_server.clone();
+    draft.preset = Vec::new();
     draft.name = name.to_owned();
     draft.at = Some(scope.at.clone());
     draft.address = Some(parsed);
-    if !parameters(scope, &mut draft, &words[1..], &place)? {
+    if !parameters(scope, &mut draft, &words[1..], Line::Server(&place))? {
         return Ok(None);
     }
-    if draft.check && draft.track.is_some() {
-        return Err(format!("{place}unable to enable checks and tracking at the same time!"));
-    }
-    if draft.agent_check && draft.agent.port.or(draft.settings.port).is_none() {
-        return Err(format!("{place}server {name} does not have agent port. Agent check has been disabled."));
-    }
+    contradictions(&draft).map_err(|text| format!("{place}{text}"))?;
     naming::check(&draft, &scope.proxy().name).map_err(|text| format!("{place}{text}"))?;
     unique_id(scope, &draft, &place)?;
     Ok(Some(draft))
 }
 
+/// What cannot be true of one server.
+pub(super) fn contradictions(draft: &ServerDraft) -> Result<(), String> {
+    if draft.check && draft.track.is_some() {
+        return Err("unable to enable checks and tracking at the same time!".into());
+    }
+    if draft.agent_check && draft.agent.port.or(draft.settings.port).is_none() {
+        return Err(format!("server {} does not have agent port. Agent check has been disabled.", draft.name));
+    }
+    Ok(())
+}
+
 fn default_server(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     allowed(scope, "default-server")?;
     let mut draft = scope.settings().default_server.clone();
-    if parameters(scope, &mut draft, &words[1..], "")? {
+    if parameters(scope, &mut draft, &words[1..], Line::Default)? {
+        draft.preset.extend_from_slice(&words[1..]);
         scope.settings().default_server = draft;
     }
     Ok(())
 }
 
+/// What parameters stand on.
+#[derive(Clone, Copy)]
+pub(super) enum Line<'a> {
+    /// `default-server`
+    Default,
+    /// `server`, and how messages about it begin.
+    Server(&'a str),
+    /// `add server`
+    Command,
+}
+
 /// Parses the parameters that follow an address; `false` when one was unknown, which has been reported.
-fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], place: &str) -> Result<bool, String> {
-    let default = place.is_empty();
+pub(super) fn parameters(
+    scope: &mut Scope<'_>,
+    draft: &mut ServerDraft,
+    words: &[Word],
+    line: Line<'_>,
+) -> Result<bool, String> {
+    let place = if let Line::Server(place) = line { place } else { "" };
     let mut rest = words;
     while let Some(word) = rest.first() {
         scope.point_at(word);
@@ -237,11 +264,17 @@ fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], pl
             if LATER.contains(&name) {
                 return Err(format!("{place}{}", not_yet(name)));
             }
-            unknown(scope, name, place);
+            unknown(scope, name, line);
             return Ok(false);
         };
-        if default && !row.in_default {
-            return Err(format!("'{name}' option is not accepted in default-server sections"));
+        match line {
+            Line::Default if !row.in_default => {
+                return Err(format!("'{name}' option is not accepted in default-server sections"));
+            }
+            Line::Command if STATIC.contains(&name) => {
+                return Err(format!("'{name}' option is not accepted for dynamic server"));
+            }
+            _ => {}
         }
         let end = match name {
             "source" => source::words_of_server(rest),
@@ -260,14 +293,15 @@ fn parameters(scope: &mut Scope<'_>, draft: &mut ServerDraft, words: &[Word], pl
     Ok(true)
 }
 
-fn unknown(scope: &mut Scope<'_>, name: &str, place: &str) {
+fn unknown(scope: &mut Scope<'_>, name: &str, line: Line<'_>) {
+    let place = if let Line::Server(place) = line { place } else { "" };
     let rows = registry::SERVER_KEYWORDS.iter().copied().flatten();
     let suggestion = suggest::nearest(name, rows.map(|row| row.name).chain(LATER.iter().copied()));
     let mut text = match suggestion {
         Some(meant) => format!("{place}unknown keyword '{name}'; did you mean '{meant}' maybe ?"),
         None => format!("{place}unknown keyword '{name}'."),
     };
-    if place.is_empty() {
+    if let Line::Default = line {
         text.push_str(" Hint: no address was expected for this server.");
     }
     scope.report(Severity::Alert, text, suggestion.map(str::to_owned));

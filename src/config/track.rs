@@ -17,7 +17,7 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>) {
         match find(resolver, &servers, id, name) {
             Ok(of) => {
                 resolver.config.servers[id].track = Some(of);
-                resolver.config.servers[of].tracked_by.push(id);
+                resolver.config.servers[of].tracked_by.borrow_mut().push(id);
             }
             Err(text) => complain(resolver, Severity::Alert, proxy, server, &text),
         }

@@ -128,14 +128,8 @@ impl Checks {
         let config: &'static Config = services.config;
         let now = services.now.tick();
         let all = config.servers_of_all();
-        let checked: Vec<(ServerId, What)> = all
-            .filter(|(_, server)| !config[server.backend].disabled)
-            .flat_map(|(id, server)| {
-                let health = server.check.as_ref().map(What::Health);
-                let agent = server.agent.as_ref().map(What::Agent);
-                health.into_iter().chain(agent).map(move |what| (id, what))
-            })
-            .collect();
+        let mut checked: Vec<(ServerId, What)> = all.flat_map(|(id, _)| asked(config, id)).collect();
+        checked.sort_by_key(|(id, _)| *id);
         let first = |(id, what): &(ServerId, What)| what.interval(&services.servers[id.0 as usize].health);
         let intervals: Vec<Millis> = checked.iter().map(first).collect();
         let delays = schedule::first_delays(&intervals, config.global.max_spread_checks);
@@ -146,6 +140,28 @@ impl Checks {
             let until = if date > now && date <= now + Millis(2 * interval.0) { date } else { now + delay };
             self.slots.push(Slot { server, what, generation: self.generation, run: Run::Resting { until } });
             self.arm(self.slots.len() - 1, services);
+        }
+    }
+
+    /// Plans the checks of a server that has come.
+    pub fn add(&mut self, server: ServerId, services: &mut Services) {
+        let is_known = self.slots.last().is_some_and(|last| last.server >= server);
+        if !self.is_on || is_known {
+            return;
+        }
+        for (server, what) in asked(services.config, server) {
+            let pause = what.interval(&services.servers[server.0 as usize].health);
+            let run = Run::Resting { until: services.now.tick() + pause };
+            self.slots.push(Slot { server, what, generation: self.generation, run });
+            self.arm(self.slots.len() - 1, services);
+        }
+    }
+
+    /// Ends the checks of a server that has gone. Its slots stay, since timers and events know others by their place.
+    pub fn forget(&mut self, server: ServerId) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.server == server) {
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.run = Run::Resting { until: Tick::NEVER };
         }
     }
 
@@ -395,6 +411,14 @@ impl Checks {
         let token = Token::new(Kind::Check, at, slot.generation);
         services.timers.insert(slot.deadline().0, token);
     }
+}
+
+/// Whom the checks of a server ask.
+fn asked(config: &'static Config, id: ServerId) -> impl Iterator<Item = (ServerId, What)> {
+    let server = Some(&config[id]).filter(|server| !config[server.backend].disabled);
+    let health = server.and_then(|server| server.check.as_ref()).map(What::Health);
+    let agent = server.and_then(|server| server.agent.as_ref()).map(What::Agent);
+    health.into_iter().chain(agent).map(move |what| (id, what))
 }
 
 /// What the probe of a server may look at.

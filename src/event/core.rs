@@ -311,6 +311,8 @@ impl Core {
                         self.kill_those(why.cause(), |_, exchange| exchange.server == Some(server));
                     }
                     Reaction::Check(server) => self.checks.hasten(server, &mut self.services),
+                    Reaction::Added(server) => self.checks.add(server, &mut self.services),
+                    Reaction::Removed(server) => self.checks.forget(server),
                 }
             }
             if self.services.promoted.is_empty() {

@@ -15,12 +15,14 @@ use crate::proxy::{Config, FrontendId};
 use crate::session::Services;
 use crate::shm::SlotState;
 use crate::stats::Counters;
+use crate::text::address::end_lookups;
 use crate::token::{Kind, Token};
 use crate::transport::Net;
 
 /// Runs a worker until it is told to stop; gives the exit code of its process.
 pub fn serve(config: &'static Config, counters: Counters, start: WorkerStart, program: &str) -> ExitCode {
     let (segment, slot, supervised) = (counters.segment(), counters.slot(), start.supervised);
+    end_lookups();
     let outcome = assemble(config, counters, start, program).and_then(|mut worker| worker.run());
     if !supervised {
         Counters::bury(segment, slot);

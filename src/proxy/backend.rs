@@ -11,6 +11,7 @@ use super::source::Source;
 use super::{AddressHeader, ConnectionMode, HeaderNames, Mode, Splice, StatsPage, TcpKeepalive};
 use crate::log::LogSettings;
 use crate::rules::{Pages, Rules};
+use crate::text::word::Word;
 use crate::time::Millis;
 
 bitflags::bitflags! {
@@ -114,6 +115,8 @@ pub struct Backend {
     pub beyond: Beyond,
     /// Its servers.
     pub servers: Members,
+    /// The words of its `default-server` lines, for servers that are added at run time.
+    pub preset: Vec<Word>,
     /// `balance`.
     pub algorithm: Algorithm,
     /// `hash-type`.

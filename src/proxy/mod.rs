@@ -26,7 +26,7 @@ pub mod userlist;
 pub mod workers;
 
 use crate::rules::switching;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Index;
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// All servers of all backends.
     pub servers: Servers,
+    /// Servers that rules and formats name: they cannot be taken away.
+    pub named_servers: BTreeSet<ServerId>,
     /// Addresses of the hosts file by name in lower case, read where `option http_proxy` may need them.
     pub hosts: HashMap<String, IpAddr>,
     /// All `resolvers` sections.

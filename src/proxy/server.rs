@@ -1,7 +1,9 @@
 //! Servers (manual 5.2).
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::check::{AgentSettings, CheckSettings};
 use super::naming::Naming;
@@ -20,6 +22,8 @@ pub struct Server {
     pub uuid: u32,
     /// Its backend.
     pub backend: BackendId,
+    /// File and line that it was written in; none if it was added at run time.
+    pub written: Option<(Rc<str>, u32)>,
     /// Its place among the servers of its backend, see [`super::Members`].
     pub seat: u32,
     /// Where it listens.
@@ -54,8 +58,8 @@ pub struct Server {
     pub user_timeout: Option<Millis>,
     /// `track`: the server whose state this one has.
     pub track: Option<ServerId>,
-    /// The servers that track this one, as written.
-    pub tracked_by: Vec<ServerId>,
+    /// The servers that track this one or did: as written, then as added.
+    pub tracked_by: RefCell<Vec<ServerId>>,
     /// `observe`: what traffic tells of it; none without `check`.
     pub observe: Option<Observe>,
     /// `on-marked-down shutdown-sessions`
@@ -115,6 +119,13 @@ pub struct SavedState {
     pub agent_addr: Option<std::net::IpAddr>,
 }
 
+impl Server {
+    /// The servers that track this one or did.
+    pub fn trackers(&self) -> impl Iterator<Item = ServerId> + '_ {
+        (0..).map_while(|at| self.tracked_by.borrow().get(at).copied())
+    }
+}
+
 /// Where a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerAddress {
@@ -163,4 +174,6 @@ pub enum AdminAtStart {
     Ready,
     /// `disabled`.
     Maintenance,
+    /// It was added at run time and waits for the operator.
+    Added,
 }

@@ -86,8 +86,13 @@ impl Members {
 
     /// Ids in the order of the statistics: as written, then as added.
     pub fn ids(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.written.clone().map(ServerId).filter(|id| !self.is_gone(*id)).chain(self.added())
+    }
+
+    /// Those of them that were added.
+    pub fn added(&self) -> impl Iterator<Item = ServerId> + '_ {
         let added = (0..).map_while(|seat| self.added.borrow().get(seat).copied());
-        self.written.clone().map(ServerId).chain(added).filter(|id| !self.is_gone(*id))
+        added.filter(|id| !self.is_gone(*id))
     }
 
     /// The server in a seat.

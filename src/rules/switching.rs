@@ -48,7 +48,10 @@ impl Rules {
             ServerTarget::Named(format, names) => {
                 let mut text = Vec::new();
                 format.write(ctx, &mut text);
-                names.servers.get(&(backend, String::from_utf8(text).ok()?)).copied()
+                let name = String::from_utf8(text).ok()?;
+                let servers = &ctx.config[backend].servers;
+                let written = names.servers.get(&(backend, name.clone())).copied().filter(|id| !servers.is_gone(*id));
+                written.or_else(|| servers.added().find(|id| ctx.config[*id].name == name))
             }
         })
     }

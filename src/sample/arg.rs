@@ -193,7 +193,7 @@ impl Reference {
         let id = match self.kind {
             Kind::Frontend => names.frontends.get(name).map(|id| id.0),
             Kind::Backend => names.backends.get(name).map(|id| id.0),
-            Kind::Server => Some(self.server(names, own)?),
+            Kind::Server => Some(self.find_server(names, own)?),
             Kind::Userlist if self.name.is_empty() => {
                 return Err(format!("missing userlist name in {} in proxy '{own}'.", self.user));
             }
@@ -215,7 +215,12 @@ impl Reference {
         Ok(())
     }
 
-    fn server(&self, names: &Names, own: &str) -> Result<u32, String> {
+    /// The server that it names, once that is known.
+    pub fn server(&self) -> Option<ServerId> {
+        self.slot.get().filter(|_| self.kind == Kind::Server).map(|id| ServerId(*id))
+    }
+
+    fn find_server(&self, names: &Names, own: &str) -> Result<u32, String> {
         let user = &self.user;
         if self.name.is_empty() {
             return Err(format!("missing server name in {user} in proxy '{own}'."));

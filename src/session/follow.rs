@@ -42,7 +42,9 @@ impl Services {
         let guard = self.boards.lock();
         self.boards.changes();
         let first = !self.boards.is_merged();
-        self.config.servers.ids().for_each(|id| self.adopt_server(id, first));
+        let written = self.config.servers.ids();
+        written.for_each(|id| self.adopt_server(id, first));
+        self.follow_list(first);
         if first {
             self.config.servers.ids().for_each(|id| self.settle(id));
         }
@@ -56,7 +58,7 @@ impl Services {
         self.boards.tell_seen();
     }
 
-    fn adopt_server(&mut self, id: ServerId, first: bool) {
+    pub(super) fn adopt_server(&mut self, id: ServerId, first: bool) {
         let thing = Thing::Server(id);
         let board = ServerBoard::new(self.boards.board(thing));
         let server = &self.config[id];
@@ -134,6 +136,7 @@ impl Services {
         for thing in self.boards.changes() {
             match thing {
                 Thing::Whole => {
+                    self.follow_list(false);
                     self.follow_maxconn();
                     self.follow_rates();
                 }
@@ -207,9 +210,23 @@ impl Services {
     }
 
     pub(super) fn post_server(&mut self, id: ServerId) {
+        if self.config[self.config[id].backend].servers.is_gone(id) {
+            // Another one may have its name by now.
+            return;
+        }
         let (state, maxconn) = (&self.servers[id.0 as usize], self.live[id.0 as usize].maxconn);
         let place = &self.places[id.0 as usize];
         self.boards.post(Thing::Server(id), |board| ServerBoard::new(board).publish(state, maxconn, place));
+    }
+
+    /// The same for a server that is new, with what is configured.
+    pub(super) fn post_configured(&mut self, id: ServerId) {
+        let server = &self.config[id];
+        let (state, place) = (self.servers[id.0 as usize].clone(), self.places[id.0 as usize].clone());
+        let (carried, now) = (Carried { state, maxconn: server.maxconn, place }, configured(server));
+        let generation = self.boards.generation();
+        let thing = Thing::Server(id);
+        self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now, generation));
     }
 
     pub(super) fn post_backend(&mut self, id: BackendId) {

@@ -14,6 +14,7 @@
 //! exchange and the services, and returns a [`Step`]; no phase calls another.
 
 pub mod about;
+pub mod added;
 mod admission;
 mod agents;
 mod answer;

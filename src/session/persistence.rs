@@ -36,6 +36,17 @@ impl ServerCookies {
         cookies
     }
 
+    /// Makes the value of a server that has come.
+    pub(super) fn add_server(&mut self, config: &Config, places: &[Place], backend: BackendId) {
+        self.values.push(None);
+        self.make(config, places, backend);
+    }
+
+    /// Nobody finds a server that has gone.
+    pub(super) fn remove_server(&mut self, id: ServerId) {
+        self.values[id.0 as usize] = None;
+    }
+
     /// The value of a server, if it has one.
     pub fn of(&self, server: ServerId) -> Option<&str> {
         self.values[server.0 as usize].as_deref()

@@ -15,6 +15,10 @@ use crate::stats::Count;
 pub enum Reaction {
     /// The server's sessions are to end.
     End(ServerId, Ending),
+    /// It has come, and may have checks.
+    Added(ServerId),
+    /// It has gone, and its checks end.
+    Removed(ServerId),
     /// Its next check is to come early, if this worker runs the checks.
     Check(ServerId),
 }

@@ -8,10 +8,10 @@ use crate::balance::Weight;
 use crate::check::agent::Agent;
 use crate::check::notice::{self, Names};
 use crate::check::server::{CheckEffect, Ending};
-use crate::check::{Change, Notice, Operation, ServerState, Tally};
+use crate::check::{Admin, Change, Notice, Operation, ServerState, Tally};
 use crate::log::Level;
 use crate::notice as stderr;
-use crate::proxy::{AdminAtStart, BackendId, Config, ServerId};
+use crate::proxy::{AdminAtStart, BackendId, Config, Server, ServerId};
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 
@@ -20,17 +20,28 @@ const GROWS_EVERY: Millis = Millis(1000);
 
 /// The servers as configured, at the wall-clock second `now_s`.
 pub(super) fn at_start(config: &Config, now_s: u64) -> Vec<ServerState> {
-    let state = |server: &crate::proxy::Server| {
-        let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
-        let state = ServerState::new(checked, server.weight, server.admin == AdminAtStart::Maintenance, now_s);
-        let agent = server.agent.as_ref().map_or_else(Agent::default, |agent| Agent::new(agent.number()));
-        let mut state = ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state };
-        if server.lacks_address {
-            state.lack_address();
-        }
-        state
-    };
-    config.servers.written().iter().map(state).collect()
+    config.servers.written().iter().map(|server| configured(server, now_s)).collect()
+}
+
+/// One server as configured.
+pub(super) fn configured(server: &Server, now_s: u64) -> ServerState {
+    let checked = server.check.as_ref().map(|check| (check.rise, check.fall));
+    let disabled = matches!(server.admin, AdminAtStart::Maintenance | AdminAtStart::Added);
+    let state = ServerState::new(checked, server.weight, disabled, now_s);
+    let agent = server.agent.as_ref().map_or_else(Agent::default, |agent| Agent::new(agent.number()));
+    let mut state = ServerState { tracks: server.track.is_some(), slowstart_s: server.slowstart_s, agent, ..state };
+    if server.lacks_address {
+        state.lack_address();
+    }
+    if server.admin == AdminAtStart::Added {
+        state.admin.remove(Admin::CONFIGURED_MAINT);
+    }
+    if server.written.is_none() {
+        // The operator has them begin (`enable health`, `enable agent`).
+        state.checks_enabled = false;
+        state.agent.enabled = false;
+    }
+    state
 }
 
 impl Services {
@@ -49,11 +60,12 @@ impl Services {
     /// Lets the servers that track `id` go the way it went, and those that track them; the log says `why` it did.
     fn hand_down(&mut self, id: ServerId, why: Option<&'static str>) {
         let config = self.config;
-        for tracker in &config[id].tracked_by {
+        let is_there = |tracker: &ServerId| !config[config[*tracker].backend].servers.is_gone(*tracker);
+        for tracker in config[id].trackers().filter(is_there) {
             let mut again = true;
             while again {
                 again = false;
-                self.change(*tracker, |state, tracked, now_s| {
+                self.change(tracker, |state, tracked, now_s| {
                     let step = tracked.and_then(|tracked| state.follow(tracked, now_s));
                     again = step.is_some();
                     let change = step.flatten();

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::added::Added;
 use super::admission::Rates;
 use super::boards::Boards;
 use super::naming::Asked;
@@ -47,6 +48,8 @@ pub struct Services {
     pub timers: Wheel<Token>,
     /// Connections to servers.
     pub upstreams: Upstreams,
+    /// Servers that came and went since the start.
+    pub(super) added: Added,
     /// Requests that wait for a server.
     pub queues: Queues,
     /// One a backend.
@@ -139,6 +142,7 @@ impl Services {
             pipes: Pipes::new(pipes, (tune.pipesize > 0).then_some(tune.pipesize)),
             timers: Wheel::new(now.tick().0),
             upstreams: Upstreams::new(config.servers.len()),
+            added: Added::default(),
             queues: Queues::new(config.backends.len(), config.servers.len()),
             states: States::new(config, &balancers, now),
             balancers,

@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Longest path of a UNIX socket: sun_path less the room for the suffix under which a listener is
 /// first bound (`.<pid>.tmp`).
@@ -326,9 +328,20 @@ fn fits(ip: &IpAddr, family: Family) -> bool {
     }
 }
 
+/// The process serves: nobody may wait for the system's resolver any more.
+static LOOKUPS_ENDED: AtomicBool = AtomicBool::new(false);
+
+/// From now on no name leads anywhere, because clients would wait for the answer.
+pub fn end_lookups() {
+    LOOKUPS_ENDED.store(true, Relaxed);
+}
+
 /// Asks the system's resolver; the first address of the family is taken.
 #[must_use]
 pub fn resolve_host(name: &str, family: Family) -> Option<IpAddr> {
+    if LOOKUPS_ENDED.load(Relaxed) {
+        return None;
+    }
     (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).find(|ip| fits(ip, family))
 }
 

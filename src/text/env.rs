@@ -27,6 +27,12 @@ impl Env {
         Env { variables }
     }
 
+    /// Variables by name and value.
+    #[must_use]
+    pub fn of(variables: &[(Vec<u8>, Vec<u8>)]) -> Env {
+        Env { variables: variables.iter().cloned().collect() }
+    }
+
     /// Sets `name`, replacing an older value.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         self.variables.insert(name.into(), value.into());

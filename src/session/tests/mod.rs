@@ -1,5 +1,6 @@
 //! Conversations on virtual time.
 
+mod added;
 mod answers;
 mod codes;
 mod content;
