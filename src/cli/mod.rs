@@ -14,6 +14,7 @@ mod handover;
 mod inquiry;
 pub mod line;
 mod place;
+mod resolvers;
 mod servers;
 mod session;
 mod sessions;

@@ -1,6 +1,6 @@
 //! `show stat`: every object's counters as CSV, typed lines or JSON (management manual 9.1, 9.2).
 
-use super::{Call, Command, Outcome, Scope};
+use super::{Call, Command, Outcome, Scope, resolvers};
 use crate::proxy::CliLevel;
 use crate::stats::record::{self, Record};
 use crate::stats::snapshot::{self, Filter, Snapshot};
@@ -18,6 +18,18 @@ pub static ROWS: &[Command] = &[Command {
 fn show_stat(call: &mut Call<'_>) -> Outcome {
     let mut filter = Filter::default();
     let mut words = &call.words[2..];
+    if let [domain, which @ ..] = words
+        && domain == "domain"
+    {
+        match which.first().map(String::as_str) {
+            Some("proxy") => words = &which[1..],
+            Some("resolvers") => {
+                resolvers::show_stat(call);
+                return Ok(());
+            }
+            _ => return Err("Invalid statistics domain.\n".into()),
+        }
+    }
     if let [proxy, kinds, object, rest @ ..] = words {
         let number = |word: &str| word.parse::<i64>().unwrap_or(0);
         filter.proxy = proxy_id(call, proxy)?;

@@ -20,6 +20,7 @@ static TABLES: &[&[Command]] = &[
     super::cookies::ROWS,
     super::frontends::ROWS,
     super::handover::ROWS,
+    super::resolvers::ROWS,
     super::servers::ROWS,
     super::agents::ROWS,
     super::session::ROWS,
