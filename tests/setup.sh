@@ -9,6 +9,7 @@ needs=(
     nginx:nginx-light apache2:apache2 ab:apache2-utils wrk:wrk mariadbd:mariadb-server-core mariadb:mariadb-client-core socat:socat rsyslogd:rsyslog ip:iproute2 keepalived:keepalived bird:bird2
     logrotate:logrotate killall:psmisc pidof:sysvinit-utils python3:python3
     curl:curl ps:procps killall:psmisc pidof:sysvinit-utils python3:python3 strace:strace chromium:chromium chromedriver:chromium-driver
+    dnsmasq:dnsmasq-base
     gcc:gcc make:make taskset:util-linux
 )
 

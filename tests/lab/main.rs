@@ -13,6 +13,7 @@ mod cluster;
 mod conditions;
 mod director;
 mod distribution;
+mod dns;
 mod document;
 mod ecmp;
 mod failure;
@@ -27,6 +28,7 @@ mod machine;
 mod mysql;
 mod nginx;
 mod pair;
+mod resolvers;
 mod smtp;
 mod source;
 #[path = "../support/mod.rs"]
@@ -144,6 +146,14 @@ const FAMILIES: &[Family] = &[
         scenarios: &[
             ("servers_see_clients_by_their_own_addresses", source::transparent),
             ("several_addresses_have_ports_when_one_has_none", source::ports),
+        ],
+    },
+    Family {
+        programs: &["curl", "dnsmasq"],
+        scenarios: &[
+            ("servers_follow_a_name_that_moves_vanishes_and_returns", resolvers::names_move),
+            ("a_service_fills_a_template_and_empties_it", resolvers::services_fill_a_template),
+            ("every_fourth_datagram_lost_changes_nothing", resolvers::losses_change_nothing),
         ],
     },
     Family {
