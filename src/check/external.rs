@@ -3,6 +3,7 @@
 use super::result::{Outcome, Status};
 use crate::process::spawner::Event;
 use crate::proxy::ServerTimeouts;
+use crate::text::unit::os_error;
 use crate::time::{Millis, Tick};
 
 /// The code of a program that a signal ended.
@@ -22,10 +23,7 @@ pub fn outcome(event: Event, duration: Millis) -> Option<Outcome> {
         Event::Exited(0) => (Status::ProgramPassed, 0, String::new()),
         Event::Exited(code) => (Status::ProgramFailed, code as i16, String::new()),
         Event::Killed => (Status::ProgramFailed, KILLED, String::new()),
-        Event::Refused(errno) => {
-            let error = std::io::Error::from_raw_os_error(errno);
-            (Status::SocketError, 0, super::probe::error_text(&error))
-        }
+        Event::Refused(errno) => (Status::SocketError, 0, os_error(errno)),
     };
     Some(Outcome { status, code, info, duration })
 }

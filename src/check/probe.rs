@@ -516,13 +516,7 @@ impl Texts for Formats<'_> {
     }
 }
 
-/// A system error as HAProxy's messages give it: `Connection refused`.
-pub fn error_text(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_string(),
-        None => error.to_string(),
-    }
-}
+pub use crate::text::unit::reason as error_text;
 
 #[cfg(test)]
 mod tests;

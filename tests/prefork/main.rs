@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod locks;
 mod places;
+mod programs;
 mod reloads;
 #[path = "../reload/service.rs"]
 #[allow(dead_code)]

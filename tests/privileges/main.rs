@@ -10,6 +10,7 @@
 mod crew;
 mod kept;
 mod locked;
+mod programs;
 mod refused;
 #[path = "../reload/service.rs"]
 #[allow(dead_code)]
