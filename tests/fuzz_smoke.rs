@@ -85,14 +85,14 @@ fn answers_to_health_checks() {
     let expects = [Expect::new(Pattern::Text(text(b"ok"))), unwanted, Expect::new(Pattern::Field(Box::new(field)))];
     run("checks", |raw| {
         for expect in &expects {
-            let mut whole = Answer::to(b"GET");
+            let mut whole = Answer::to(b"GET", 16_384);
             whole.receive(raw);
             assert_ne!(
                 judge_http(expect, &whole, true, &Plain),
                 Judgement::Open,
                 "the server closed: there is a verdict"
             );
-            let mut answer = Answer::to(b"GET");
+            let mut answer = Answer::to(b"GET", 16_384);
             for piece in raw.chunks(5) {
                 answer.receive(piece);
                 if judge_http(expect, &answer, false, &Plain) != Judgement::Open {

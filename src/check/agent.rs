@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::expect;
 use super::result::{Outcome, Status, Verdict};
 use super::server::{Cause, Change, CheckEffect, Operation, ServerState};
 
@@ -97,8 +98,7 @@ impl Agent {
 impl Report {
     /// Reads what an agent said; `None` if it is not a whole line.
     pub fn parse(answer: &[u8]) -> Option<Report> {
-        let end = answer.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
-        let line = String::from_utf8_lossy(&answer[..end]);
+        let line = String::from_utf8_lossy(expect::line(answer)?);
         let mut report = Report::default();
         let is_separator = |c: char| matches!(c, ' ' | '\t' | ',');
         let mut rest = line.trim_start_matches(is_separator);

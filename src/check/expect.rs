@@ -51,9 +51,12 @@ pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts,
         };
     }
     if matches!(expect.pattern, Pattern::Line) {
-        let is_line = input.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
-        // Whoever reads the line sees whether it is one.
-        return if over || is_line { Judgement::Passed } else { Judgement::Open };
+        return match line(input) {
+            Some(_) => Judgement::Passed,
+            // What never comes is late, however soon that is known.
+            None if over => failed(Status::L7Timeout, Why::Unreadable("")),
+            None => Judgement::Open,
+        };
     }
     if let Pattern::Message(message) = &expect.pattern {
         return protocol::judge(*message, input, over);
@@ -81,15 +84,21 @@ pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts,
     })
 }
 
+/// The first line of what came, without its end. There is none behind a NUL.
+pub fn line(input: &[u8]) -> Option<&[u8]> {
+    let end = input.iter().position(|octet| matches!(octet, b'\r' | b'\n' | 0))?;
+    (input[end] != 0).then(|| &input[..end])
+}
+
 /// Judges what came of an HTTP answer.
 pub fn judge_http(expect: &Expect, answer: &Answer, over: bool, texts: &dyn Texts) -> Judgement {
     if answer.is_nonsense() {
         return failed(Status::L7Invalid, Why::Unreadable(""));
     }
+    let over = over || answer.is_complete();
     let Some(head) = answer.head() else {
         return if over { failed(Status::L7Invalid, Why::Unreadable("")) } else { Judgement::Open };
     };
-    let over = over || answer.is_complete();
     let found = match &expect.pattern {
         Pattern::Status(ranges) => Ok(ranges.iter().any(|&(low, high)| (low..=high).contains(&head.status()))),
         Pattern::StatusRegex(regex) => Ok(regex.is_match(head.status().to_string().as_bytes())),
@@ -192,9 +201,7 @@ fn is_match((how, text): &(&Match, Vec<u8>), input: &[u8], any_case: bool) -> bo
 /// What was looked for, as messages about the content name it.
 fn object(pattern: &Pattern) -> String {
     match pattern {
-        Pattern::Text(Data::Bytes(text)) | Pattern::Binary(Data::Bytes(text)) => {
-            format!(" '{}'", String::from_utf8_lossy(text))
-        }
+        Pattern::Text(Data::Bytes(text)) => format!(" '{}'", String::from_utf8_lossy(text)),
         other => format!(" ({})", kind(other)),
     }
 }
@@ -217,6 +224,8 @@ fn kind(pattern: &Pattern) -> &'static str {
 pub fn description(pattern: &Pattern) -> String {
     match pattern {
         Pattern::Text(Data::Bytes(text)) | Pattern::Binary(Data::Bytes(text)) => {
+            // A text ends at its first NUL.
+            let text = text.split(|octet| *octet == 0).next().unwrap_or_default();
             format!("expect {} '{}'", kind(pattern), String::from_utf8_lossy(text))
         }
         other => format!("expect {}", kind(other)),
@@ -253,7 +262,7 @@ mod tests {
     }
 
     fn http(expect: &Expect, answer: &str) -> Judgement {
-        let mut incoming = Answer::to(b"OPTIONS");
+        let mut incoming = Answer::to(b"OPTIONS", 16_384);
         for octet in answer.as_bytes().chunks(1) {
             incoming.receive(octet);
             match judge_http(expect, &incoming, false, &Plain) {
@@ -331,5 +340,22 @@ mod tests {
         let words = "TCPCHK matched unwanted content (binary regex) at step 2";
         assert_eq!(judge(&unwanted, "+OK", false), described(Status::L7Invalid, words));
         assert_eq!((judge(&unwanted, "-", false), judge(&unwanted, "-", true)), (Judgement::Open, Judgement::Passed));
+    }
+
+    #[test]
+    fn lines_end_before_any_nul() {
+        let line_of = |input: &[u8], over| judge_bytes(&Expect::new(Pattern::Line), input, over, &Plain, 2);
+        assert_eq!(line_of(b"up\r", false), Judgement::Passed);
+        assert_eq!(line_of(b"up\n\0", false), Judgement::Passed);
+        for unfinished in [&b"up"[..], b"up\0\n", b"\0\0"] {
+            assert_eq!(line_of(unfinished, false), Judgement::Open);
+            assert_eq!(line_of(unfinished, true), failed(Status::L7Timeout, Why::Unreadable("")));
+        }
+    }
+
+    #[test]
+    fn messages_quote_octets_to_the_first_nul_or_not_at_all() {
+        let binary = Pattern::Binary(Data::Bytes(b"a\0b".as_slice().into()));
+        assert_eq!((object(&binary), description(&binary)), (" (binary)".into(), "expect binary 'a'".into()));
     }
 }

@@ -1,9 +1,15 @@
 //! Requests and answers of HTTP checks (manual 4.2, `option httpchk`, `http-check send`).
 
-use crate::h1::framing::{self, Asked, Framing};
-use crate::h1::{self, BodyDecoder, Limits, Parsed};
+use crate::h1::framing::{self, Asked};
+use crate::h1::{self, Body, BodyDecoder, Limits, Parsed};
 use crate::http::{Head, Method};
 use crate::proxy::check::Request;
+
+/// What HAProxy's buffers hold besides the texts of a message: 48 octets of their own, 8 each for the start line, the
+/// end of the head, the body and one more, 20 in the start line and 1 at the end of the head.
+const BUFFER_OVERHEAD_BYTES: usize = 48 + 4 * FIELD_OVERHEAD_BYTES + Head::START_LINE_FIXED_BYTES + 1;
+/// The same for each field.
+const FIELD_OVERHEAD_BYTES: usize = 8;
 
 /// An answer that is arriving.
 #[derive(Debug, Default)]
@@ -13,25 +19,30 @@ pub struct Answer {
     /// What came and is not dealt with.
     raw: Vec<u8>,
     head: Option<Box<Head>>,
+    /// The last head announces another.
+    is_interim: bool,
     decoder: BodyDecoder,
     body: Vec<u8>,
+    /// Most octets of the head while it arrives, then of the body.
+    room: usize,
     /// It is no HTTP, or its chunks are no chunks.
     is_nonsense: bool,
 }
 
 impl Answer {
-    /// The answer to a request of this method.
-    pub fn to(method: &[u8]) -> Answer {
-        Answer { method: Method::classify(method), ..Answer::default() }
+    /// The answer to a request of this method, of which a buffer of `bytes_max` octets is looked at.
+    pub fn to(method: &[u8], bytes_max: usize) -> Answer {
+        Answer { method: Method::classify(method), room: bytes_max, ..Answer::default() }
     }
 
     /// Takes what came from the server.
     pub fn receive(&mut self, bytes: &[u8]) {
-        if self.is_nonsense {
+        if self.is_nonsense || self.is_full() {
             return;
         }
         self.raw.extend_from_slice(bytes);
-        self.is_nonsense = (self.head.is_none() && self.take_head().is_err()) || self.take_body().is_err();
+        self.is_nonsense = self.take_heads().is_err() || self.take_body().is_err();
+        self.body.truncate(self.room);
     }
 
     /// Its head, once that is complete.
@@ -49,27 +60,41 @@ impl Answer {
         self.is_nonsense
     }
 
-    /// Whether nothing can follow.
+    /// Whether nothing can follow, or nothing that is looked at. Interim answers are judged like others, by what came
+    /// with them.
     pub fn is_complete(&self) -> bool {
-        self.head.is_some() && self.decoder.is_done()
+        let is_over = |head: &Head| head.status() < 200 || self.decoder.is_done();
+        self.head().is_some_and(is_over) || self.is_full()
     }
 
-    /// Octets that it holds.
-    pub fn bytes(&self) -> usize {
-        self.raw.len() + self.body.len()
+    /// Whether it has more octets than are looked at.
+    fn is_full(&self) -> bool {
+        let taken = if self.head.is_some() { &self.body } else { &self.raw };
+        taken.len() >= self.room
     }
 
-    fn take_head(&mut self) -> Result<(), h1::ParseError> {
-        let mut head = Box::new(Head::new());
-        let Parsed::Complete { head_bytes } = h1::parse_response(&self.raw, &mut head, &Limits::default())? else {
-            return Ok(());
-        };
-        self.raw.drain(..head_bytes);
-        // A 101 that nobody asked for is no error here but a status to be judged.
-        let asked = Asked { method: self.method, upgrade: false };
-        let framed = if head.status() == 101 { Framing::default() } else { framing::response(&mut head, &asked)? };
-        self.decoder = BodyDecoder::new(framed.body);
-        self.head = Some(head);
+    /// The head that counts, which is the first; behind an interim one, those that came with it, so that the body is
+    /// that of the last.
+    fn take_heads(&mut self) -> Result<(), h1::ParseError> {
+        while self.head.is_none() || (self.is_interim && !self.raw.is_empty()) {
+            let mut head = Box::new(Head::new());
+            let Parsed::Complete { head_bytes } = h1::parse_response(&self.raw, &mut head, &Limits::default())? else {
+                return Ok(());
+            };
+            self.raw.drain(..head_bytes);
+            let asked = Asked { method: self.method, upgrade: false };
+            let body = match head.status() {
+                // Nobody asked for it; what follows may be anything.
+                101 => Body::UntilClose,
+                _ => framing::response(&mut head, &asked)?.body,
+            };
+            self.is_interim = head.status() < 200 && body == Body::None;
+            self.decoder = BodyDecoder::new(body);
+            if self.head.is_none() {
+                self.room = self.room.saturating_sub(BUFFER_OVERHEAD_BYTES + head.text_bytes(FIELD_OVERHEAD_BYTES));
+                self.head = Some(head);
+            }
+        }
         Ok(())
     }
 
@@ -147,7 +172,7 @@ mod tests {
     use crate::proxy::check::Data;
 
     fn arrived(text: &str) -> Answer {
-        let mut answer = Answer::to(b"OPTIONS");
+        let mut answer = Answer::to(b"OPTIONS", 16_384);
         text.as_bytes().chunks(1).for_each(|octet| answer.receive(octet));
         answer
     }
@@ -160,6 +185,37 @@ mod tests {
         assert_eq!((answer.body(), answer.is_complete()), (&b"hel"[..], false));
         assert_eq!(arrived("HTTP/1.1 101 Switching\r\n\r\n").head().map(Head::status), Some(101));
         assert!(arrived("HTTP/1.1 200").head().is_none());
+    }
+
+    #[test]
+    fn interim_answers_are_judged_with_what_came_with_them() {
+        let mut answer = Answer::to(b"GET", 16_384);
+        answer.receive(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!((answer.head().map(Head::status), answer.body()), (Some(100), &b"hello"[..]));
+        let mut answer = Answer::to(b"HEAD", 16_384);
+        answer.receive(b"HTTP/1.1 103 Hints\r\n\r\n");
+        assert!(answer.is_complete());
+        answer.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        assert!(!answer.is_nonsense() && answer.body().is_empty());
+        let mut answer = Answer::to(b"GET", 16_384);
+        answer.receive(b"HTTP/1.1 101 Switching\r\n\r\n\x00\xff");
+        assert_eq!((answer.is_complete(), answer.body()), (true, &b"\x00\xff"[..]));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_buffer_holds() {
+        let body = |fields: &str| {
+            let mut answer = Answer::to(b"GET", 16_384);
+            answer.receive(format!("HTTP/1.0 200 OK\r\n{fields}\r\n").as_bytes());
+            (0..5).for_each(|_| answer.receive(&[b'x'; 4096]));
+            assert!(answer.is_complete());
+            answer.body().len()
+        };
+        assert_eq!((body(""), body("X-Abc: defgh\r\n")), (16_270, 16_252));
+        let mut endless = Answer::to(b"GET", 200);
+        endless.receive(b"HTTP/1.1 200 OK\r\n");
+        (0..300).for_each(|_| endless.receive(b"X: y\r\n"));
+        assert!(endless.is_complete() && endless.raw.len() < 210);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::http::{self, Answer};
 use super::result::{Outcome, Status};
 use crate::facts::Facts;
 use crate::h1::Body;
-use crate::proxy::check::{Action, Connect, Data, Expect, Port, Speech, Step};
+use crate::proxy::check::{Action, Connect, Data, Expect, Pattern, Port, Speech, Step};
 use crate::proxy::preface::{PrefaceSettings, ProxyHeader};
 use crate::proxy::{BackendId, Config, FrontendId, Script, ServerId, ServerTimeouts};
 use crate::sample::Client;
@@ -207,8 +207,11 @@ impl Probe {
 
     /// Connecting failed, or the connection broke: `info` is the error in the system's words.
     pub fn failed(&mut self, info: &str, world: &World<'_>) -> Next {
-        // What came before is judged first, by the text of it at least.
-        if self.phase == Phase::Expecting && world.script.speech != Speech::Http && !self.input.is_empty() {
+        // What came before is judged first, by the text of it at least; a line that has no end says nothing.
+        let expects_line =
+            matches!(self.action(world), Some(Action::Expect(expect)) if matches!(expect.pattern, Pattern::Line));
+        let has_text = world.script.speech != Speech::Http && !self.input.is_empty();
+        if self.phase == Phase::Expecting && has_text && !expects_line {
             self.over = true;
             return self.advance(world);
         }
@@ -241,7 +244,7 @@ impl Probe {
 
     /// The deadline is reached.
     pub fn expired(&mut self, world: &World<'_>) -> Next {
-        let late = match world.script.steps.get(self.at).map(|step| &step.action) {
+        let late = match self.action(world) {
             Some(Action::Expect(expect)) => expect.late,
             _ => None,
         };
@@ -250,6 +253,11 @@ impl Probe {
             Phase::Beginning | Phase::Sending | Phase::Expecting => late.unwrap_or(Status::L7Timeout),
         };
         self.end(status, 0, self.place(world), world)
+    }
+
+    /// What is being done.
+    fn action<'a>(&self, world: &World<'a>) -> Option<&'a Action> {
+        world.script.steps.get(self.at).map(|step| &step.action)
     }
 
     fn next(&mut self, world: &World<'_>) -> Next {
@@ -277,7 +285,8 @@ impl Probe {
                 Action::Request(request) => {
                     let text = |data: &Data| self.text(data, world).unwrap_or_default();
                     self.output = http::request(request, self.own.state.as_deref(), text);
-                    (self.answer, self.phase) = (Answer::to(&request.method), Phase::Sending);
+                    (self.answer, self.phase) =
+                        (Answer::to(&request.method, world.script.answer_bytes_max), Phase::Sending);
                     return Next::Send;
                 }
                 Action::Expect(expect) => {
@@ -333,15 +342,14 @@ impl Probe {
     /// What an answer makes of the check; `None` if it goes on.
     fn judge(&self, step: &Step, expect: &Expect, world: &World<'_>) -> Option<Next> {
         let texts = Formats { probe: self, world };
-        let max = world.script.answer_bytes_max;
         let judgement = if world.script.speech == Speech::Http {
             let is_missing = self.answer.head().is_some_and(|head| head.status() == 404);
             if is_missing && world.is_up && world.script.disable_on_404 {
                 return Some(self.end(Status::L7Conditional, 404, String::new(), world));
             }
-            expect::judge_http(expect, &self.answer, self.over || self.answer.bytes() >= max, &texts)
+            expect::judge_http(expect, &self.answer, self.over, &texts)
         } else {
-            let over = self.over || self.input.len() >= max;
+            let over = self.over || self.input.len() >= world.script.answer_bytes_max;
             expect::judge_bytes(expect, &self.input, over, &texts, step.number)
         };
         let (status, why) = match judgement {

@@ -10,14 +10,11 @@ use crate::proxy::{AgentSettings, ServerId};
 impl Services {
     /// An agent was asked: `outcome` of the connection, `answer` if one came.
     pub fn agent_ended(&mut self, id: ServerId, outcome: Outcome, answer: Option<&[u8]>) {
-        let outcome = match (answer, answer.and_then(Report::parse)) {
-            _ if !self.servers[id.0 as usize].agent.enabled => outcome,
-            (Some(_), Some(report)) => Outcome { duration: outcome.duration, ..self.obey_agent(id, &report) },
-            (Some(_), None) => {
-                let status = self.servers[id.0 as usize].agent.last.status;
-                Outcome { status, info: "Ignoring incomplete line from agent".into(), ..outcome }
+        let outcome = match answer.and_then(Report::parse) {
+            Some(report) if self.servers[id.0 as usize].agent.enabled => {
+                Outcome { duration: outcome.duration, ..self.obey_agent(id, &report) }
             }
-            (None, _) => outcome,
+            _ => outcome,
         };
         self.follow();
         let duration = outcome.duration;

@@ -258,7 +258,9 @@ impl<S: States> Snapshot<'_, S> {
         if view.checked {
             record.number(C::Chkfail, row.get(Count::CheckFailures));
             record.number(C::Chkdown, row.get(Count::CheckDowns));
-            record.number(C::Hanafail, row.get(Count::ObservedFailures));
+            if server.observe.is_some() {
+                record.number(C::Hanafail, row.get(Count::ObservedFailures));
+            }
             record.number(C::Downtime, view.downtime_s);
         }
         if let Some(check) = &view.check {

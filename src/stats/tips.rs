@@ -131,19 +131,29 @@ pub fn last_check(record: &Record) -> String {
     if !tracked.is_empty() {
         return format!("via {tracked}");
     }
-    let mut text = record.get_text(C::CheckStatus).to_owned();
-    if let Value::Number(code) = record.get(C::CheckCode) {
+    let [status, code, duration, ..] = last(record);
+    let mut text = record.get_text(status).to_owned();
+    if let Value::Number(code) = record.get(code) {
         let _ = write!(text, "/{code}");
     }
-    if let Value::Number(duration) = record.get(C::CheckDuration) {
+    if let Value::Number(duration) = record.get(duration) {
         let _ = write!(text, " in {duration}ms");
     }
     text
 }
 
+/// Status, code, duration, description and details of what the state is due to: of a check, unless it is an agent
+/// that took the server down.
+fn last(record: &Record) -> [C; 5] {
+    match record.get_text(C::Status) {
+        "DOWN (agent)" => [C::AgentStatus, C::AgentCode, C::AgentDuration, C::AgentDesc, C::LastAgt],
+        _ => [C::CheckStatus, C::CheckCode, C::CheckDuration, C::CheckDesc, C::LastChk],
+    }
+}
+
 /// The last check in words.
 pub fn check(record: &Record) -> String {
-    let (description, info) = (record.get_text(C::CheckDesc), record.get_text(C::LastChk));
+    let [.., description, info] = last(record).map(|column| record.get_text(column));
     if info.is_empty() { description.to_owned() } else { format!("{description}: {info}") }
 }
 
@@ -165,6 +175,19 @@ pub fn modules(record: &Record) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_agent_did_is_told_by_the_agents_columns() {
+        let mut record = Record::new(Kind::Server);
+        let columns = [(C::CheckStatus, "L4OK"), (C::AgentStatus, "L7STS"), (C::LastAgt, "via agent : down")];
+        for (column, text) in columns {
+            record.text(column, text);
+        }
+        record.number(C::AgentCode, 0);
+        assert_eq!(last_check(&record), "L4OK");
+        record.text(C::Status, "DOWN (agent)");
+        assert_eq!((last_check(&record), check(&record)), ("L7STS/0".into(), ": via agent : down".into()));
+    }
 
     #[test]
     fn spans_have_two_units() {
