@@ -529,4 +529,8 @@ pub struct ServerDraft {
     pub pool_low_conn: u32,
     /// `send-proxy`, `socks4` and their kin.
     pub preface: crate::proxy::preface::PrefaceSettings,
+    /// `tfo` and others.
+    pub connection: crate::proxy::server::ConnectionSettings,
+    /// `check-proto`.
+    pub check_proto: Option<String>,
 }

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod check;
 pub mod condition;
 pub mod confinement;
+pub mod connection;
 mod detail;
 pub mod draft;
 pub mod global;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use super::address::{Address, Family, Host, Port, Target, resolve_host};
+use super::connection;
 use super::draft::{ProxyDraft, ServerDraft};
 use super::finding::{Finding, Place, Severity};
 use super::naming::{InitAddr, is_service};
@@ -79,6 +80,7 @@ fn server(
     for text in contradictions(draft, proxy.settings.mode, noun, &proxy.name) {
         resolver.findings.alert(text);
     }
+    connection::check(resolver, proxy, draft);
     if lacks_check_port(draft, &place) {
         let check = proxy.settings.check.resolve();
         let scripted = !matches!(check.speech, Speech::Nothing | Speech::Program);
@@ -140,6 +142,7 @@ pub(super) fn from_draft(
         saved: None,
         source: draft.source.as_ref().or(source).cloned(),
         preface: preface(draft),
+        connection: draft.connection.clone(),
     }
 }
 

@@ -266,7 +266,13 @@ impl Checks {
         let Run::Probing { probe, opened: current, established, preface, sent } = &mut slot.run else { return false };
         (*current, *established, *preface, *sent) = (None, false, None, 0);
         let server = &services.config[slot.server];
-        let options = ConnectOptions { acknowledges_late: !attempt.listens, ..ConnectOptions::default() };
+        let config: &'static Config = services.config;
+        let options = ConnectOptions {
+            acknowledges_late: !attempt.listens,
+            user_timeout: server.user_timeout,
+            no_linger: false,
+            ..ConnectOptions::new(&config[server.backend], false, &config.global.tune)
+        };
         let origin = server.source.as_ref().map(|source| origin::own(services, source, Some(slot.server)));
         let place = &services.places[slot.server.0 as usize];
         let usual = match slot.what {

@@ -82,6 +82,17 @@ pub struct Server {
     pub source: Option<Source>,
     /// What connections to it begin with.
     pub preface: PrefaceSettings,
+    /// How they are made.
+    pub connection: ConnectionSettings,
+}
+
+/// How connections to a server are made, and how long they serve.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionSettings {
+    /// `tfo`: what is sent first goes with the packet that asks for the connection.
+    pub fast_open: bool,
+    /// `max-reuse`: exchanges that a connection serves after its first one; no limit when absent.
+    pub max_reuse: Option<u32>,
 }
 
 /// A server's line of a state file: what `show servers state` told of it (management manual 9.3), checked.

@@ -156,8 +156,12 @@ pub static KEYWORDS: &[&[Keyword]] = &[
 pub static BIND_KEYWORDS: &[&[BindKeyword]] = &[crate::config::bind::PARAMETERS];
 
 /// Parameters of `server` and `default-server`.
-pub static SERVER_KEYWORDS: &[&[ServerKeyword]] =
-    &[crate::config::naming::PARAMETERS, crate::config::preface::PARAMETERS, crate::config::server::PARAMETERS];
+pub static SERVER_KEYWORDS: &[&[ServerKeyword]] = &[
+    crate::config::naming::PARAMETERS,
+    crate::config::connection::PARAMETERS,
+    crate::config::preface::PARAMETERS,
+    crate::config::server::PARAMETERS,
+];
 
 /// Plain options.
 pub static OPTIONS: &[&[ProxyOption]] = &[crate::config::options::PLAIN];

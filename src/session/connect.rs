@@ -110,8 +110,13 @@ fn open(
     let address = target.ip();
     turn.exchange.facts.upstream_peer = address;
     let target = preface::way(services.config, peer, address)?.map_or(target, Target::from);
-    if backend.smart_connect && backend.mode == Mode::Tcp {
-        // What has come already takes the acknowledgement with it.
+    let connection = match peer {
+        Peer::Server(server) => Some(&services.config[server].connection),
+        Peer::Address(_) => None,
+    };
+    let fast_open = connection.is_some_and(|connection| connection.fast_open);
+    if (backend.smart_connect || fast_open) && backend.mode == Mode::Tcp {
+        // What has come already takes the acknowledgement with it, or goes before it.
         turn.session.client.receive(&mut services.buffers);
     }
     let sends_at_once = backend.mode == Mode::Http || !turn.session.client.received().is_empty();
@@ -119,6 +124,7 @@ fn open(
     let mut options = ConnectOptions::new(backend, sends_at_once, &services.config.global.tune);
     if let Peer::Server(server) = peer {
         options.user_timeout = services.config[server].user_timeout;
+        options.fast_open = fast_open && sends_at_once;
     }
     let key = services.upstreams.open((peer, address), origin, turn.slot, &services.counters, |token| {
         services.net.connect(&target, options, origin, token)
@@ -161,6 +167,7 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>, header: Opti
     };
     let Some(key) = own.or_else(|| shared(services)) else { return false };
     turn.exchange.upstream = Some(key);
+    services.upstreams.get_mut(key).exchanges += u32::from(own.is_some());
     turn.exchange.reused = true;
     turn.exchange.facts.upstream_peer = services.upstreams.get(key).target;
     if let Peer::Server(server) = peer {

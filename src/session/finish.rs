@@ -45,6 +45,10 @@ pub fn return_upstream(turn: &mut Turn<'_>, clean: bool, after: After) {
     let serverless = turn.exchange.server.is_none();
     let config = turn.services.config;
     let server = turn.exchange.server.map(|server| &config[server]);
+    let limit = server.and_then(|server| server.connection.max_reuse);
+    if limit.is_some_and(|limit| turn.services.upstreams.get(key).exchanges > limit) {
+        return turn.services.close_upstream(Some(key));
+    }
     let private = serverless || connect::stays_private(config[backend].reuse, server);
     if !private {
         turn.services.keep_upstream(key);

@@ -41,7 +41,12 @@ pub fn send(fd: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {
         flags |= libc::MSG_MORE;
     }
     // SAFETY: the pointer and length are those of one readable slice.
-    check_len(unsafe { libc::send(fd.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    let sent = check_len(unsafe { libc::send(fd.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) });
+    // A connection that was to be made with these bytes is made without them.
+    sent.map_err(|error| match error.raw_os_error() {
+        Some(libc::EINPROGRESS) => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    })
 }
 
 /// Takes one connection from a listening socket: non-blocking and closed on exec in the same system call.
@@ -141,6 +146,12 @@ pub fn set_defer_accept(fd: impl AsFd, wait: Duration) -> io::Result<()> {
 /// TCP_FASTOPEN on a listener, with room for `queue` half-open connections that carry data.
 pub fn set_fast_open(fd: impl AsFd, queue: u32) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX))
+}
+
+/// TCP_FASTOPEN_CONNECT: the first bytes that are sent go with the packet that asks for the connection, where the kernel
+/// has a cookie of the peer; then connecting succeeds at once, and errors come with what is received.
+pub fn fast_open_connect(fd: impl AsFd) -> io::Result<()> {
+    set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)
 }
 
 /// Lets a socket bind to or accept for an address that the host does not have (IP_TRANSPARENT, or

@@ -41,6 +41,9 @@ pub struct ConnectOptions {
     pub no_linger: bool,
     /// `tcp-ut`: how long what was sent may stay unacknowledged.
     pub user_timeout: Option<Millis>,
+    /// The connection is asked for together with what is sent first (`tfo`). Where the kernel knows that the peer can do
+    /// that, nothing happens before: whoever asks for it has something to send.
+    pub fast_open: bool,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
@@ -186,6 +189,7 @@ impl ConnectOptions {
             acknowledges_late: backend.smart_connect && sends_at_once,
             no_linger: backend.nolinger,
             user_timeout: None,
+            fast_open: false,
             rcvbuf: tune.rcvbuf_server,
             sndbuf: tune.sndbuf_server,
         }
@@ -268,6 +272,10 @@ impl Net {
                 }
                 if let Some(timeout) = options.user_timeout.filter(|_| target.ip().is_some()) {
                     socket.set_tcp_user_timeout(Some(Duration::from_millis(timeout.0)))?;
+                }
+                if options.fast_open && target.ip().is_some() {
+                    // Kernels without it connect as usual.
+                    let _ = socket::fast_open_connect(&socket);
                 }
                 if options.rcvbuf > 0 {
                     socket.set_recv_buffer_size(options.rcvbuf as usize)?;
@@ -392,6 +400,14 @@ mod tests {
             let (_, peer) = listener.accept().expect("a connection");
             assert_eq!(peer.ip().to_string(), "127.0.0.77");
         }
+    }
+
+    #[test]
+    fn sockets_wait_for_acknowledgements_as_long_as_they_are_told() {
+        let patient = ConnectOptions { user_timeout: Some(Millis(7_000)), ..ConnectOptions::default() };
+        let (_listener, _poll, stream) = connected(patient);
+        let fd = stream.descriptor().expect("a real one");
+        assert_eq!(SockRef::from(&fd).tcp_user_timeout().expect("TCP_USER_TIMEOUT"), Some(Duration::from_secs(7)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod dns;
 mod document;
 mod ecmp;
 mod failure;
+mod fast_open;
 mod files;
 mod forward;
 mod host;
@@ -155,6 +156,10 @@ const FAMILIES: &[Family] = &[
             ("a_service_fills_a_template_and_empties_it", resolvers::services_fill_a_template),
             ("every_fourth_datagram_lost_changes_nothing", resolvers::losses_change_nothing),
         ],
+    },
+    Family {
+        programs: &["curl", "awk"],
+        scenarios: &[("requests_go_with_the_packets_that_ask_for_connections", fast_open::requests)],
     },
     Family {
         programs: &["curl", "setpriv"],

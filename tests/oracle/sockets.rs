@@ -43,7 +43,7 @@ fn line(socket: &SockRef<'_>, name: impl Fn(u16) -> Option<&'static str>) -> Opt
     let peer = socket.peer_addr().ok()?.as_socket()?;
     let who = port(local).map(|name| format!("client of {name}")).or(port(peer).map(str::to_owned))?;
     let delays = if socket.tcp_nodelay().ok()? { "sends at once" } else { "waits for full segments" };
-    Some(format!("{who}: {}, {delays}, {}", lingers(socket), keepalive(socket)?))
+    Some(format!("{who}: {}, {delays}, {}{}", lingers(socket), keepalive(socket)?, patience(socket)?))
 }
 
 /// What a close does to what is not sent yet.
@@ -52,6 +52,12 @@ fn lingers(socket: &SockRef<'_>) -> &'static str {
         Ok(Some(_)) => "resets on close",
         _ => "closes",
     }
+}
+
+/// How long it waits for acknowledgements, where that is not the system's choice.
+fn patience(socket: &SockRef<'_>) -> Option<String> {
+    let wait = socket.tcp_user_timeout().ok()?;
+    Some(wait.map_or_else(String::new, |wait| format!(", waits {} ms for acknowledgements", wait.as_millis())))
 }
 
 /// TCP keep-alives; the system's figures are not of interest.

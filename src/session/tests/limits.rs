@@ -210,3 +210,29 @@ fn a_line_end_of_a_chunk_finds_room_in_a_full_buffer() {
     from.release(&mut buffers);
     to.release(&mut buffers);
 }
+
+#[test]
+fn a_connection_serves_as_often_as_max_reuse_says() {
+    for (reuse, limit, exchanges) in [("always", 2, 3), ("never", 1, 2), ("safe", 0, 1)] {
+        let mut sim = Sim::http(&format!(
+            "frontend fe\n bind :8001\n default_backend be\nbackend be\n http-reuse {reuse}\n \
+             server s1 127.0.0.1:1 max-reuse {limit}\n"
+        ));
+        let client = sim.client();
+        for round in 0..3 {
+            sim.send(client, GET);
+            let server = sim.server();
+            for exchange in 1..=exchanges {
+                assert!(!sim.is_closed(server), "{reuse}, round {round}: before exchange {exchange}");
+                sim.send(server, OK);
+                sim.settle();
+                assert_eq!(status(&sim.got(client)), "200");
+                if exchange < exchanges {
+                    sim.send(client, GET);
+                    assert!(sim.try_server().is_none(), "{reuse}, round {round}: one connection");
+                }
+            }
+            assert!(sim.is_closed(server), "{reuse}, round {round}");
+        }
+    }
+}
