@@ -34,6 +34,8 @@ fn log(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
     let lines = if global { &mut scope.draft.global_extra.logs } else { &mut scope.settings().logs };
     match line {
         LogLine::Forget => lines.clear(),
+        // The defaults may have it already: nothing is to be logged twice.
+        LogLine::Global if lines.iter().any(|line| matches!(line, LogLine::Global)) => {}
         line => lines.push(line),
     }
     Ok(())

@@ -348,7 +348,11 @@ impl Engine {
         self.plan(slot, Tick::NEVER);
         let resolution = self.resolutions.remove(slot);
         if let Some(running) = resolution.running {
-            self.by_id.remove(&(resolution.key.section, running.id));
+            let section = resolution.key.section;
+            self.by_id.remove(&(section, running.id));
+            // What was asked for and given up in one turn need not be sent.
+            self.outgoing
+                .retain(|message| message.section != section || message::id(&message.bytes) != Some(running.id));
         }
         self.by_key.remove(&resolution.key);
     }
