@@ -14,6 +14,7 @@ mod locks;
 mod places;
 mod programs;
 mod reloads;
+mod servers;
 #[path = "../reload/service.rs"]
 #[allow(dead_code)]
 mod service;
