@@ -8,7 +8,7 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::Seat;
-use crate::dns::message;
+use crate::dns::{Tallied, message};
 use crate::event::core::Readiness;
 use crate::proxy::resolvers::{NameServer, TcpTransport};
 use crate::session::{Services, origin};
@@ -79,18 +79,28 @@ impl Line {
         true
     }
 
-    /// The next whole answer that was received.
+    /// The next whole answer that was received to a question that was asked here; others are dropped.
     fn answer(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let answer = self.message()?;
+            let id = message::id(&answer);
+            if let Some(at) = self.asked.iter().position(|question| message::id(question) == id) {
+                self.asked.swap_remove(at);
+                self.has_answered = true;
+                return Some(answer);
+            }
+        }
+    }
+
+    /// The next whole message that was received.
+    fn message(&mut self) -> Option<Vec<u8>> {
         let length = usize::from(u16::from_be_bytes(*self.input.first_chunk::<LENGTH_BYTES>()?));
         if self.input.len() < LENGTH_BYTES + length {
             return None;
         }
-        let answer = self.input[LENGTH_BYTES..LENGTH_BYTES + length].to_vec();
+        let message = self.input[LENGTH_BYTES..LENGTH_BYTES + length].to_vec();
         self.input.drain(..LENGTH_BYTES + length);
-        let id = message::id(&answer);
-        self.asked.retain(|question| message::id(question) != id);
-        self.has_answered = true;
-        Some(answer)
+        Some(message)
     }
 }
 
@@ -203,7 +213,10 @@ impl Streams {
     fn close(&mut self, slot: usize, services: &mut Services) {
         let line = self.slots.remove(slot);
         if line.has_answered {
-            line.asked.into_iter().for_each(|question| self.backlog.push_back((line.seat, question)));
+            for question in line.asked {
+                services.names.count(line.seat.0, line.seat.1, Tallied::Sent);
+                self.backlog.push_back((line.seat, question));
+            }
         }
         self.serve_backlog(services);
     }
