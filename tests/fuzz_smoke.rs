@@ -12,9 +12,12 @@ use epoxy::check::expect::{Judgement, Texts, judge_bytes, judge_http};
 use epoxy::check::http::Answer;
 use epoxy::cli::line;
 use epoxy::config::{self, Severity};
+use epoxy::dns::{Engine, Name, Requester, Wanted, message, message::Kind};
 use epoxy::h1::{self, Body, BodyDecoder, Limits, Parsed, framing, persistence};
 use epoxy::http::{Head, Version, uri};
 use epoxy::proxy::check::{Data, Expect, FieldPattern, Match, Pattern};
+use epoxy::proxy::resolvers::{Family, ResolversId};
+use epoxy::time::{Millis, Tick};
 
 /// Changed inputs a subject, unless `FUZZ_ROUNDS` says otherwise: about a second without optimisation.
 const ROUNDS: usize = 3000;
@@ -105,6 +108,42 @@ fn answers_to_health_checks() {
     });
 }
 
+/// Whatever name servers say, no more is found than they said, and whoever asked hears in the end.
+#[test]
+fn answers_of_name_servers() {
+    let asked = [("www.example", Kind::A), ("www.example", Kind::Aaaa), ("_http._tcp.example", Kind::Srv)];
+    let config = config::load_text(
+        "dns.cfg",
+        "resolvers r\n nameserver a 127.0.0.1:1\n nameserver b 127.0.0.1:2\n accepted_payload_size 4096\n\
+         listen l\n bind 127.0.0.1:1\n",
+    );
+    let config = config.config.expect("valid");
+    run("dns", |raw| {
+        for (host, kind) in asked {
+            let name = Name::parse(host.as_bytes()).expect("a name");
+            if let Ok(found) = message::judge(raw, &name, kind) {
+                assert!((found.addresses.len() + found.services.len()) * 12 <= raw.len());
+            }
+        }
+        let mut engine = Engine::new(&config.resolvers, raw.len() as u64);
+        let (name, who) = (Name::parse(b"www.example").expect("a name"), Requester::Service(0));
+        let (section, wanted, mut now) = (ResolversId(0), Wanted::Addresses(Family::V4), Tick(1));
+        assert!(engine.ask(section, name, wanted, who, now).is_none());
+        let report = (0..100).find_map(|_| {
+            while let Some(question) = engine.outgoing() {
+                engine.sent(&question, true);
+                let id = question.bytes.iter().take(2).copied();
+                let answer: Vec<u8> = id.chain(raw.iter().skip(2).copied()).collect();
+                engine.received(section, question.nameserver, &answer, now);
+            }
+            now = now + Millis(1000);
+            engine.expire(now);
+            engine.report()
+        });
+        assert!(report.is_some() && engine.is_idle());
+    });
+}
+
 #[test]
 fn lines_of_the_runtime_socket() {
     run("commands", |raw| {
@@ -185,7 +224,7 @@ fn changed_lines_of_configurations() {
 fn address_end(line: &str) -> usize {
     let mut words = line.split_ascii_whitespace();
     let nth = match words.next() {
-        Some("server") => 2,
+        Some("server" | "nameserver") => 2,
         Some("bind" | "log" | "dispatch" | "source" | "peer") => 1,
         _ => return 0,
     };
@@ -222,7 +261,10 @@ fn working_configurations() -> Vec<String> {
 
 /// Fills in what stands for addresses and places.
 fn with_addresses(text: &str) -> String {
-    let names = ["fe", "fe2", "fe3", "fe4", "node1", "node2", "node3", "node4", "node5", "node6", "log", "log2"];
+    let names = [
+        "fe", "fe2", "fe3", "fe4", "node1", "node2", "node3", "node4", "node5", "node6", "log", "log2", "dns1", "dns2",
+        "dns3",
+    ];
     let filled = names
         .iter()
         .zip(20001..)

@@ -1,5 +1,7 @@
 //! Conversations of the engine with name servers, on virtual time.
 
+mod malformed;
+
 use std::net::IpAddr;
 
 use super::*;
