@@ -138,6 +138,12 @@ impl Sharers {
         }
     }
 
+    /// A server is none of them any more.
+    pub fn leave(&mut self, server: ServerId) {
+        self.parts.retain(|part| part.server != server);
+        self.free.retain(|free| *free != server);
+    }
+
     /// All servers.
     pub fn servers(&self) -> impl Iterator<Item = ServerId> {
         self.parts.iter().map(|part| part.server).chain(self.free.iter().copied())

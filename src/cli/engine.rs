@@ -428,6 +428,7 @@ fn client(global: &Global) -> Client {
         quit: false,
         internal: false,
         exposes_listeners: false,
+        modes: [false; 2],
         hands_over: None,
     }
 }

@@ -64,6 +64,8 @@ pub struct Client {
     pub internal: bool,
     /// Its socket has `expose-fd listeners`.
     pub exposes_listeners: bool,
+    /// `expert-mode`, and `experimental-mode`: this build has no command that asks for either.
+    pub modes: [bool; 2],
     /// Descriptors are the answer.
     pub hands_over: Option<handover::Gift>,
 }

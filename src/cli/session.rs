@@ -23,6 +23,23 @@ pub static ROWS: &[Command] = &[
         scope: Scope::Here,
         run: |call| lower(call, CliLevel::User),
     },
+    // Known but not listed, as in HAProxy.
+    Command {
+        words: &["expert-mode"],
+        usage: "",
+        help: "",
+        level: CliLevel::Admin,
+        scope: Scope::Here,
+        run: |call| mode(call, 0),
+    },
+    Command {
+        words: &["experimental-mode"],
+        usage: "",
+        help: "",
+        level: CliLevel::Admin,
+        scope: Scope::Here,
+        run: |call| mode(call, 1),
+    },
     Command {
         words: &["set", "timeout"],
         usage: "set timeout [cli] <delay>",
@@ -51,6 +68,19 @@ pub static ROWS: &[Command] = &[
 
 fn lower(call: &mut Call<'_>, level: CliLevel) -> Outcome {
     call.client.level = level;
+    Ok(())
+}
+
+/// Says what a mode is, or changes it: scripts of older versions do so before they add servers. Another word than `on`
+/// is `off`.
+fn mode(call: &mut Call<'_>, which: usize) -> Outcome {
+    match call.word(1) {
+        "" => {
+            let state = if call.client.modes[which] { "ON" } else { "OFF" };
+            call.say(format!("{} is {state}\n", call.word(0)));
+        }
+        word => call.client.modes[which] = word == "on",
+    }
     Ok(())
 }
 

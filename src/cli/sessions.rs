@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::inquiry::{Answer, together};
 use super::{Call, Command, Outcome, Scope};
+use crate::check::server::Ending;
 use crate::facts::Cause;
 use crate::log::date;
 use crate::proxy::{BackendId, CliLevel, FrontendId, ServerId};
@@ -46,7 +47,7 @@ pub static ROWS: &[Command] = &[
         usage: "shutdown sessions server <bk>/<srv>",
         help: "kill sessions on a server",
         level: CliLevel::Admin,
-        scope: Scope::Everywhere,
+        scope: Scope::Here,
         run: shutdown_sessions_server,
     },
 ];
@@ -135,7 +136,7 @@ fn shutdown_session(call: &mut Call<'_>) -> Outcome {
 
 fn shutdown_sessions_server(call: &mut Call<'_>) -> Outcome {
     let id = call.server(call.word(3))?;
-    call.core.kill_those(Cause::Killed, |_, exchange| exchange.server == Some(id));
+    call.core.services.end_sessions(id, Ending::Ordered);
     Ok(())
 }
 

@@ -264,6 +264,7 @@ impl Services {
         self.config[backend].servers.remove(id);
         self.cookies.remove_server(id);
         self.boards.remove_server(id);
+        self.forget_name(id);
         self.reactions.push(Reaction::Removed(id));
         self.follow_count(backend);
     }

@@ -21,6 +21,8 @@ enum Whole {
     Maxconn,
     /// The generation that this order is for.
     MaxconnOf,
+    /// What its configuration says, plus one.
+    MaxconnConfigured,
     /// Limits of connections and of sessions a second as ordered, 0 for none.
     ConnectionRate,
     SessionRate,
@@ -286,15 +288,25 @@ impl Boards {
         u32::try_from(maxconn).ok().filter(|max| of == self.generation.0 && *max > 0)
     }
 
-    /// Under the lock: orders a limit of connections; `None` goes back to the configured one.
-    pub fn order_maxconn(&mut self, maxconn: Option<u32>) {
+    /// Under the lock: orders a limit of connections; `None` goes back to the `configured` one.
+    pub fn order_maxconn(&mut self, maxconn: Option<u32>, configured: Option<u32>) {
         let generation = self.generation.0;
         self.post(Thing::Whole, |board| {
             board.change(|page| {
                 page.set(Whole::Maxconn as usize, maxconn.map_or(0, u64::from));
                 page.set(Whole::MaxconnOf as usize, generation);
+                page.set(Whole::MaxconnConfigured as usize, limit_word(configured));
             });
         });
+    }
+
+    /// Under the lock, before the configuration of this generation is merged: the limit that the last one's order
+    /// gives, unless something else is `configured` now.
+    pub fn inherited_maxconn(&self, configured: Option<u32>) -> Option<u32> {
+        let numbers = [Whole::Maxconn, Whole::MaxconnOf, Whole::MaxconnConfigured];
+        let [maxconn, of, then] = self.entries[0].board.read(|page| numbers.map(|number| page.get(number as usize)));
+        let goes_on = of == self.merged().0 && then == limit_word(configured);
+        u32::try_from(maxconn).ok().filter(|max| goes_on && *max > 0)
     }
 
     /// Where whoever runs the checks tells when the next one of a server begins, in milliseconds of the clock
@@ -391,6 +403,11 @@ impl Boards {
     fn change(&self, number: u64) -> &'static AtomicU64 {
         &self.bulletin[Word::Changes as usize + number as usize % CHANGES]
     }
+}
+
+/// A limit as one word: plus one, 0 for none.
+pub(super) fn limit_word(limit: Option<u32>) -> u64 {
+    limit.map_or(0, |limit| u64::from(limit) + 1)
 }
 
 impl Entry {

@@ -6,7 +6,7 @@
 
 use super::Services;
 use super::admission::Rates;
-use super::boards::Thing;
+use super::boards::{Thing, limit_word};
 use super::states::{BackendState, FrontendState};
 use crate::check::ServerState;
 use crate::check::board::ServerBoard;
@@ -27,12 +27,14 @@ enum OfBackend {
 /// Numbers on a frontend's board.
 #[derive(Clone, Copy)]
 enum OfFrontend {
-    /// The generation that all of it is for: orders to a frontend do not outlive a reload.
+    /// The generation that all of it is for.
     Generation,
     /// The limit plus one; 0 for none.
     Maxconn,
     Paused,
     Stopped,
+    /// The limit that is configured, likewise.
+    ConfiguredMaxconn,
 }
 
 impl Services {
@@ -52,6 +54,10 @@ impl Services {
         (0..self.config.frontends.len() as u32).for_each(|id| self.adopt_frontend(FrontendId(id), first));
         self.follow_rates();
         if first {
+            let configured = self.config.global.maxconn;
+            if let Some(maxconn) = self.boards.inherited_maxconn(configured) {
+                self.boards.order_maxconn(Some(maxconn), configured);
+            }
             self.boards.set_merged();
         }
         drop(guard);
@@ -118,9 +124,26 @@ impl Services {
 
     fn adopt_frontend(&mut self, id: FrontendId, first: bool) {
         if first {
+            self.inherit_frontend(id);
             return self.post_frontend(id);
         }
         self.follow_frontend(id);
+    }
+
+    /// What the operator ordered under the last configuration goes on: the limit unless another one is configured now,
+    /// and the pause; one that was shut down begins again.
+    fn inherit_frontend(&mut self, id: FrontendId) {
+        let (board, last) = (self.boards.board(Thing::Frontend(id)), self.boards.merged());
+        let Some(old) = frontend_on(board, last).filter(|_| last.0 > 0) else { return };
+        let configured = self.config[id].maxconn;
+        let state = &mut self.states.frontends[id.0 as usize];
+        if board.get(OfFrontend::ConfiguredMaxconn as usize) == limit_word(configured) {
+            state.maxconn = old.maxconn;
+        }
+        if old.paused {
+            state.paused = true;
+            self.states.moved.push(id);
+        }
     }
 
     /// Follows what others have changed; one load if they have not.
@@ -148,8 +171,9 @@ impl Services {
         guard
     }
 
-    fn follow_maxconn(&mut self) {
-        self.maxconn = self.boards.ordered_maxconn().unwrap_or(self.maxconn_at_start());
+    pub(super) fn follow_maxconn(&mut self) {
+        let most = self.maxconn_at_start();
+        self.maxconn = self.boards.ordered_maxconn().map_or(most, |ordered| ordered.min(most));
     }
 
     fn follow_rates(&mut self) {
@@ -243,6 +267,7 @@ impl Services {
     fn post_frontend(&mut self, id: FrontendId) {
         let thing = Thing::Frontend(id);
         let (state, generation) = (self.states.frontends[id.0 as usize], self.boards.generation());
+        let configured = self.config[id].maxconn;
         if self.boards.board(thing).get(OfFrontend::Generation as usize) > generation.0 {
             // A newer one has it now: what an old one does there is its own.
             return;
@@ -250,7 +275,8 @@ impl Services {
         self.boards.post(thing, |board| {
             board.change(|page| {
                 page.set(OfFrontend::Generation as usize, generation.0);
-                page.set(OfFrontend::Maxconn as usize, state.maxconn.map_or(0, |max| u64::from(max) + 1));
+                page.set(OfFrontend::Maxconn as usize, limit_word(state.maxconn));
+                page.set(OfFrontend::ConfiguredMaxconn as usize, limit_word(configured));
                 page.set(OfFrontend::Paused as usize, u64::from(state.paused));
                 page.set(OfFrontend::Stopped as usize, u64::from(state.stopped));
             });
@@ -296,7 +322,7 @@ impl Services {
     /// Sets the limit of connections of the whole; `None` goes back to what the start computed.
     pub fn set_maxconn(&mut self, maxconn: Option<u32>) {
         let _guard = self.lock_state();
-        self.boards.order_maxconn(maxconn);
+        self.boards.order_maxconn(maxconn, self.config.global.maxconn);
         self.follow_maxconn();
     }
 

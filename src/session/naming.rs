@@ -103,6 +103,15 @@ impl Services {
         }
     }
 
+    /// A server has gone: nobody asks for its name, and it takes no part of a service.
+    pub(super) fn forget_name(&mut self, id: ServerId) {
+        if self.asked.takers.has(id) {
+            self.names.cancel(Requester::Server(id));
+            self.asked.takers.leave(id);
+        }
+        self.asked.shared.iter_mut().for_each(|shared| shared.sharers.leave(id));
+    }
+
     /// A server shares a service with others.
     fn share(&mut self, id: ServerId, section: ResolversId, service: &str) {
         let Some(name) = Name::parse(service.as_bytes()) else { return };

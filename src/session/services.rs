@@ -189,9 +189,9 @@ impl Services {
 
     /// Takes over what the start found out about descriptors.
     pub fn adopt_limits(&mut self, limits: &crate::process::Limits) {
-        self.maxconn = self.boards.ordered_maxconn().unwrap_or(limits.maxconn);
         self.upstreams.limit_to(limits.maxsock);
         self.limits_at_start = Some(*limits);
+        self.follow_maxconn();
         self.full = self.full_at();
         let tune = &self.config.global.tune;
         self.pipes = Pipes::new(limits.maxpipes as usize, (tune.pipesize > 0).then_some(tune.pipesize));

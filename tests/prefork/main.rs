@@ -4,6 +4,7 @@
 //!
 //! The tests take turns: each one measures what clients see, and the machine should be theirs.
 
+mod added;
 mod crew;
 mod deaths;
 mod limits;

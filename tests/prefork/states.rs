@@ -14,10 +14,10 @@ use crate::support::place::{loopback_address, wait_until};
 use crate::support::service;
 use crate::turn;
 
-const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
+pub const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
 
 /// What the runtime socket says to these commands.
-fn ask(crew: &Crew, commands: &str) -> String {
+pub fn ask(crew: &Crew, commands: &str) -> String {
     service::ask(&crew.dir.path().join("stats"), &format!("{commands}\n"))
 }
 
@@ -79,14 +79,14 @@ fn state_of_server(crew: &Crew) -> [String; 3] {
 }
 
 /// Goes on with another configuration.
-fn reload(crew: &mut Crew, global: &str, more: &str) {
+pub fn reload(crew: &mut Crew, global: &str, more: &str) {
     let global = format!("{GLOBAL}\n{global}").replace("DIR", &crew.dir.path().display().to_string());
     std::fs::write(crew.dir.path().join("a.cfg"), text(crew.address, &global, more)).expect("configuration");
     let old = crew.supervisor.pid().to_string();
     let new = epoxy(crew.dir.path(), &["-db", "-f", "a.cfg", "-sf", &old]);
     let mut old = std::mem::replace(&mut crew.supervisor, new);
     assert!(old.wait(PATIENCE).is_some(), "the old one goes");
-    assert!(wait_until(PATIENCE, || connects(crew.address) == 12), "what frontends were told is over");
+    assert!(wait_until(PATIENCE, || connects(crew.address) == 12), "the new one serves");
 }
 
 #[test]
@@ -108,13 +108,33 @@ fn states_of_servers_outlive_a_reload_unless_told_otherwise() {
     let _turn = turn();
     let more = "    default_backend b\nbackend b\n    server s 127.0.0.1:1 weight 10\n";
     let mut crew = Crew::start(GLOBAL, more);
-    ask(&crew, "set server b/s state drain; set server b/s weight 7; disable frontend f");
+    ask(&crew, "set server b/s state drain; set server b/s weight 7");
     reload(&mut crew, "", more);
     assert_eq!(state_of_server(&crew), ["2", "8", "7"]);
     reload(&mut crew, "", &more.replace("weight 10", "weight 12"));
     assert_eq!(state_of_server(&crew), ["2", "8", "12"]);
     reload(&mut crew, "no carry-over", &more.replace("weight 10", "weight 12"));
     assert_eq!(state_of_server(&crew), ["2", "0", "12"]);
+}
+
+#[test]
+fn orders_to_frontends_and_the_whole_outlive_a_reload_unless_told_otherwise() {
+    let _turn = turn();
+    let second = SocketAddrV4::new(loopback_address(), 8002);
+    let more = format!("\nfrontend g\n    bind {second}\n");
+    let mut crew = Crew::start(GLOBAL, &more);
+    ask(&crew, "disable frontend g; set maxconn frontend f 55; set maxconn global 77");
+    let limit_of_f = |crew: &Crew| {
+        let stats = ask(crew, "show stat");
+        stats.lines().find(|line| line.starts_with("f,FRONTEND,")).map(|line| line.split(',').nth(6) == Some("55"))
+    };
+    let maxconn = |crew: &Crew| ask(crew, "show info").contains("\nMaxconn: 77\n");
+    reload(&mut crew, "", &more);
+    assert_eq!((connects(second), limit_of_f(&crew), maxconn(&crew)), (0, Some(true), true));
+    assert_eq!(ask(&crew, "enable frontend g"), "\n");
+    assert!(wait_until(PATIENCE, || connects(second) == 12));
+    reload(&mut crew, "maxconn 200", &format!("    maxconn 60\n{more}"));
+    assert_eq!((connects(second), limit_of_f(&crew), maxconn(&crew)), (12, Some(false), false));
 }
 
 #[test]

@@ -293,3 +293,54 @@ fn a_check_that_says_nothing_new_is_shown_and_followed_by_nobody() {
     assert!(a.core.services.counters.segment().boards() > changes[0]);
     assert_eq!(word(&b, S1), "DOWN");
 }
+
+#[test]
+fn orders_to_frontends_and_the_whole_go_on_unless_the_file_has_other_limits() {
+    let (mut old, other) = pair(TWO);
+    let segment = old.core.services.counters.segment();
+    segment.slots().free(other.core.services.counters.slot());
+    let states = |sim: &Sim| {
+        (sim.core.services.states.frontends[FE as usize].paused, sim.core.services.frontend_maxconn(FrontendId(FE)))
+    };
+    old.core.services.set_maxconn(Some(77));
+    let order = |state: &mut crate::session::states::FrontendState| {
+        (state.paused, state.maxconn) = (true, Some(55));
+        Ok::<(), ()>(())
+    };
+    old.core.services.change_frontend(FrontendId(FE), order).expect("ordered");
+    old.settle();
+    let mut new = old.successor(TWO);
+    segment.slots().free(old.core.services.counters.slot());
+    new.core.services.follow_maxconn();
+    assert_eq!((states(&new), new.core.services.maxconn), ((true, 55), 77));
+    let other_limit = TWO.replace("bind :8001", "bind :8001\n maxconn 60");
+    let new = new.successor(&other_limit);
+    assert_eq!(states(&new), (true, 60));
+    let mut last = new.successor(&other_limit);
+    let enable = |state: &mut crate::session::states::FrontendState| {
+        state.paused = false;
+        Ok::<(), ()>(())
+    };
+    last.core.services.change_frontend(FrontendId(FE), enable).expect("ordered");
+    assert_eq!(states(&last.successor(&other_limit)), (false, 60));
+}
+
+#[test]
+fn sessions_of_a_server_end_in_all_workers() {
+    let (mut a, mut b) = pair(TWO);
+    for sim in [&mut a, &mut b] {
+        sim.client_sends(GET);
+        sim.server();
+    }
+    let servers = [&a, &b].map(|sim| sim.core.exchanges.iter().next().and_then(|(_, exchange)| exchange.server));
+    for id in servers.into_iter().flatten() {
+        a.core.services.end_sessions(id, crate::check::server::Ending::Ordered);
+    }
+    for sim in [&mut a, &mut b] {
+        sim.core.follow();
+        sim.core.run_promoted();
+        sim.settle();
+        let log = sim.log();
+        assert!(sim.core.exchanges.is_empty() && log[0].contains(" KH"), "{log:?}");
+    }
+}
