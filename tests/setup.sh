@@ -7,6 +7,7 @@ set -uo pipefail
 needs=(
     haproxy:haproxy dpkg:haproxy-doc
     nginx:nginx-light apache2:apache2 ab:apache2-utils wrk:wrk mariadbd:mariadb-server-core mariadb:mariadb-client-core socat:socat rsyslogd:rsyslog ip:iproute2 keepalived:keepalived bird:bird2
+    pg_createcluster:postgresql redis-server:redis-server slapd:slapd exim4:exim4-daemon-light setpriv:util-linux
     logrotate:logrotate killall:psmisc pidof:sysvinit-utils python3:python3
     curl:curl ps:procps killall:psmisc pidof:sysvinit-utils python3:python3 strace:strace chromium:chromium chromedriver:chromium-driver
     dnsmasq:dnsmasq-base

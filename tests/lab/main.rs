@@ -1,5 +1,6 @@
 //! Labs in network namespaces. The configurations of the documents as they stand, with their addresses: that of
 //! the two-node document with two real Apache nodes, rsyslog and socat; the others in front of nginx and MariaDB.
+//! Checks against the servers whose protocols they speak.
 //! And what contrib has for more than one director: the keepalived pair, anycast by BGP, directors behind IPVS, a
 //! node of Kubernetes.
 //!
@@ -30,6 +31,7 @@ mod mysql;
 mod nginx;
 mod pair;
 mod resolvers;
+mod services;
 mod smtp;
 mod source;
 #[path = "../support/mod.rs"]
@@ -97,6 +99,21 @@ const FAMILIES: &[Family] = &[
     Family {
         programs: &["curl", "rsyslogd", "mariadbd", "mariadb", "mariadb-install-db"],
         scenarios: &[("real_databases_are_balanced_at_layer_four", mysql::serves)],
+    },
+    Family {
+        programs: &[
+            "haproxy",
+            "socat",
+            "pidof",
+            "setpriv",
+            "mariadbd",
+            "mariadb-install-db",
+            "pg_createcluster",
+            "redis-server",
+            "slapd",
+            "exim4",
+        ],
+        scenarios: &[("servers_are_checked_in_their_own_protocols", services::checked)],
     },
     Family {
         programs: &["curl", "socat", "keepalived"],

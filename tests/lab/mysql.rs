@@ -11,7 +11,7 @@ use crate::{expect, expect_in};
 
 const CONFIGURATION: &str = include_str!("../fixtures/mission/002-l7-and-mysql.cfg");
 /// Small enough that three of them start at once in a test.
-const SMALL: &str = "--no-defaults --innodb-buffer-pool-size=8M --innodb-log-file-size=4M --skip-log-bin \
+pub const SMALL: &str = "--no-defaults --innodb-buffer-pool-size=8M --innodb-log-file-size=4M --skip-log-bin \
     --innodb-flush-log-at-trx-commit=0 --performance-schema=off --skip-name-resolve";
 
 struct Site {
@@ -70,7 +70,7 @@ impl Site {
 }
 
 /// Makes the tables of a new database once; the three copy them.
-fn install(host: &Host, root: &str) -> Result<(), String> {
+pub fn install(host: &Host, root: &str) -> Result<(), String> {
     host.shell(&format!(
         "echo \"grant all on *.* to 'lab'@'%' identified by 'lab';\" > {root}/users.sql
         mariadb-install-db {SMALL} --user=root --datadir={root}/base --auth-root-authentication-method=normal \
