@@ -497,7 +497,9 @@ impl ServerState {
     fn enter_maintenance(&mut self, quiet: bool, inherited: bool, now_s: u64) -> Change {
         let was_down = self.operation == Operation::Stopped;
         self.health.set_down();
-        self.set_operation(Operation::Stopped, now_s);
+        if !was_down {
+            self.set_operation(Operation::Stopped, now_s);
+        }
         Change::Maintenance { was_down, quiet, inherited, why: None }
     }
 

@@ -60,6 +60,8 @@ struct Record {
     item: Item,
     /// When an answer had it last.
     seen: Tick,
+    /// When one had the address beside a service last.
+    addressed: Tick,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -115,12 +117,10 @@ impl Resolution {
     pub fn learn(&mut self, new: Records, now: Tick, obsolete: Millis) {
         let addresses = new.addresses.into_iter().map(Item::Address);
         for item in addresses.chain(new.services.into_iter().map(Item::Service)) {
-            match self.records.iter_mut().find(|record| record.item.is_same(&item)) {
-                Some(record) => {
-                    record.item.update(item);
-                    record.seen = now;
-                }
-                None => self.records.push(Record { item, seen: now }),
+            let known = self.records.iter_mut().find(|record| record.item.is_same(&item));
+            match known {
+                Some(record) => record.update(item, now, obsolete),
+                None => self.records.push(Record { item, seen: now, addressed: now }),
             }
         }
         self.records.retain(|record| record.seen == now || record.seen + obsolete > now);
@@ -145,23 +145,27 @@ impl Resolution {
     }
 }
 
+impl Record {
+    /// Takes what has changed; an address that the new answer does not tell stays known for a while.
+    fn update(&mut self, new: Item, now: Tick, obsolete: Millis) {
+        self.seen = now;
+        if let (Item::Service(old), Item::Service(mut new)) = (&mut self.item, new) {
+            match new.address {
+                Some(_) => self.addressed = now,
+                None if self.addressed + obsolete > now => new.address = old.address,
+                None => {}
+            }
+            *old = new;
+        }
+    }
+}
+
 impl Item {
     /// Whether both mean the same record, whatever its weight is by now.
     fn is_same(&self, other: &Item) -> bool {
         match (self, other) {
             (Item::Service(a), Item::Service(b)) => a.target == b.target && a.port == b.port,
             _ => self == other,
-        }
-    }
-
-    /// Takes what has changed; an address that the new answer does not tell stays known.
-    fn update(&mut self, new: Item) {
-        match (self, new) {
-            (Item::Service(old), Item::Service(mut new)) => {
-                new.address = new.address.or(old.address);
-                *old = new;
-            }
-            (old, new) => *old = new,
         }
     }
 

@@ -13,8 +13,9 @@ use crate::check::board::ServerBoard;
 use crate::check::carry::{Carried, Configured, carry};
 use crate::check::place::Place;
 use crate::check::saved::restore;
-use crate::proxy::{BackendId, FrontendId, Server, ServerAddress, ServerId};
+use crate::proxy::{AdminAtStart, BackendId, FrontendId, Server, ServerAddress, ServerId};
 use crate::shm::{Board, Generation, Guard, fnv};
+use crate::stats::Count;
 
 /// Numbers on a backend's board.
 #[derive(Clone, Copy)]
@@ -93,6 +94,9 @@ impl Services {
         if first || blank {
             self.boards.post(thing, |board| ServerBoard::new(board).publish_configured(&carried, &now, generation));
         }
+        if first && blank && begins_down(server, &carried.state) {
+            self.counters.server(id).add(Count::CheckDowns, 1);
+        }
         let differs = carried.state != fresh;
         self.follow_place(id, carried.place);
         self.live[id.0 as usize].maxconn = carried.maxconn;
@@ -119,6 +123,10 @@ impl Services {
         }
         if first || blank {
             self.post_backend(id);
+        }
+        let went_down = |(of, server): (ServerId, &Server)| begins_down(server, &self.servers[of.0 as usize]);
+        if first && blank && !up && self.config.servers_of(id).any(went_down) {
+            self.counters.backend(id).add(Count::CheckDowns, 1);
         }
     }
 
@@ -364,6 +372,11 @@ impl Services {
 pub(super) fn moves_traffic(before: &ServerState, after: &ServerState) -> bool {
     let of = |state: &ServerState| (state.is_up(), state.is_usable(), state.weight, state.admin);
     of(before) != of(after)
+}
+
+/// Whether a server went down at the start for want of an address, which counts as any other time.
+fn begins_down(server: &Server, state: &ServerState) -> bool {
+    server.admin == AdminAtStart::Ready && state.lacks_address()
 }
 
 fn configured(server: &Server) -> Configured {
