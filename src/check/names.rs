@@ -4,7 +4,7 @@
 //! A server stays with what it has as long as that is told of: a better address does not move it. Servers of one
 //! backend whose addresses come of one question take different ones.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::dns::{Name, Service};
@@ -124,6 +124,7 @@ struct Part {
 /// The servers of a backend that share the parts of a service.
 #[derive(Clone, Debug, Default)]
 pub struct Sharers {
+    /// In the order in which they were told of last.
     parts: Vec<Part>,
     /// Servers without a part; who lost his is the last to get another one.
     free: VecDeque<ServerId>,
@@ -144,29 +145,36 @@ impl Sharers {
         self.free.retain(|free| *free != server);
     }
 
-    /// All servers.
-    pub fn servers(&self) -> impl Iterator<Item = ServerId> {
-        self.parts.iter().map(|part| part.server).chain(self.free.iter().copied())
-    }
-
     /// Takes away what is not told of any more; says from whom.
     pub fn release(&mut self, services: &[Service]) -> Vec<ServerId> {
-        let is_told = |part: &Part| services.iter().any(|told| told.target == part.host && told.port == part.port);
-        let gone: Vec<ServerId> = self.parts.iter().filter(|part| !is_told(part)).map(|part| part.server).collect();
-        self.parts.retain(is_told);
+        let told: HashSet<(&Name, u16)> = services.iter().map(|told| (&told.target, told.port)).collect();
+        let mut gone = Vec::new();
+        self.parts.retain(|part| {
+            let stays = told.contains(&(&part.host, part.port));
+            gone.extend((!stays).then_some(part.server));
+            stays
+        });
         self.free.extend(&gone);
         gone
     }
 
-    /// Who has a part, and whether he was given it only now; nobody if all servers have others.
-    pub fn server_of(&mut self, service: &Service) -> Option<(ServerId, bool)> {
-        let is_it = |part: &&Part| part.host == service.target && part.port == service.port;
-        if let Some(part) = self.parts.iter().find(is_it) {
-            return Some((part.server, false));
+    /// Gives what is told of to servers that are free: for each service its server, and whether that has it only now.
+    /// Nobody has what is left when all servers have something.
+    pub fn share<'a>(&mut self, services: &'a [Service]) -> Vec<(ServerId, &'a Service, bool)> {
+        let parts = std::mem::take(&mut self.parts);
+        let mut known: HashMap<(&Name, u16), ServerId> =
+            parts.iter().map(|part| ((&part.host, part.port), part.server)).collect();
+        let mut shared = Vec::new();
+        for service in services {
+            let server = match known.remove(&(&service.target, service.port)) {
+                Some(server) => Some((server, false)),
+                None => self.free.pop_front().map(|server| (server, true)),
+            };
+            let Some((server, is_new)) = server else { continue };
+            self.parts.push(Part { server, host: service.target.clone(), port: service.port });
+            shared.push((server, service, is_new));
         }
-        let server = self.free.pop_front()?;
-        self.parts.push(Part { server, host: service.target.clone(), port: service.port });
-        Some((server, true))
+        shared
     }
 }
 
@@ -257,28 +265,35 @@ mod tests {
         Service { target, port, weight: 0, priority: 0, address: None }
     }
 
-    fn take(sharers: &mut Sharers, service: &Service) -> Option<(u32, bool)> {
-        sharers.server_of(service).map(|(id, new)| (id.0, new))
+    /// Who has which part, and who has his only now.
+    fn share(sharers: &mut Sharers, services: &[&Service]) -> Vec<(u32, String, bool)> {
+        let services: Vec<Service> = services.iter().map(|service| (*service).clone()).collect();
+        let shared = sharers.share(&services);
+        shared.into_iter().map(|(id, part, new)| (id.0, format!("{}:{}", part.target, part.port), new)).collect()
     }
 
     #[test]
     fn parts_stay_with_their_servers_and_who_lost_one_is_the_last_to_get_another() {
         let mut sharers = Sharers::default();
-        let (a, b, c) = (service("a", 1), service("b", 1), service("b", 2));
+        let [a, b, c, d] = [("a", 1), ("b", 1), ("b", 2), ("d", 1)].map(|(host, port)| service(host, port));
+        let had = |server: u32, part: &str, new| (server, part.to_owned(), new);
         sharers.add(ServerId(1), None);
         sharers.add(ServerId(2), None);
         sharers.add(ServerId(3), Some((b.target.clone(), 1)));
         sharers.add(ServerId(4), None);
-        assert_eq!(take(&mut sharers, &a), Some((1, true)));
-        assert_eq!(take(&mut sharers, &b), Some((3, false)));
-        assert_eq!(take(&mut sharers, &c), Some((2, true)));
-        assert_eq!(sharers.release(&[b.clone()]), [ServerId(1), ServerId(2)]);
-        assert_eq!(take(&mut sharers, &c), Some((4, true)));
-        assert_eq!(take(&mut sharers, &a), Some((1, true)));
-        assert_eq!(take(&mut sharers, &service("d", 1)), Some((2, true)));
-        assert_eq!(take(&mut sharers, &service("e", 1)), None);
-        assert_eq!(take(&mut sharers, &b), Some((3, false)));
-        assert_eq!(sharers.servers().count(), 4);
+        assert_eq!(
+            share(&mut sharers, &[&a, &b, &c]),
+            [had(1, "a:1", true), had(3, "b:1", false), had(2, "b:2", true)]
+        );
+        assert_eq!(sharers.release(std::slice::from_ref(&b)), [ServerId(1), ServerId(2)]);
+        let shared = share(&mut sharers, &[&c, &b, &a, &d]);
+        assert_eq!(shared, [had(4, "b:2", true), had(3, "b:1", false), had(1, "a:1", true), had(2, "d:1", true)]);
+        let fifth = service("e", 1);
+        let shared = share(&mut sharers, &[&fifth, &a, &b, &c, &d]);
+        assert_eq!(shared.len(), 4);
+        assert!(shared.iter().all(|(_, _, new)| !new));
+        // In the order in which they were told of last.
+        assert_eq!(sharers.release(&[]), [1, 3, 4, 2].map(ServerId));
     }
 
     #[test]

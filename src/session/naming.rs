@@ -193,10 +193,8 @@ impl Services {
             self.lose_address(id, REMOVED);
             self.change_place(id, |place| place.give_back());
         }
-        for service in services {
-            if let Some((id, is_new)) = self.asked.shared[number].sharers.server_of(service) {
-                self.employ(id, service, is_new);
-            }
+        for (id, service, is_new) in self.asked.shared[number].sharers.share(services) {
+            self.employ(id, service, is_new);
         }
     }
 
