@@ -73,6 +73,8 @@ fn server_closed(turn: &mut Turn<'_>) -> Step {
         turn.exchange.repeated = true;
         turn.exchange.server_keeps = true;
         turn.exchange.facts.connected = None;
+        // It waits for no answer while it has no connection.
+        (turn.exchange.server_deadline, turn.exchange.client_deadline) = (Tick::NEVER, Tick::NEVER);
         return Step::Go(Phase::Connect);
     }
     if turn.session.requests > 1 {
@@ -98,11 +100,12 @@ fn close_silently(turn: &mut Turn<'_>, broken: bool) -> Step {
 
 /// Whether the request may go out once more, on a new connection: the server closed an idle one just as it
 /// was used, and a request of a safe method without a body does no harm when it is repeated (RFC 9110 9.2.2;
-/// HAProxy leaves the repetition to the client, which not every client does).
+/// HAProxy leaves the repetition to the client, which not every client does). Not to a server that is down by now.
 fn may_repeat(turn: &Turn<'_>) -> bool {
     let exchange = &turn.exchange;
     let safe = matches!(exchange.request.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
-    safe && exchange.reused && !exchange.repeated && exchange.request_has_no_body && !exchange.upgrade
+    let is_up = exchange.server.is_none_or(|server| turn.services.servers[server.0 as usize].is_up());
+    safe && exchange.reused && !exchange.repeated && exchange.request_has_no_body && !exchange.upgrade && is_up
 }
 
 fn invalid(turn: &mut Turn<'_>) -> Step {

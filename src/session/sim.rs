@@ -293,38 +293,9 @@ impl Sim {
         outcome(&self.line())
     }
 
-    /// The gauges that must return to zero: sessions, queued requests, connections to servers in use.
+    /// The gauges that must return to zero, and have not.
     pub fn gauges(&self) -> Vec<(String, u64)> {
-        let services = &self.core.services;
-        let (config, counters) = (services.config, &services.counters);
-        let mut rows = vec![("process".to_owned(), counters.process())];
-        for (id, frontend) in config.frontends.iter().enumerate() {
-            rows.push((frontend.name.clone(), counters.frontend(FrontendId(id as u32))));
-        }
-        for (id, backend) in config.backends.iter().enumerate() {
-            rows.push((backend.name.clone(), counters.backend(crate::proxy::BackendId(id as u32))));
-        }
-        for (id, server) in config.servers_of_all() {
-            rows.push((server.name.clone(), counters.server(id)));
-        }
-        let gauges = [Count::SessionsCurrent, Count::QueueCurrent, Count::UsedCurrent];
-        let all =
-            rows.iter().flat_map(|(name, row)| gauges.map(|gauge| (format!("{name} {gauge:?}"), row.here(gauge))));
-        all.filter(|(_, value)| *value > 0).collect()
-    }
-
-    /// Looks that nothing is under way: no session, no exchange, no buffer, no connection to a server but
-    /// idle ones, and gauges that say so.
-    pub fn assert_at_rest(&self) {
-        let core = &self.core;
-        assert_eq!(self.gauges(), []);
-        assert_eq!((core.sessions.len(), core.exchanges.len()), (0, 0), "sessions and exchanges");
-        let idle_gauge = |id| core.services.counters.server(id).here(Count::IdleCurrent);
-        let idle: u64 = core.services.config.servers.ids().map(idle_gauge).sum();
-        assert_eq!(core.services.upstreams.len() as u64, idle, "connections to servers that nobody has");
-        assert_eq!(core.services.buffers.lent(), 0, "buffers lent");
-        assert_eq!(core.services.pipes.counts().0, 0, "pipes in use");
-        assert!(core.services.promoted.is_empty());
+        gauges(&self.core)
     }
 
     // How it runs.
@@ -426,6 +397,38 @@ impl FarEnd {
     }
 }
 
+/// The gauges that must return to zero: sessions, queued requests, connections to servers in use.
+fn gauges(core: &Core) -> Vec<(String, u64)> {
+    let services = &core.services;
+    let (config, counters) = (services.config, &services.counters);
+    let mut rows = vec![("process".to_owned(), counters.process())];
+    for (id, frontend) in config.frontends.iter().enumerate() {
+        rows.push((frontend.name.clone(), counters.frontend(FrontendId(id as u32))));
+    }
+    for (id, backend) in config.backends.iter().enumerate() {
+        rows.push((backend.name.clone(), counters.backend(crate::proxy::BackendId(id as u32))));
+    }
+    for (id, server) in config.servers_of_all() {
+        rows.push((server.name.clone(), counters.server(id)));
+    }
+    let gauges = [Count::SessionsCurrent, Count::QueueCurrent, Count::UsedCurrent];
+    let all = rows.iter().flat_map(|(name, row)| gauges.map(|gauge| (format!("{name} {gauge:?}"), row.here(gauge))));
+    all.filter(|(_, value)| *value > 0).collect()
+}
+
+/// Looks that nothing is under way: no session, no exchange, no buffer, no connection to a server but
+/// idle ones, and gauges that say so.
+pub fn assert_at_rest(core: &Core) {
+    assert_eq!(gauges(core), []);
+    assert_eq!((core.sessions.len(), core.exchanges.len()), (0, 0), "sessions and exchanges");
+    let idle_gauge = |id| core.services.counters.server(id).here(Count::IdleCurrent);
+    let idle: u64 = core.services.config.servers.ids().map(idle_gauge).sum();
+    assert_eq!(core.services.upstreams.len() as u64, idle, "connections to servers that nobody has");
+    assert_eq!(core.services.buffers.lent(), 0, "buffers lent");
+    assert_eq!(core.services.pipes.counts().0, 0, "pipes in use");
+    assert!(core.services.promoted.is_empty());
+}
+
 /// Status and termination of a log line: `200 --`; of a TCP line only the termination.
 pub fn outcome(line: &str) -> String {
     let mut words = line.split(' ').skip(2).skip_while(|word| !word.contains('/'));
@@ -449,7 +452,7 @@ impl Drop for Sim {
             self.close(far);
         }
         self.pass(3_600_000);
-        self.assert_at_rest();
+        assert_at_rest(&self.core);
     }
 }
 

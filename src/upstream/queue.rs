@@ -71,6 +71,12 @@ impl Queues {
         self.busy.iter().copied().collect()
     }
 
+    /// How many have ever joined, and how many wait: if neither has changed, nobody has come or gone.
+    #[cfg(test)]
+    pub fn census(&self) -> (u64, usize) {
+        (self.tickets, self.waiting.iter().sum())
+    }
+
     /// Joins a server's queue, or the backend's; gives the ticket.
     pub fn join(&mut self, backend: BackendId, server: Option<ServerId>, session: usize, since_us: u64) -> u64 {
         self.tickets += 1;

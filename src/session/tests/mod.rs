@@ -13,6 +13,7 @@ mod reactions;
 mod shared;
 mod soft_stop;
 mod stale;
+mod storm;
 mod timeouts;
 mod tunnels;
 mod workers;

@@ -40,3 +40,38 @@ fn a_post_is_left_to_the_client() {
     assert_eq!(sim.got(client), "");
     assert!(sim.try_server().is_none());
 }
+
+/// A client whose second request is on a connection that was kept, and that connection.
+fn second_request(settings: &str) -> (Sim, Far, Far) {
+    let mut sim = Sim::simple(settings);
+    let (client, server) = idle(&mut sim);
+    sim.got(server);
+    sim.send(client, GET);
+    assert_eq!(sim.got(server).matches("GET /").count(), 1);
+    (sim, client, server)
+}
+
+#[test]
+fn a_request_that_goes_out_again_waits_for_its_connection_only() {
+    let (mut sim, client, server) = second_request("timeout server 3s\n timeout connect 5s");
+    sim.pass(2_000);
+    sim.network(SimConnect::Silence);
+    sim.reset(server);
+    // The time for the first answer passes; a worker that took it for due would find nothing to do, again and again.
+    sim.pass(4_000);
+    let fresh = sim.server();
+    sim.establish(fresh);
+    sim.send(fresh, OK);
+    assert_eq!(status(&sim.got(client)), "200");
+}
+
+#[test]
+fn a_request_does_not_go_out_again_to_a_server_that_is_down() {
+    use crate::check::Operation;
+    use crate::proxy::ServerId;
+    let (mut sim, client, server) = second_request("");
+    sim.core.services.change_server(ServerId(0), |state, now| state.order_health(Operation::Stopped, now).into());
+    sim.reset(server);
+    assert!(sim.try_server().is_none());
+    assert!(sim.is_closed(client));
+}
