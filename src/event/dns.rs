@@ -7,20 +7,26 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 
 use super::core::{Core, Readiness};
-use crate::dns::{Outgoing, Report, Requester, Tallied};
+use crate::dns::{Outgoing, Report, Requester, Tallied, Verdict};
 use crate::proxy::Config;
 use crate::proxy::resolvers::{NameServer, ResolversId, Transport};
 use crate::session::Services;
-use crate::time::Tick;
+use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::datagram::Datagram;
 use streams::Streams;
 
 /// Datagrams that are read of one name server in a turn.
 const DATAGRAMS_MAX: usize = 256;
+
+/// Messages that go out at once, and each millisecond after that. Name servers lose what comes faster than they read, and
+/// the names of thousands of servers would come all together, again each time.
+const BURST: u32 = 200;
+const MESSAGES_PER_MS: u32 = 20;
 
 /// Where a name server stands: its section, and its place there.
 type Seat = (ResolversId, usize);
@@ -34,12 +40,45 @@ pub struct NameServers {
     /// Sockets that have more to read, by number.
     unread: Vec<usize>,
     room: Vec<u8>,
+    /// Messages that wait for their turn, and how many more may go in this millisecond.
+    waiting: VecDeque<Outgoing>,
+    left: u32,
+    filled: Tick,
 }
 
 impl NameServers {
     /// When time matters next.
     fn deadline(&self) -> Tick {
-        if self.unread.is_empty() { self.streams.deadline() } else { Tick(0) }
+        match (self.unread.is_empty(), self.waiting.is_empty()) {
+            (false, _) => Tick(0),
+            (true, false) => self.filled + Millis(1),
+            (true, true) => self.streams.deadline(),
+        }
+    }
+
+    /// Sends what may be sent by now.
+    fn flush(&mut self, services: &mut Services) {
+        let now = services.now.tick();
+        let passed = u32::try_from(now.since(self.filled)).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(passed.saturating_mul(MESSAGES_PER_MS)).min(BURST);
+        self.filled = now;
+        while let Some(message) = services.names.outgoing() {
+            self.waiting.push_back(message);
+        }
+        while self.left > 0
+            && let Some(message) = self.waiting.pop_front()
+        {
+            self.left -= 1;
+            let well = self.send(&message, services);
+            services.names.sent(&message, well);
+        }
+    }
+
+    /// Nobody of a section answers: other sockets, from other ports, may have more luck after a change of the network.
+    fn renew(&mut self, config: &Config, section: ResolversId) {
+        let first = number(config, (section, 0));
+        let sockets = self.sockets.iter_mut().skip(first).take(config[section].nameservers.len());
+        sockets.for_each(|socket| *socket = None);
     }
 
     /// Sends a message. Whether it could be.
@@ -121,14 +160,13 @@ impl Core {
         }
         self.services.names.expire(now);
         self.name_servers.streams.sweep(&mut self.services);
-        loop {
-            while let Some(message) = self.services.names.outgoing() {
-                let well = self.name_servers.send(&message, &mut self.services);
-                self.services.names.sent(&message, well);
+        while let Some(report) = self.services.names.report() {
+            if report.verdict == Verdict::Timeout {
+                self.name_servers.renew(self.services.config, report.section);
             }
-            let Some(report) = self.services.names.report() else { break };
             self.resolved(&report);
         }
+        self.name_servers.flush(&mut self.services);
         let counters = &self.services.counters;
         self.services.names.take_tallies(|section, nameserver, tally| {
             for what in Tallied::ALL.into_iter().filter(|what| tally.get(*what) > 0) {

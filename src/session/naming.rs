@@ -7,7 +7,7 @@ use super::Services;
 use crate::check::names::{Question, Sharers, Takers, Wish, weight};
 use crate::check::notice;
 use crate::check::server::{Admin, CheckEffect};
-use crate::dns::{Name, Report, Requester, Service, Verdict, Wanted};
+use crate::dns::{Name, Report, Requester, Service, Tallied, Verdict, Wanted};
 use crate::log::Level;
 use crate::proxy::naming::Naming;
 use crate::proxy::{BackendId, Config, ResolversId, ServerAddress, ServerId};
@@ -168,6 +168,9 @@ impl Services {
         self.asked.takers.take(id, Some(ip));
         let by = match report.nameserver {
             Some(at) => {
+                if current != Some(ip) {
+                    self.names.count(report.section, at, Tallied::Updates);
+                }
                 let section = &self.config[report.section];
                 format!("{}/{}", section.name, section.nameservers.get(at).map_or("", |server| &server.name))
             }

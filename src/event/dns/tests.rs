@@ -10,8 +10,10 @@ use crate::event::Clock;
 use crate::proxy::resolvers::{Family, ResolversId};
 use crate::session::Services;
 use crate::stats::Counters;
+use crate::time::Now;
 use crate::token::{Kind, Token};
 use crate::transport::Net;
+use crate::transport::net::SimNet;
 
 const HERE: ResolversId = ResolversId(0);
 /// Longer than any machine needs.
@@ -43,10 +45,7 @@ impl World {
 
     /// Sends what there is to be sent, without taking reports away.
     fn carry(&mut self) {
-        while let Some(message) = self.core.services.names.outgoing() {
-            let well = self.core.name_servers.send(&message, &mut self.core.services);
-            self.core.services.names.sent(&message, well);
-        }
+        self.core.name_servers.flush(&mut self.core.services);
     }
 
     /// Takes events until a report comes.
@@ -134,6 +133,28 @@ fn datagrams_come_and_go_and_strangers_are_not_heard() {
     server.send_to(&answer(&question[..length], 3), asker).expect("sent");
     assert_eq!(world.report(), (session(2), Verdict::Valid, ip(3)));
     assert_eq!(world.counted(Tallied::TooBig), 1);
+}
+
+#[test]
+fn name_servers_are_not_flooded() {
+    let at = |ms: u64| Now { mono_us: 1_000_000 + ms * 1000, wall_us: 0 };
+    let text = "resolvers dns\n nameserver a 127.0.0.1:53\nlisten l\n bind 127.0.0.1:1\n";
+    let config = Box::leak(Box::new(crate::config::load_text("c.cfg", text).config.expect("valid")));
+    let net = SimNet::default();
+    let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
+    let mut core = Core::new(services);
+    for number in 0..300 {
+        let name = Name::parse(format!("n{number}.example").as_bytes()).expect("a name");
+        core.services.names.ask(HERE, name, Wanted::Addresses(Family::V4), session(number), at(0).tick());
+    }
+    for (ms, sent) in [(0, 200), (0, 200), (1, 220), (2, 240), (5, 300), (6, 300)] {
+        core.set_now(at(ms));
+        core.resolve_names();
+        assert_eq!(net.datagrams.borrow().len(), sent, "after {ms} ms");
+        assert_eq!(core.next_deadline() <= at(ms + 1).tick(), sent < 300, "after {ms} ms");
+    }
+    let counts = core.services.counters.name_server(HERE, 0);
+    assert_eq!(counts.get(Tallied::Sent), 300);
 }
 
 #[test]
