@@ -53,9 +53,9 @@ impl Farm {
         farm
     }
 
-    /// Takes in one more server.
-    pub fn add(&mut self, member: Member) {
-        self.members.push(member);
+    /// Gives a seat to a server, which may be one more.
+    pub fn seat(&mut self, server: u32, member: Member) {
+        put(&mut self.members, server, member);
         self.count();
     }
 
@@ -119,6 +119,14 @@ impl Farm {
         self.primaries = part(false).count() as u32;
         self.backups = part(true).count() as u32;
         self.first_backup = part(true).next().map(|(index, _)| index);
+    }
+}
+
+/// Puts a value in a place that is there, or is the next one.
+pub(super) fn put<T>(values: &mut Vec<T>, at: u32, value: T) {
+    match values.get_mut(at as usize) {
+        Some(place) => *place = value,
+        None => values.push(value),
     }
 }
 

@@ -14,9 +14,9 @@ impl First {
         First { order }
     }
 
-    /// Takes in the server in the last seat.
-    pub fn add(&mut self, farm: &Farm) {
-        let server = self.order.len() as u32;
+    /// Takes in the server in this seat.
+    pub fn seat(&mut self, server: u32, farm: &Farm) {
+        self.order.retain(|other| *other != server);
         let id = farm.member(server).id;
         let at = self.order.partition_point(|&other| farm.member(other).id <= id);
         self.order.insert(at, server);

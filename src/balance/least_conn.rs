@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::farm::{Member, WEIGHT_MAX, Weight};
+use super::farm::{Member, WEIGHT_MAX, Weight, put};
 
 pub(super) struct LeastConn {
     /// Servers by load, then by who came to that load first: primaries, backups.
@@ -37,9 +37,9 @@ impl LeastConn {
         order
     }
 
-    /// Takes in one more server, which is in no queue yet.
-    pub fn add(&mut self, member: Member) {
-        self.seats.push(Seat::new(member));
+    /// Gives a seat to a server, which is in no queue yet.
+    pub fn seat(&mut self, server: u32, member: Member) {
+        put(&mut self.seats, server, Seat::new(member));
     }
 
     /// Picks among the primaries or among all backups. The pick itself changes nothing: the load that it

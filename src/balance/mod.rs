@@ -107,15 +107,14 @@ impl Balancer {
         Balancer { order: Order::Ring(Ring::new(&farm, factor)), farm }
     }
 
-    /// Takes in one more server, in the next seat.
-    pub fn add(&mut self, member: Member) {
-        let server = self.farm.len();
-        self.farm.add(Member { usable: false, ..member });
+    /// Gives a seat to a server: one that no usable server has, or the next one.
+    pub fn seat(&mut self, server: u32, member: Member) {
+        self.farm.seat(server, Member { usable: false, ..member });
         match &mut self.order {
-            Order::RoundRobin(order) => order.add(member),
-            Order::LeastConn(order) => order.add(member),
-            Order::First(order) => order.add(&self.farm),
-            Order::Ring(ring) | Order::Random { ring, .. } => ring.add(member),
+            Order::RoundRobin(order) => order.seat(server, member),
+            Order::LeastConn(order) => order.seat(server, member),
+            Order::First(order) => order.seat(server, &self.farm),
+            Order::Ring(ring) | Order::Random { ring, .. } => ring.seat(server, member),
             Order::StaticRr(map) | Order::Map(map) => map.changed(),
         }
         self.update(server, member.weight, member.usable);

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::farm::{Farm, Member};
+use super::farm::{Farm, Member, put};
 use super::hash::avalanche;
 
 /// Between the first points of servers whose ids are neighbours: the most points that a server has.
@@ -56,9 +56,11 @@ impl Ring {
         ring
     }
 
-    /// Takes in one more server, which has no points yet.
-    pub fn add(&mut self, member: Member) {
-        self.seats.push(Seat::new(member));
+    /// Gives a seat to a server, which has no points yet.
+    pub fn seat(&mut self, server: u32, member: Member) {
+        let before = self.seats.get(server as usize).map_or(0, |seat| seat.connections);
+        self.connections -= before;
+        put(&mut self.seats, server, Seat::new(member));
     }
 
     /// Whether a balance factor bounds loads.

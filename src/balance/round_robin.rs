@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 
-use super::farm::{Member, WEIGHT_MAX, Weight};
+use super::farm::{Member, WEIGHT_MAX, Weight, put};
 
 /// Finest order among servers due at one position.
 const KEY_SCALE: i64 = 256;
@@ -91,9 +91,9 @@ impl RoundRobin {
         order
     }
 
-    /// Takes in one more server, which has no turns yet.
-    pub fn add(&mut self, member: Member) {
-        self.seats.push(Seat::new(&member));
+    /// Gives a seat to a server, which has no turns yet.
+    pub fn seat(&mut self, server: u32, member: Member) {
+        put(&mut self.seats, server, Seat::new(&member));
     }
 
     /// Picks among the primaries or among all backups.

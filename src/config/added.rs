@@ -93,9 +93,8 @@ fn finish(config: &Config, (backend, uuid): (BackendId, u32), draft: &ServerDraf
         Some(true) => AdminAtStart::Maintenance,
         Some(false) => AdminAtStart::Ready,
     };
-    let seat = own.servers.next_seat();
     let server = from_draft(draft, (backend, uuid), place, own.source.as_ref());
-    Ok(Server { lacks_address, seat, admin, track, ..server })
+    Ok(Server { lacks_address, admin, track, ..server })
 }
 
 /// The lowest number that no server of a backend has.

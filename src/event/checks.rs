@@ -66,6 +66,8 @@ enum Run {
     },
     /// A program checks.
     Program(programs::Running),
+    /// Never again: its server has gone.
+    Gone,
 }
 
 impl What {
@@ -116,6 +118,7 @@ impl Slot {
             Run::Resting { until } => *until,
             Run::Probing { probe, .. } => probe.deadline(),
             Run::Program(running) => running.deadline,
+            Run::Gone => Tick::NEVER,
         }
     }
 }
@@ -145,23 +148,33 @@ impl Checks {
 
     /// Plans the checks of a server that has come.
     pub fn add(&mut self, server: ServerId, services: &mut Services) {
-        let is_known = self.slots.last().is_some_and(|last| last.server >= server);
-        if !self.is_on || is_known {
+        let is_its = |slot: &Slot| slot.server == server && !matches!(slot.run, Run::Gone);
+        if !self.is_on || self.slots.iter().any(is_its) {
             return;
         }
         for (server, what) in asked(services.config, server) {
             let pause = what.interval(&services.servers[server.0 as usize].health);
             let run = Run::Resting { until: services.now.tick() + pause };
-            self.slots.push(Slot { server, what, generation: self.generation, run });
-            self.arm(self.slots.len() - 1, services);
+            let at = self.slots.iter().position(|slot| matches!(slot.run, Run::Gone));
+            let generation = at.map_or(self.generation, |at| self.slots[at].generation);
+            let slot = Slot { server, what, generation, run };
+            match at {
+                Some(at) => self.slots[at] = slot,
+                None => self.slots.push(slot),
+            }
+            self.arm(at.unwrap_or(self.slots.len() - 1), services);
         }
     }
 
-    /// Ends the checks of a server that has gone. Its slots stay, since timers and events know others by their place.
+    /// Ends the checks of a server that has gone. Its slots stay for others, since timers and events know slots by their
+    /// place.
     pub fn forget(&mut self, server: ServerId) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.server == server) {
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.run = Run::Resting { until: Tick::NEVER };
+        for at in 0..self.slots.len() {
+            if self.slots[at].server == server {
+                self.dismiss(at);
+                let slot = &mut self.slots[at];
+                (slot.generation, slot.run) = (slot.generation.wrapping_add(1), Run::Gone);
+            }
         }
     }
 
@@ -181,7 +194,10 @@ impl Checks {
 
     /// Lets the next check of a server come by the date that was noted, if it would come later.
     pub fn hasten(&mut self, server: ServerId, services: &mut Services) {
-        let Ok(at) = self.slots.binary_search_by_key(&server, |slot| slot.server) else { return };
+        let resting = |slot: &Slot| {
+            slot.server == server && matches!((&slot.what, &slot.run), (What::Health(_), Run::Resting { .. }))
+        };
+        let Some(at) = self.slots.iter().position(resting) else { return };
         let (slot, check_by) = (&mut self.slots[at], services.servers[server.0 as usize].check_by);
         if let Run::Resting { until } = &mut slot.run
             && check_by < *until
@@ -201,6 +217,7 @@ impl Checks {
             return self.arm(at, services);
         }
         match &mut slot.run {
+            Run::Gone => {}
             Run::Resting { .. } => self.begin(at, services),
             Run::Probing { probe, .. } => {
                 let next = probe.expired(&world(slot.server, slot.what, services));

@@ -312,7 +312,11 @@ impl Core {
                     }
                     Reaction::Check(server) => self.checks.hasten(server, &mut self.services),
                     Reaction::Added(server) => self.checks.add(server, &mut self.services),
-                    Reaction::Removed(server) => self.checks.forget(server),
+                    Reaction::Removed(server) => {
+                        self.checks.forget(server);
+                        let exchanges = &self.exchanges;
+                        self.services.vacate_ids(|id| exchanges.iter().any(|(_, exchange)| exchange.mentions(id)));
+                    }
                 }
             }
             if self.services.promoted.is_empty() {

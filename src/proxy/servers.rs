@@ -2,10 +2,11 @@
 //! while the process runs (management manual 9.3, `add server`, `del server`).
 //!
 //! What was written stands in one row and is found without detour. What is added is never freed, so that whoever
-//! looks at a server may keep looking; a server that was taken away leaves its id behind, and nobody finds it by
-//! its backend any more.
+//! looks at a server may keep looking; what comes back as it was is the same. A server that was taken away leaves
+//! its id and its seat behind, for one that comes once nobody uses them any more.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::{Index, IndexMut, Range};
 
 use super::{Server, ServerId};
@@ -15,6 +16,8 @@ use super::{Server, ServerId};
 pub struct Servers {
     written: Vec<Server>,
     added: RefCell<Vec<&'static Server>>,
+    /// All that were ever added, by what they are.
+    known: RefCell<HashMap<String, &'static Server>>,
 }
 
 /// The servers of one backend. Its algorithm knows each by its seat: a number from 0 that nobody else gets.
@@ -22,7 +25,10 @@ pub struct Servers {
 pub struct Members {
     written: Range<u32>,
     /// By seat, beyond those that were written.
+    seats: RefCell<Vec<ServerId>>,
+    /// Those of them that are there, in the order in which they came.
     added: RefCell<Vec<ServerId>>,
+    /// Those that were written and taken away.
     gone: RefCell<Vec<ServerId>>,
 }
 
@@ -35,12 +41,29 @@ impl Servers {
 
     /// Adds a server while the process runs; gives its id.
     pub fn add(&self, server: Server) -> ServerId {
+        let server = self.known(server);
         let mut added = self.added.borrow_mut();
-        added.push(Box::leak(Box::new(server)));
+        added.push(server);
         ServerId((self.written.len() + added.len() - 1) as u32)
     }
 
-    /// How many ids there are, those of servers that were taken away included.
+    /// Gives the id of one that was added and taken away to another server.
+    pub fn replace(&self, id: ServerId, server: Server) {
+        let server = self.known(server);
+        self.added.borrow_mut()[id.0 as usize - self.written.len()] = server;
+    }
+
+    fn known(&self, server: Server) -> &'static Server {
+        let mut known = self.known.borrow_mut();
+        known.entry(format!("{server:?}")).or_insert_with(|| Box::leak(Box::new(server)))
+    }
+
+    /// Whether a server came while the process ran.
+    pub fn is_added(&self, id: ServerId) -> bool {
+        id.0 as usize >= self.written.len()
+    }
+
+    /// How many ids there are, those that nobody has at the moment included.
     pub fn len(&self) -> usize {
         self.written.len() + self.added.borrow().len()
     }
@@ -86,13 +109,17 @@ impl Members {
 
     /// Ids in the order of the statistics: as written, then as added.
     pub fn ids(&self) -> impl Iterator<Item = ServerId> + '_ {
-        self.written.clone().map(ServerId).filter(|id| !self.is_gone(*id)).chain(self.added())
+        // Looked at one by one: whoever goes through them may take one away.
+        let is_there = |id: &ServerId| {
+            let gone = self.gone.borrow();
+            gone.is_empty() || !gone.contains(id)
+        };
+        self.written.clone().map(ServerId).filter(is_there).chain(self.added())
     }
 
     /// Those of them that were added.
     pub fn added(&self) -> impl Iterator<Item = ServerId> + '_ {
-        let added = (0..).map_while(|seat| self.added.borrow().get(seat).copied());
-        added.filter(|id| !self.is_gone(*id))
+        (0..).map_while(|at| self.added.borrow().get(at).copied())
     }
 
     /// The server in a seat.
@@ -102,35 +129,40 @@ impl Members {
         if seat < written {
             ServerId(self.written.start + seat)
         } else {
-            self.added.borrow()[(seat - written) as usize]
+            self.seats.borrow()[(seat - written) as usize]
         }
     }
 
-    /// The seat that the next server gets.
+    /// The seat that nobody ever had.
     pub fn next_seat(&self) -> u32 {
-        (self.written.len() + self.added.borrow().len()) as u32
+        (self.written.len() + self.seats.borrow().len()) as u32
     }
 
-    /// Gives a server [`Members::next_seat`].
-    pub fn add(&self, id: ServerId) {
+    /// Takes in a server, in its seat: [`Members::next_seat`], or the one that its id had before.
+    pub fn add(&self, id: ServerId, seat: u32) {
+        if seat == self.next_seat() {
+            self.seats.borrow_mut().push(id);
+        }
         self.added.borrow_mut().push(id);
     }
 
     /// Takes a server away; its seat stays empty.
     pub fn remove(&self, id: ServerId) {
-        self.gone.borrow_mut().push(id);
+        if self.written.contains(&id.0) {
+            self.gone.borrow_mut().push(id);
+        }
+        self.added.borrow_mut().retain(|other| *other != id);
     }
 
     /// Whether a server was taken away.
-    #[inline]
     pub fn is_gone(&self, id: ServerId) -> bool {
-        let gone = self.gone.borrow();
-        !gone.is_empty() && gone.contains(&id)
+        let is_among = |list: &RefCell<Vec<ServerId>>| list.borrow().contains(&id);
+        if self.written.contains(&id.0) { is_among(&self.gone) } else { !is_among(&self.added) }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.next_seat() as usize - self.gone.borrow().len()
+        self.written.len() - self.gone.borrow().len() + self.added.borrow().len()
     }
 
     /// Whether there is none.
@@ -151,13 +183,19 @@ mod tests {
         assert_eq!((members.ids().collect::<Vec<_>>(), members.at(1)), (vec![ServerId(1), ServerId(2)], ServerId(2)));
         let name = |id: ServerId| config.servers[id].name.clone();
         let new = Server { name: "b3".into(), seat: members.next_seat(), ..config.servers[ServerId(2)].clone() };
-        let id = config.servers.add(new);
-        members.add(id);
+        let id = config.servers.add(new.clone());
+        members.add(id, 2);
         assert_eq!((id, config.servers[id].seat, members.at(2)), (ServerId(3), 2, id));
         members.remove(ServerId(1));
         assert_eq!(members.ids().map(name).collect::<Vec<_>>(), ["b2", "b3"]);
         members.remove(id);
         assert_eq!((members.len(), members.next_seat(), config.servers.len()), (1, 3, 4));
         assert_eq!(config.backends[0].servers.ids().collect::<Vec<_>>(), [ServerId(0)]);
+        let first: *const Server = &config.servers[id];
+        config.servers.replace(id, Server { name: "b4".into(), ..new.clone() });
+        members.add(id, 2);
+        assert_eq!((members.ids().map(name).collect::<Vec<_>>(), members.at(2)), (vec!["b2".into(), "b4".into()], id));
+        config.servers.replace(id, new);
+        assert_eq!(&raw const config.servers[id], first, "what comes back as it was is the same");
     }
 }

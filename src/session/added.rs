@@ -30,12 +30,24 @@ pub struct Added {
     version: u64,
     /// By serial; none where nothing could be made of the words.
     servers: HashMap<u64, Option<ServerId>>,
+    /// Ids of servers that were added and have gone, while somebody may still use them.
+    leaving: Vec<ServerId>,
+    /// Those that nobody uses any more.
+    vacant: Vec<ServerId>,
 }
 
 /// An entry in words.
 enum Note {
     Added { backend: String, name: String, words: Vec<String> },
     Gone { backend: String, name: String },
+}
+
+/// Puts what is known of a server in its place, which may be the next one.
+fn put<T>(all: &mut Vec<T>, id: ServerId, value: T) {
+    match all.get_mut(id.0 as usize) {
+        Some(place) => *place = value,
+        None => all.push(value),
+    }
 }
 
 impl Note {
@@ -68,6 +80,7 @@ impl Services {
         let uuid = server.uuid;
         let id = self.install(server).map_err(|_| NO_ROOM)?;
         self.counters.begin_server(id);
+        self.boards.begin_server(id);
         self.publish_new(id);
         self.post_backend(backend);
         let serial = self.note(list, (Generation(0), NO_END), uuid, &text);
@@ -216,26 +229,41 @@ impl Services {
     /// Makes room for a server everywhere: this is the one place that knows where servers stand by their ids.
     fn install(&mut self, server: Server) -> Result<ServerId, crate::shm::Full> {
         let config = self.config;
-        self.counters.add_server(config, &server)?;
-        let backend = server.backend;
+        let (backend, members) = (server.backend, &config[server.backend].servers);
+        let vacant = self.added.vacant.iter().position(|id| config[*id].backend == backend);
+        let (id, seat) = match vacant.map(|at| self.added.vacant[at]) {
+            Some(id) => (id, config[id].seat),
+            None => (ServerId(config.servers.len() as u32), members.next_seat()),
+        };
+        self.counters.seat(id, config, &server)?;
         let member = Member {
             id: server.uuid,
             weight: Weight::configured(server.weight),
             usable: server.starts_up(),
             backup: server.backup,
         };
-        self.servers.push(servers::configured(&server, self.now.wall_s()));
-        self.live.push(LiveServer::configured(&server));
-        self.places.push(Place::configured(&server));
-        self.upstreams.add_server();
-        self.queues.add_server();
-        self.balancers[backend.0 as usize].add(member);
-        let id = config.servers.add(server);
-        config[backend].servers.add(id);
-        self.boards.add_server(id, self.counters.server(id));
-        self.cookies.add_server(config, &self.places, backend);
+        put(&mut self.servers, id, servers::configured(&server, self.now.wall_s()));
+        put(&mut self.live, id, LiveServer::configured(&server));
+        put(&mut self.places, id, Place::configured(&server));
+        self.upstreams.seat(id);
+        self.queues.seat(id);
+        self.balancers[backend.0 as usize].seat(seat, member);
+        let server = Server { seat, ..server };
+        match vacant {
+            Some(at) => {
+                self.added.vacant.swap_remove(at);
+                config.servers.replace(id, server);
+            }
+            None => drop(config.servers.add(server)),
+        }
+        members.add(id, seat);
+        self.boards.seat(id, self.counters.server(id));
+        self.cookies.seat(config, &self.places, backend);
         if let Some(of) = config[id].track {
-            config[of].tracked_by.borrow_mut().push(id);
+            let mut trackers = config[of].tracked_by.borrow_mut();
+            if !trackers.contains(&id) {
+                trackers.push(id);
+            }
         }
         self.reactions.push(Reaction::Added(id));
         self.follow_count(backend);
@@ -266,7 +294,20 @@ impl Services {
         self.boards.remove_server(id);
         self.forget_name(id);
         self.reactions.push(Reaction::Removed(id));
+        if self.config.servers.is_added(id) {
+            self.added.leaving.push(id);
+        }
         self.follow_count(backend);
+    }
+
+    /// Notes which ids of servers that have gone nobody uses any more; the caller knows which exchanges do.
+    pub fn vacate_ids(&mut self, is_mentioned: impl Fn(ServerId) -> bool) {
+        for id in std::mem::take(&mut self.added.leaving) {
+            let is_served = self.counters.server(id).here(Count::SessionsCurrent) > 0;
+            let waits = self.queues.server_len(id) > 0;
+            let is_used = is_served || waits || !self.upstreams.has_none_to(id) || is_mentioned(id);
+            if is_used { &mut self.added.leaving } else { &mut self.added.vacant }.push(id);
+        }
     }
 
     /// As in HAProxy, a backend that has no servers left needs none, and one that got its first waits for it.

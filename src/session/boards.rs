@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use super::admission::Rates;
 use crate::check::Progress;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
-use crate::shm::{Board, Generation, Guard, Lock, SHARED_WORDS, Segment, Slot, SlotState, SlotWord};
+use crate::shm::{Board, Generation, Guard, LOOSE_MAX, Lock, SHARED_WORDS, Segment, Slot, SlotState, SlotWord};
 use crate::stats::{Counters, Row};
 
 /// Numbers on the board of the whole.
@@ -128,19 +128,30 @@ impl Boards {
         }
     }
 
-    /// Takes in a server that comes while the process runs: its id is the next one, `row` its row.
-    pub fn add_server(&mut self, id: ServerId, row: Row<'_>) {
-        debug_assert_eq!(self.entries.len(), self.at(Thing::Server(id)));
+    /// Takes in a server that comes while the process runs: its id is the next one or was another's, `row` its row.
+    pub fn seat(&mut self, id: ServerId, row: Row<'_>) {
+        let at = self.at(Thing::Server(id));
         let mut entry = Entry::new(Thing::Server(id), row);
         entry.read = entry.board.generation();
-        self.by_object.insert(entry.object, self.entries.len());
-        self.entries.push(entry);
+        self.by_object.insert(entry.object, at);
+        match self.entries.get_mut(at) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+    }
+
+    /// Forgets what stands beside the pages of a server's board: one of its name was taken away.
+    pub fn begin_server(&self, id: ServerId) {
+        let board = self.board(Thing::Server(id));
+        (0..LOOSE_MAX).for_each(|word| board.loose(word).store(0, Relaxed));
     }
 
     /// Follows a server's board no longer: the server was taken away.
     pub fn remove_server(&mut self, id: ServerId) {
         let object = self.entries[self.at(Thing::Server(id))].object;
-        self.by_object.remove(&object);
+        if self.by_object.get(&object) == Some(&self.at(Thing::Server(id))) {
+            self.by_object.remove(&object);
+        }
     }
 
     /// Locks all boards for this process. It must not hold the lock already.

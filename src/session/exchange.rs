@@ -256,6 +256,12 @@ impl Default for Exchange {
 }
 
 impl Exchange {
+    /// Whether a server's id is still in use here.
+    pub fn mentions(&self, id: ServerId) -> bool {
+        let queued = if let Phase::Queued { server, .. } = &self.phase { *server } else { None };
+        [self.server, self.counted_on, self.avoid, self.hold.wanted, queued].contains(&Some(id))
+    }
+
     /// Makes a used exchange a new one and keeps the memory of its heads.
     pub fn renew(&mut self) {
         let (mut request, mut response) = (take(&mut self.request), take(&mut self.response));

@@ -37,8 +37,8 @@ impl ServerCookies {
     }
 
     /// Makes the value of a server that has come.
-    pub(super) fn add_server(&mut self, config: &Config, places: &[Place], backend: BackendId) {
-        self.values.push(None);
+    pub(super) fn seat(&mut self, config: &Config, places: &[Place], backend: BackendId) {
+        self.values.resize(config.servers.len(), None);
         self.make(config, places, backend);
     }
 

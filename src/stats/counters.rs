@@ -128,7 +128,8 @@ impl Counters {
 
     /// Rows on memory of their own, for tests and simulations; it is never given back.
     pub fn private(config: &Config) -> Counters {
-        let segment = Segment::private(Counters::objects_needed(config), 1).expect("memory");
+        // A few servers may be added.
+        let segment = Segment::private(Counters::objects_needed(config) + 4, 1).expect("memory");
         let slot = segment.slots().take(segment.begin_generation(), 1).expect("there is one");
         Counters::new(config, segment, slot, vec![slot]).expect("there is room for all")
     }
@@ -158,17 +159,18 @@ impl Counters {
         self.ports[id.0 as usize].as_ref().map(|ports| ports.of_slot(self.slot))
     }
 
-    /// Makes room for a server that comes while the process runs, see [`crate::proxy::Servers::add`]. It has the object
-    /// of its name, whoever else may know it by that.
+    /// Makes room for a server that comes while the process runs, by its id, which is the next one or was another's. It
+    /// has the object of its name, whoever else may know it by that.
     ///
     /// # Errors
     /// The segment is full.
-    pub fn add_server(&mut self, config: &Config, server: &Server) -> Result<(), Full> {
+    pub fn seat(&mut self, id: ServerId, config: &Config, server: &Server) -> Result<(), Full> {
         let mut directory = self.segment.directory(self.segment.generation(self.slot));
         let object = directory.object("server", &name_of(config, server))?.object;
         let ports = super::segment::ports_of(config, server, self.segment, self.slot, &mut directory)?;
-        self.objects = self.objects.iter().copied().chain([object]).collect();
-        self.ports = self.ports.iter().cloned().chain([ports]).collect();
+        let at = id.0 as usize;
+        self.objects = with(&self.objects, self.first_server + at, object);
+        self.ports = with(&self.ports, at, ports);
         Ok(())
     }
 
@@ -272,6 +274,12 @@ impl Counters {
     fn row(&self, index: usize) -> Row<'_> {
         Row::new(self, self.objects[index])
     }
+}
+
+/// `values` with another value in one place, which may be the next one.
+fn with<T: Clone>(values: &[T], at: usize, value: T) -> Arc<[T]> {
+    let rest = values.get(at + 1..).unwrap_or_default();
+    values[..at].iter().cloned().chain([value]).chain(rest.iter().cloned()).collect()
 }
 
 /// The name of a server's object.

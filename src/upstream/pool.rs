@@ -138,9 +138,18 @@ impl Upstreams {
         Upstreams { slab: Slab::new(), shares, generation: 0, next_purge: Tick::NEVER, connections_high: u64::MAX }
     }
 
-    /// Makes room for one more server.
-    pub fn add_server(&mut self) {
-        self.shares.push(Share::default());
+    /// Makes room for a server: one more, or in place of one that has no connection.
+    pub fn seat(&mut self, server: ServerId) {
+        match self.shares.get_mut(server.0 as usize) {
+            Some(share) => *share = Share::default(),
+            None => self.shares.push(Share::default()),
+        }
+    }
+
+    /// Whether there is no connection to a server.
+    pub fn has_none_to(&self, server: ServerId) -> bool {
+        let share = &self.shares[server.0 as usize];
+        share.used == 0 && share.idle() == 0
     }
 
     /// Keeps no idle connection while more than a quarter of `descriptors` are in use: the figure of

@@ -38,9 +38,11 @@ impl Queues {
         Queues { servers, backends: empty(backends), waiting, busy: BTreeSet::new(), tickets: 0 }
     }
 
-    /// Makes an empty queue for one more server.
-    pub fn add_server(&mut self) {
-        self.servers.push(VecDeque::new());
+    /// Makes a queue for a server, unless one of that id has left an empty one.
+    pub fn seat(&mut self, server: ServerId) {
+        if server.0 as usize == self.servers.len() {
+            self.servers.push(VecDeque::new());
+        }
     }
 
     /// Requests waiting for this server.

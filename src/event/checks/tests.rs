@@ -390,3 +390,29 @@ fn programs_end_when_another_worker_checks_and_fail_without_a_spawner() {
     world.pass(1000);
     assert!(!world.core.services.boards.check(ServerId(0)).is_under_way());
 }
+
+#[test]
+fn a_server_that_comes_is_checked_once_that_is_enabled_and_no_more_when_it_has_gone() {
+    let mut world = World::new(" server a 127.0.0.1:1 check disabled\n server b 127.0.0.1:2");
+    let backend = world.core.services.config[ServerId(0)].backend;
+    let words: Vec<String> = ["127.0.0.1:7", "check", "inter", "1s"].map(str::to_owned).into();
+    for _ in 0..3 {
+        world.core.services.add_server(backend, "n", &words).expect("added");
+        world.core.run_promoted();
+        let id = world.core.services.config[backend].servers.added().next().expect("there");
+        assert_eq!(id, ServerId(2), "one id serves all that come in turn");
+        world.pass(3_000);
+        assert!(world.attempts().is_empty(), "not enabled yet");
+        world.core.services.change_server(id, |state, now_s| {
+            state.checks_enabled = true;
+            state.order_ready(now_s).into()
+        });
+        world.pass(1_100);
+        assert_eq!(world.attempts().iter().map(|(port, _)| *port).collect::<Vec<_>>(), [7]);
+        world.core.services.change_server(id, |state, now_s| state.order_maintenance(now_s).into());
+        world.core.services.remove_server(id).expect("removed");
+        world.core.run_promoted();
+        world.pass(3_000);
+        assert!(world.attempts().is_empty(), "it has gone");
+    }
+}

@@ -239,3 +239,43 @@ fn words_are_those_of_the_file() {
     let said = add(&mut core, "n7", "10.0.0.9:1 track n1");
     assert_eq!(said, Err("unable to use b/n1 for tracking as it is a dynamic server.\n".to_owned()));
 }
+
+#[test]
+fn ids_and_seats_are_used_again_once_nobody_needs_them() {
+    for algorithm in ["roundrobin", "leastconn", "first", "random", "source\n hash-type consistent"] {
+        let text = TEXT.replace("backend b\n", &format!("backend b\n balance {algorithm}\n"));
+        let crew = Crew::new();
+        let mut both = crew.start(&text, 2);
+        for name in ["s1", "s2"] {
+            maintain(&mut both[0], name);
+        }
+        for n in 0..30 {
+            let (one, name) = (n % 2, format!("n{}", n % 3));
+            let backup = if n % 4 == 0 { "backup" } else { "" };
+            add(&mut both[one], &name, &format!("10.0.0.9:{} weight {} id {} {backup}", n % 5 + 1, n + 1, 9 - n % 7))
+                .expect("added");
+            ready(&mut both[one], &name);
+            for core in &mut both {
+                core.follow();
+                let id = find(core, &name).expect("there");
+                assert_eq!(core.services.counters.server(id).get(Count::SessionsTotal), 0);
+                for hash in 0..4 {
+                    let pick = core.services.choose(BackendId(0), Some(hash), None);
+                    assert_eq!(pick, Pick::Server(id), "{algorithm}");
+                    core.services.count_attempt(id);
+                    core.services.vacate(id);
+                }
+                core.services.counters.server(id).set(Count::SessionsTotal, 0);
+            }
+            maintain(&mut both[1 - one], &name);
+            assert_eq!(remove(&mut both[one], &name), Ok(()));
+            for core in &mut both {
+                core.follow();
+                core.run_promoted();
+                assert_eq!(core.services.choose(BackendId(0), Some(1), None), Pick::Nobody, "{algorithm}");
+            }
+        }
+        let ids = both.iter().map(|core| core.services.config.servers.len());
+        assert!(ids.max().is_some_and(|ids| ids <= 3 + 1), "{algorithm}");
+    }
+}
