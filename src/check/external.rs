@@ -28,9 +28,10 @@ pub fn outcome(event: Event, duration: Millis) -> Option<Outcome> {
     Some(Outcome { status, code, info, duration })
 }
 
-/// What is said of a program that is late.
-pub fn late(duration: Millis) -> Outcome {
-    Outcome { status: Status::ProgramTimeout, code: 0, info: String::new(), duration }
+/// What is said of a program that is late, with the code of the one before it, as in HAProxy.
+pub fn late(last: &Outcome, duration: Millis) -> Outcome {
+    let code = if last.status.is_programs() { last.code } else { 0 };
+    Outcome { status: Status::ProgramTimeout, code, info: String::new(), duration }
 }
 
 #[cfg(test)]
@@ -58,6 +59,8 @@ mod tests {
         assert_eq!(told(Event::Killed), reason("External check error, code: -1"));
         let refused = "Socket error, info: \"Resource temporarily unavailable\"";
         assert_eq!(told(Event::Refused(libc::EAGAIN)), reason(refused));
-        assert_eq!(late(Millis(7)).to_string(), "reason: External check timeout, code: 0, check duration: 7ms");
+        let after = |event| outcome(event, Millis(1)).map(|last| late(&last, Millis(7)).to_string());
+        assert_eq!(after(Event::Exited(3)), reason("External check timeout, code: 3"));
+        assert_eq!(after(Event::Refused(libc::EAGAIN)), reason("External check timeout, code: 0"));
     }
 }

@@ -217,7 +217,7 @@ pub enum Change {
 pub struct CheckEffect {
     /// Status or health changed: `option log-health-checks` logs that.
     pub reported: bool,
-    /// The check failed while the server was up (`chkfail`).
+    /// The check failed and the server was not as down as can be (`chkfail`).
     pub failed: bool,
     /// Of the agent, not of a check.
     pub is_agents: bool,
@@ -297,7 +297,7 @@ impl ServerState {
         let changed_status = outcome.status != self.last.status;
         self.last = outcome;
         let verdict = self.last.status.verdict();
-        let failed = verdict == Verdict::Failed && self.health.is_up();
+        let failed = verdict == Verdict::Failed && self.health.value() > 0;
         let step = match verdict {
             Verdict::Failed => self.health.failed(),
             Verdict::Passed | Verdict::Conditional => self.health.passed(),

@@ -1,7 +1,7 @@
 //! What can be looked at, beside the statistics.
 
 use super::{Call, Command, Outcome, Scope, find_backend};
-use crate::check::Admin;
+use crate::check::{Admin, Verdict};
 use crate::proxy::{BackendId, CliLevel, ServerId};
 use crate::session::Services;
 use crate::shm::Slot;
@@ -144,8 +144,10 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let agent = services.agent_settings(id).unwrap_or_default();
     let agent_address = text(agent.addr.or(check.and_then(|check| check.addr)));
     let agent_port = agent.port.or(check.and_then(|check| check.port)).unwrap_or(0);
+    let is_under_way = services.boards.check(id).is_under_way() && !state.admin.is_maintenance();
+    let verdict = if is_under_way { Verdict::Unknown } else { state.last.status.verdict() };
     format!(
-        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} 0 0 {} {port} {} 0 {check_port} {check_address} {agent_address} {agent_port}\n",
+        "{} {} {} {} {address} {} {} {} {} {} {} {} {} {} {} {} {} {} {port} {} 0 {check_port} {check_address} {agent_address} {agent_port}\n",
         backend.uuid,
         backend.name,
         server.uuid,
@@ -156,10 +158,12 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
         server.weight,
         services.now.wall_s().saturating_sub(state.changed_at),
         state.last.status as u8,
-        state.last.status.verdict() as u8,
+        verdict as u8,
         state.health.value(),
-        state.check_bits(services.boards.check(id).is_under_way() && !state.admin.is_maintenance()),
+        state.check_bits(is_under_way),
         state.agent.bits(services.boards.agent_check(id).is_under_way()),
+        u8::from(backend.chose_id),
+        u8::from(server.chose_id),
         place.name.as_deref().unwrap_or("-"),
         server.service.as_deref().unwrap_or("-"),
     )

@@ -116,7 +116,8 @@ impl<'a> Resolver<'a> {
         let names = resolve_rules::names(draft);
         // The runtime sockets count as a proxy, the first one.
         let first = if draft.global_extra.cli.is_empty() { 1 } else { 2 };
-        for ((proxy, uuid), parser) in draft.proxies.iter().zip(number(&chosen, first)).zip(parsers) {
+        let numbered = (0..).zip(&draft.proxies).zip(number(&chosen, first));
+        for (((ordinal, proxy), uuid), parser) in numbered.zip(parsers) {
             resolve_proxy::check(self, proxy);
             self.bad_format = false;
             workers::check(self, proxy);
@@ -131,12 +132,12 @@ impl<'a> Resolver<'a> {
                 let pages = own_pages.clone();
                 let algorithm = balance::resolve(proxy, &names, self.findings);
                 let rest = resolve_proxy::backend(proxy, uuid);
-                self.config.backends.push(Backend { rules, log, pages, servers, algorithm, ..rest });
+                self.config.backends.push(Backend { rules, log, pages, servers, algorithm, ordinal, ..rest });
             }
             if proxy.kind.is_frontend() {
                 let pages = own_pages;
                 let rest = resolve_proxy::frontend(proxy, uuid, &self.config.global.tune);
-                let frontend = Frontend { default_backend, rules, log, pages, unique_id_format, ..rest };
+                let frontend = Frontend { default_backend, rules, log, pages, unique_id_format, ordinal, ..rest };
                 self.config.frontends.push(frontend);
             }
             resolve_proxy::check_late(self, proxy);

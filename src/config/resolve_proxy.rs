@@ -261,6 +261,7 @@ pub(super) fn backend(proxy: &ProxyDraft, uuid: u32) -> Backend {
     Backend {
         name: proxy.name.clone(),
         uuid,
+        chose_id: proxy.id.is_some(),
         description: proxy.description.clone(),
         mode: settings.mode,
         is_listen: proxy.kind.is_frontend(),

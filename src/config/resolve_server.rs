@@ -106,6 +106,7 @@ pub(super) fn from_draft(
     Server {
         name: draft.name.clone(),
         uuid,
+        chose_id: draft.id.is_some(),
         backend,
         seat: 0,
         written: draft.at.as_ref().map(|at| (Rc::clone(&at.file), at.line)),

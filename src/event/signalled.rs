@@ -28,7 +28,7 @@ pub(super) enum Stop {
 
 /// A proxy as messages name it. The two sides of a `listen` are one.
 struct Named {
-    uuid: u32,
+    ordinal: u32,
     kind: &'static str,
     frontend: Option<FrontendId>,
     backend: Option<BackendId>,
@@ -40,13 +40,13 @@ struct Named {
     unix: Option<bool>,
 }
 
-/// All proxies in the order of their ids.
+/// All proxies in the order of their sections.
 fn proxies(config: &'static Config) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::new();
     for (index, proxy) in (0..).zip(&config.frontends) {
         let is_unix = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_) | ListenAddress::Abstract(_));
         all.push(Named {
-            uuid: proxy.uuid,
+            ordinal: proxy.ordinal,
             kind: if proxy.is_listen { "proxy" } else { "frontend" },
             frontend: Some(FrontendId(index)),
             backend: None,
@@ -58,15 +58,24 @@ fn proxies(config: &'static Config) -> Vec<Named> {
     }
     for (index, proxy) in (0..).zip(&config.backends) {
         let backend = Some(BackendId(index));
-        if let Some(same) = all.iter_mut().find(|named| named.uuid == proxy.uuid) {
+        if let Some(same) = all.iter_mut().find(|named| named.ordinal == proxy.ordinal) {
             same.backend = backend;
             continue;
         }
         let (name, log) = (&*proxy.name, &proxy.log);
         let disabled = proxy.disabled;
-        all.push(Named { uuid: proxy.uuid, kind: "backend", frontend: None, backend, name, log, disabled, unix: None });
+        all.push(Named {
+            ordinal: proxy.ordinal,
+            kind: "backend",
+            frontend: None,
+            backend,
+            name,
+            log,
+            disabled,
+            unix: None,
+        });
     }
-    all.sort_by_key(|named| named.uuid);
+    all.sort_by_key(|named| named.ordinal);
     all
 }
 

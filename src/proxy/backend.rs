@@ -103,6 +103,10 @@ pub struct Backend {
     pub name: String,
     /// HAProxy's proxy id.
     pub uuid: u32,
+    /// Its section's place among those of proxies.
+    pub ordinal: u32,
+    /// `id`: it is as the section says.
+    pub chose_id: bool,
     /// `description`.
     pub description: Option<String>,
     /// `mode`.

@@ -18,6 +18,8 @@ pub struct Frontend {
     pub name: String,
     /// HAProxy's proxy id.
     pub uuid: u32,
+    /// Its section's place among those of proxies.
+    pub ordinal: u32,
     /// `description`.
     pub description: Option<String>,
     /// `mode`.

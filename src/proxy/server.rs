@@ -20,6 +20,8 @@ pub struct Server {
     pub name: String,
     /// HAProxy's server id within the backend, from 1.
     pub uuid: u32,
+    /// `id`: it is as the line says.
+    pub chose_id: bool,
     /// Its backend.
     pub backend: BackendId,
     /// File and line that it was written in; none if it was added at run time.

@@ -112,15 +112,12 @@ impl Status {
 
     /// Whether a code of the protocol, or of the end of a program, belongs to it.
     pub fn has_code(self) -> bool {
-        matches!(
-            self,
-            Status::L7Passed
-                | Status::L7Conditional
-                | Status::L7Status
-                | Status::ProgramFailed
-                | Status::ProgramTimeout
-                | Status::ProgramPassed
-        )
+        self.is_programs() || matches!(self, Status::L7Passed | Status::L7Conditional | Status::L7Status)
+    }
+
+    /// Whether it is the result of a program.
+    pub fn is_programs(self) -> bool {
+        matches!(self, Status::ProgramFailed | Status::ProgramTimeout | Status::ProgramPassed)
     }
 
     fn entry(self) -> &'static (Status, &'static str, &'static str) {

@@ -137,7 +137,8 @@ fn check_view(last: &Outcome, progress: Progress) -> CheckView {
     CheckView {
         word: last.status.word(),
         description: last.status.description(),
-        code: last.status.has_code().then_some(if running { 0 } else { last.code }),
+        // That of a program stays until there is another.
+        code: last.status.has_code().then_some(if running && !last.status.is_programs() { 0 } else { last.code }),
         info: if running { String::new() } else { last.info.clone() },
         duration_ms: None,
         running,

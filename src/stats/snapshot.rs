@@ -65,22 +65,22 @@ impl Filter {
     }
 }
 
-/// All proxies in the order of their ids; those that are `disabled` are not there.
+/// All proxies in the order of their sections; those that are `disabled` are not there.
 pub fn proxies(config: &Config) -> Vec<ProxyParts> {
-    let mut all: Vec<ProxyParts> = Vec::new();
+    let mut all: Vec<(u32, ProxyParts)> = Vec::new();
     for (index, frontend) in config.frontends.iter().enumerate().filter(|(_, frontend)| !frontend.disabled) {
         let frontend_id = Some(FrontendId(index as u32));
-        all.push(ProxyParts { uuid: frontend.uuid, frontend: frontend_id, backend: None });
+        all.push((frontend.ordinal, ProxyParts { uuid: frontend.uuid, frontend: frontend_id, backend: None }));
     }
     for (index, backend) in config.backends.iter().enumerate().filter(|(_, backend)| !backend.disabled) {
         let id = Some(BackendId(index as u32));
-        match all.iter_mut().find(|parts| parts.uuid == backend.uuid) {
-            Some(parts) => parts.backend = id,
-            None => all.push(ProxyParts { uuid: backend.uuid, frontend: None, backend: id }),
+        match all.iter_mut().find(|(ordinal, _)| *ordinal == backend.ordinal) {
+            Some((_, parts)) => parts.backend = id,
+            None => all.push((backend.ordinal, ProxyParts { uuid: backend.uuid, frontend: None, backend: id })),
         }
     }
-    all.sort_by_key(|parts| parts.uuid);
-    all
+    all.sort_by_key(|(ordinal, _)| *ordinal);
+    all.into_iter().map(|(_, parts)| parts).collect()
 }
 
 /// A proxy's name.

@@ -60,7 +60,8 @@ impl Checks {
         }
         let duration = Millis(services.now.tick().since(running.started));
         self.dismiss(at);
-        self.end(at, external::late(duration), services);
+        let last = &services.servers[self.slots[at].server.0 as usize].last;
+        self.end(at, external::late(last, duration), services);
     }
 
     /// Has the program of a slot ended, if it has one.

@@ -235,7 +235,7 @@ fn an_agent_that_is_silent_or_says_no_line_changes_nothing() {
     assert_eq!(last(&world).status, Status::L4Timeout);
     drop(end);
     for (answer, status, info) in [
-        (&b"do"[..], Status::L4Timeout, "Ignoring incomplete line from agent"),
+        (&b"do"[..], Status::L7Timeout, ""),
         (b"", Status::L7Invalid, "TCPCHK got an empty response at step 2"),
         (b"bogus\n", Status::Checked, "agent reports an error : bogus"),
     ] {
