@@ -43,12 +43,12 @@ pub fn set_name(call: &mut Call<'_>, id: ServerId) -> Outcome {
         return Err("set server <b>/<s> fqdn failed because SRV resolution is configured.\n".into());
     }
     let (backend, server) = config.server_names(id);
-    let Some(name) = Name::parse(word.as_bytes()) else {
+    if Name::parse(word.as_bytes()).is_none() {
         call.say(format!("could not update {backend}/{server} FQDN{BY}"));
         return Ok(());
-    };
+    }
     let before = call.core.services.places[id.0 as usize].name.clone();
-    if before.as_ref().and_then(|before| Name::parse(before.as_bytes())).as_ref() == Some(&name) {
+    if before.as_deref() == Some(word.as_str()) {
         call.say(format!("no need to change the FDQN{BY}"));
         return Ok(());
     }

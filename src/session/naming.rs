@@ -85,11 +85,8 @@ impl Services {
 
     /// Asks for a server by another name (`set server … fqdn`).
     pub fn rename_server(&mut self, id: ServerId, name: &str) {
-        let had_none = self.places[id.0 as usize].name.is_none();
         self.change_place(id, |place| place.order_name(name));
-        if had_none {
-            self.note_name(id);
-        }
+        self.note_name(id);
         self.follow_name(id);
     }
 

@@ -205,16 +205,16 @@ fn whoever_asks_next_goes_on_where_the_last_one_was() {
     b.settle();
     b.core.services.rename_server(ServerId(S2), "Other.test");
     a.settle();
-    assert_eq!(seen(&a, S2), "10.0.0.1:80 Other.test no check 0");
+    assert_eq!(seen(&a, S2), "10.0.0.1:80 Other.test no check 64");
     told(&mut a, &[S2], &["10.0.0.2"]);
-    assert_eq!(seen(&a, S2), "10.0.0.2:80 Other.test no check 0");
+    assert_eq!(seen(&a, S2), "10.0.0.2:80 Other.test no check 64");
     let mut new = a.successor(TWO);
     new.core.claim_checks();
     new.settle();
     a.settle();
     for sim in [&a, &new] {
         assert_eq!(seen(sim, S1), "10.0.0.2:80 app.test no check 0");
-        assert_eq!(seen(sim, S2), "10.0.0.2:80 Other.test no check 0");
+        assert_eq!(seen(sim, S2), "10.0.0.2:80 Other.test no check 64");
     }
     new.log();
     told(&mut new, &[S1], &["10.0.0.1", "10.0.0.2"]);
