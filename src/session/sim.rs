@@ -166,6 +166,16 @@ impl Sim {
         far
     }
 
+    /// Where the oldest connection attempt leads that was not taken yet.
+    pub fn leads_to(&self) -> Option<SocketAddr> {
+        self.net.accepted.borrow().front().and_then(|(target, _)| *target)
+    }
+
+    /// The datagrams that were sent since this was last asked.
+    pub fn datagrams(&mut self) -> Vec<Vec<u8>> {
+        self.net.datagrams.borrow_mut().drain(..).map(|(_, bytes)| bytes).collect()
+    }
+
     /// What the network does with connection attempts from now on.
     pub fn network(&mut self, behaviour: SimConnect) {
         self.net.behaviour.set(behaviour);

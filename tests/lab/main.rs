@@ -171,6 +171,7 @@ const FAMILIES: &[Family] = &[
         scenarios: &[
             ("servers_follow_a_name_that_moves_vanishes_and_returns", resolvers::names_move),
             ("a_service_fills_a_template_and_empties_it", resolvers::services_fill_a_template),
+            ("a_forward_proxy_asks_for_the_hosts_of_requests", resolvers::names_of_requests),
             ("every_fourth_datagram_lost_changes_nothing", resolvers::losses_change_nothing),
         ],
     },

@@ -168,6 +168,38 @@ pub fn names_move() -> Result<(), String> {
     site.wait_for_nodes(&["node1"])
 }
 
+/// A forward proxy asks for the hosts that its clients name, but leads nobody to what is its own.
+pub fn names_of_requests() -> Result<(), String> {
+    let site = Site::start()?;
+    site.names.serve(&[("www.lab", &NODES[..1]), ("web.lab", &NODES[1..2]), ("inside.lab", &[PROXY])], &[])?;
+    site.configure(
+        SHORT_HOLDS,
+        " http-request do-resolve(txn.ip,lab,ipv4) hdr(host),host_only\n \
+         http-request return status 404 unless { var(txn.ip) -m found }\n \
+         http-request deny if { var(txn.ip) -m ip 192.168.90.0/29 }\n http-request set-dst var(txn.ip)\n \
+         http-request set-dst-port int(80)\n server any 0.0.0.0:0",
+    )?;
+    site.start_proxy()?;
+    let get = |host: &str| {
+        curl(
+            &site.client,
+            &format!(
+                "--retry 20 --retry-connrefused --retry-delay 1 -w '%{{http_code}}' -o - -H 'Host: {host}' http://{PROXY}/"
+            ),
+        )
+    };
+    for (host, expected) in
+        [("www.lab", "node1\n200"), ("web.lab:80", "node2\n200"), ("WWW.lab", "node1\n200"), ("nobody.lab", "404")]
+    {
+        expect(host, get(host)?, expected.to_owned())?;
+    }
+    expect("the proxy's own", get("inside.lab")?.ends_with("403"), true)?;
+    site.names.die()?;
+    expect("without the name server", get("www.lab")?.ends_with("404"), true)?;
+    site.names.serve(&[("www.lab", &NODES[2..])], &[])?;
+    expect("elsewhere", get("www.lab")?, "node3\n200".to_owned())
+}
+
 /// A service fills a template, one server an instance, with its weights; instances come and go under load.
 pub fn services_fill_a_template() -> Result<(), String> {
     let site = Site::start()?;

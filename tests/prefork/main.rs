@@ -12,6 +12,7 @@ mod limits;
 #[allow(dead_code)]
 mod load;
 mod locks;
+mod lookups;
 mod places;
 mod programs;
 mod reloads;

@@ -7,6 +7,7 @@ mod content;
 mod dated;
 mod hostile;
 mod limits;
+mod lookups;
 mod naming;
 mod random;
 mod reactions;
