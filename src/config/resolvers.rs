@@ -245,7 +245,10 @@ fn hold(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         scope.place = Place::None;
         return Err("<event> can be either 'valid', 'nx', 'refused', 'timeout', or 'other'".into());
     }
-    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| time_error(scope, error, text, event, "hold"))?;
+    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| {
+        scope.point_at(&words[2]);
+        time_error(scope, error, text, event, "hold")
+    })?;
     let field: fn(&mut Hold) -> &mut Millis = match event {
         "nx" => |hold| &mut hold.nx,
         "other" => |hold| &mut hold.other,
@@ -272,7 +275,10 @@ fn timeout(scope: &mut Scope<'_>, words: &[Word]) -> Result<(), String> {
         _ => return Err(format!("'timeout' expects 'retry' or 'resolve' and <time> as arguments got '{event}'.")),
     }
     let what = format!("timeout {event}");
-    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| time_error(scope, error, text, text, &what))?;
+    let ms = time_ms(text, TimeUnit::Ms).map_err(|error| {
+        scope.point_at(&words[2]);
+        time_error(scope, error, text, text, &what)
+    })?;
     // Without any pause it would never do anything else.
     let pause = Millis(u64::from(ms.max(1)));
     edit(scope, |section| match event {

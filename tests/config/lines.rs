@@ -27,6 +27,7 @@ const CONTEXTS: &[(&str, &str, &str)] = &[
     ("tcp", "listen t\n mode tcp\n bind 127.0.0.1:1\n acl a always_true\n server s1 127.0.0.1:2\n", ""),
     ("sections", "frontend f\n bind 127.0.0.1:1\nlisten l\n bind 127.0.0.1:2\n", ""),
     ("userlist", "userlist u\n group ops\n user ann insecure-password x\n", "listen l\n bind 127.0.0.1:1\n"),
+    ("resolvers", "resolvers r\n nameserver a 127.0.0.1:53\n", DEMO),
     ("http-errors", "http-errors e\n", "listen l\n bind 127.0.0.1:1\n"),
     ("defaults", "defaults\n mode http\n timeout client 1s\n timeout server 1s\n timeout connect 1s\n", DEMO),
     ("global", "global\n", DEMO),
