@@ -392,13 +392,13 @@ impl Conversation {
             return false;
         }
         if self.handover.is_none() {
-            let own = own.iter().map(|(socket, _)| (socket.as_fd(), ""));
-            let listening = listeners.sockets(core.services.config).map(|(socket, name)| (socket.as_fd(), name));
+            let own = own.iter().map(|(socket, _)| (socket.as_fd(), ["", ""]));
+            let listening = listeners.sockets(core.services.config).map(|(socket, names)| (socket.as_fd(), names));
             self.handover = match gift {
                 Gift::Sockets => Handover::new(own.chain(listening)).ok(),
                 Gift::Segment => {
                     let file = core.services.counters.segment().fd();
-                    Handover::new(file.into_iter().map(|file| (file, ""))).ok()
+                    Handover::new(file.into_iter().map(|file| (file, ["", ""]))).ok()
                 }
             };
         }

@@ -70,13 +70,14 @@ enum Stage {
 }
 
 impl Handover {
-    /// Copies the descriptors, each with the name of the interface that it is bound to, or an empty one.
+    /// Copies the descriptors, each with the names of its network namespace and of the interface that it is bound to, or
+    /// empty ones.
     ///
     /// # Errors
     /// No descriptors are left.
-    pub fn new<'a>(sockets: impl Iterator<Item = (BorrowedFd<'a>, &'a str)>) -> io::Result<Handover> {
+    pub fn new<'a>(sockets: impl Iterator<Item = (BorrowedFd<'a>, [&'a str; 2])>) -> io::Result<Handover> {
         let copy =
-            |(socket, interface): (BorrowedFd<'_>, &str)| Ok((socket.try_clone_to_owned()?, description(interface)));
+            |(socket, names): (BorrowedFd<'_>, [&str; 2])| Ok((socket.try_clone_to_owned()?, description(names)));
         Ok(Handover { sockets: sockets.map(copy).collect::<io::Result<_>>()?, sent: 0, stage: Stage::Announce })
     }
 
@@ -125,10 +126,13 @@ impl Handover {
 }
 
 /// What the new process is told of a socket.
-fn description(interface: &str) -> Vec<u8> {
-    let interface = &interface.as_bytes()[..interface.len().min(usize::from(u8::MAX))];
-    let mut text = vec![0, interface.len() as u8];
-    text.extend_from_slice(interface);
+fn description(names: [&str; 2]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for name in names {
+        let name = &name.as_bytes()[..name.len().min(usize::from(u8::MAX))];
+        text.push(name.len() as u8);
+        text.extend_from_slice(name);
+    }
     text.extend_from_slice(&0u32.to_ne_bytes());
     text
 }
@@ -147,7 +151,7 @@ mod tests {
         old.set_nonblocking(true).expect("nonblocking");
         let listener = OwnedFd::from(TcpListener::bind("127.0.0.1:0").expect("bind"));
         let count = FDS_PER_MESSAGE_MAX + 2;
-        let mut handover = Handover::new((0..count).map(|_| (listener.as_fd(), "lo"))).expect("copies");
+        let mut handover = Handover::new((0..count).map(|_| (listener.as_fd(), ["", "lo"]))).expect("copies");
         let mut pool = Pool::new(1024);
         let mut connection = Connection::new(Stream::Socket(old.into()));
         connection.ready(true, true, false);
@@ -171,7 +175,7 @@ mod tests {
     fn a_peer_that_leaves_ends_it() {
         let (new, old) = UnixStream::pair().expect("pair");
         let listener = OwnedFd::from(TcpListener::bind("127.0.0.1:0").expect("bind"));
-        let mut handover = Handover::new(std::iter::once((listener.as_fd(), ""))).expect("copies");
+        let mut handover = Handover::new(std::iter::once((listener.as_fd(), ["", ""]))).expect("copies");
         drop(new);
         let mut connection = Connection::new(Stream::Socket(old.into()));
         assert!(handover.go_on(&mut connection, &mut Pool::new(1024)));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use nix::unistd::{Group, User};
 
 use super::address::{self, Address, Host, Port, Target};
+use super::connection::cannot_open;
 use super::draft::{At, BindDraft};
 use super::finding::Severity;
 use super::scope::{Scope, arg, not_yet};
@@ -12,6 +13,7 @@ use super::suggest;
 use super::unit::{TimeUnit, atoi, time_ms};
 use super::word::Word;
 use super::workers;
+use crate::proxy::namespace::Namespace;
 use crate::proxy::{BindOptions, CliLevel, ListenAddress};
 use crate::registry::{self, BindKeyword, Keyword, Sections};
 use crate::time::Millis;
@@ -48,6 +50,7 @@ pub static PARAMETERS: &[BindKeyword] = &[
     row("mode", 1, mode),
     row("mss", 1, mss),
     row("name", 1, name),
+    row("namespace", 1, namespace),
     row("nice", 1, nice),
     row("process", 1, workers::process),
     row("tcp-ut", 1, tcp_ut),
@@ -74,7 +77,6 @@ const LATER: &[&str] = &[
     "crt-list",
     "curves",
     "ecdhe",
-    "namespace",
     "no-sslv3",
     "npn",
     "proto",
@@ -182,6 +184,7 @@ fn new_bind(at: At, text: &str, keyword: &str) -> Result<BindDraft, String> {
         processes_max: 1,
         options: BindOptions::default(),
         warnings: Vec::new(),
+        troubles: Vec::new(),
     })
 }
 
@@ -232,7 +235,11 @@ fn parameters(
             return Ok(());
         };
         let end = (1 + row.args).min(rest.len());
-        (row.parse)(draft, &rest[..end]).map_err(|text| wrap(" : ", &text))?;
+        let parsed = (row.parse)(draft, &rest[..end]).map_err(|text| wrap(" : ", &text));
+        for text in draft.troubles.drain(..) {
+            scope.findings.alert(text);
+        }
+        parsed?;
         rest = &rest[end..];
     }
     Ok(())
@@ -363,6 +370,18 @@ fn mss(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
 
 fn name(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
     draft.name = Some(value(words, "name")?.to_owned());
+    Ok(())
+}
+
+fn namespace(draft: &mut BindDraft, words: &[Word]) -> Result<(), String> {
+    let name = value(words, "namespace id")?;
+    match Namespace::open(name) {
+        Ok(namespace) => draft.options.namespace = Some(namespace),
+        Err(_) => {
+            draft.troubles.push(format!("{}.", cannot_open(name)));
+            return Err("error encountered while processing 'namespace'.".into());
+        }
+    }
     Ok(())
 }
 

@@ -11,12 +11,14 @@ use super::unit::atoi;
 use super::word::Word;
 use crate::proxy::backend::RetryOn;
 use crate::proxy::check::Speech;
+use crate::proxy::namespace::Namespace;
 use crate::registry::ServerKeyword;
 
 /// The rows of this module.
 pub static PARAMETERS: &[ServerKeyword] = &[
     row("check-proto", 1, check_proto),
     row("max-reuse", 1, max_reuse),
+    row("namespace", 1, namespace),
     row("no-tfo", 0, |s, _| fast_open(s, false)),
     row("tfo", 0, |s, _| fast_open(s, true)),
 ];
@@ -24,6 +26,21 @@ pub static PARAMETERS: &[ServerKeyword] = &[
 fn fast_open(draft: &mut ServerDraft, value: bool) -> Result<(), String> {
     draft.connection.fast_open = value;
     Ok(())
+}
+
+fn namespace(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
+    draft.connection.namespace = Some(match arg(words, 1) {
+        "" => return Err("'namespace' : expects <name> as argument".into()),
+        // The one that an incoming header of the PROXY protocol names.
+        "*" => return Err(not_yet("namespace *")),
+        name => Namespace::open(name).map_err(|_| cannot_open(name))?,
+    });
+    Ok(())
+}
+
+/// What is said of a namespace that is not there.
+pub(super) fn cannot_open(name: &str) -> String {
+    format!("Cannot open namespace '{name}'")
 }
 
 fn max_reuse(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {

@@ -460,6 +460,8 @@ pub struct BindDraft {
     pub options: BindOptions,
     /// Warnings of parameters, for the caller to place.
     pub warnings: Vec<String>,
+    /// What else is wrong with a parameter, apart from the line.
+    pub troubles: Vec<String>,
 }
 
 /// One `server` or `default-server` line.

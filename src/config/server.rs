@@ -100,7 +100,6 @@ const LATER: &[&str] = &[
     "crl-file",
     "crt",
     "log-proto",
-    "namespace",
     "non-stick",
     "npn",
     "sni",

@@ -110,13 +110,16 @@ impl Listeners {
         }
     }
 
-    /// All open sockets, each with the name of the interface that it is bound to, or an empty one.
-    pub fn sockets<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a OwnedFd, &'a str)> {
+    /// All open sockets, each with the names of its network namespace and of the interface that it is bound to, or empty
+    /// ones.
+    pub fn sockets<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a OwnedFd, [&'a str; 2])> {
         let own = self.list.iter().filter_map(|listener| {
             let options = &config[listener.frontend].binds[listener.bind].options;
-            Some((listener.socket.as_ref()?, options.interface.as_deref().unwrap_or_default()))
+            let namespace = options.namespace.as_ref().map(|namespace| namespace.name.as_str());
+            Some((listener.socket.as_ref()?, [namespace, options.interface.as_deref()]))
         });
-        own.chain(self.kept.iter().map(|kept| (&kept.socket, kept.interface.as_deref().unwrap_or_default())))
+        let kept = self.kept.iter().map(|kept| (&kept.socket, [kept.namespace.as_deref(), kept.interface.as_deref()]));
+        own.chain(kept).map(|(socket, names)| (socket, names.map(Option::unwrap_or_default)))
     }
 
     /// Keeps the sockets of other workers without listening for their events. The supervisor has all of them, too.

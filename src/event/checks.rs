@@ -287,6 +287,7 @@ impl Checks {
         let options = ConnectOptions {
             acknowledges_late: !attempt.listens,
             user_timeout: server.user_timeout,
+            namespace: server.connection.namespace.as_ref(),
             no_linger: false,
             ..ConnectOptions::new(&config[server.backend], false, &config.global.tune)
         };

@@ -2,7 +2,7 @@
 //!
 //! A feature that needs a capability while a worker serves adds a row to [`NEEDS`].
 
-use super::plan::StartPlan;
+use super::plan::{ListenSpec, StartPlan};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::geteuid;
 
@@ -14,7 +14,7 @@ use crate::proxy::source::Foreign;
 /// privileges (addresses, devices, transparent binding, owners of sockets, limits) is done before they are given up.
 type Need = (Capability, fn(&Config) -> bool);
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     // Sockets of servers and log daemons that are open to their owners only.
     (Capability::CAP_DAC_OVERRIDE, |config| {
         let is_path = |address: &ServerAddress| matches!(address, ServerAddress::Unix(_));
@@ -29,6 +29,10 @@ const NEEDS: [Need; 4] = [
     }),
     // Devices that connections leave by; older kernels want it for all of them.
     (Capability::CAP_NET_RAW, |config| config.sources().any(|source| source.interface.is_some())),
+    // Servers in other network namespaces.
+    (Capability::CAP_SYS_ADMIN, |config| {
+        config.servers.written().iter().any(|server| server.connection.namespace.is_some())
+    }),
     // Pipes larger than anybody may have (fs.pipe-max-size).
     (Capability::CAP_SYS_RESOURCE, |config| !config.global.nosplice && config.global.tune.pipesize > PIPE_BYTES_FREE),
 ];
@@ -77,7 +81,10 @@ pub fn of_worker(plan: &StartPlan) -> CapsHashSet {
 /// also loads and binds new configurations.
 pub fn of_supervisor(plan: &StartPlan, reloads: bool) -> CapsHashSet {
     let more = if reloads { RELOAD.as_slice() } else { &[] };
-    REPLACE.iter().chain(more).copied().chain(of_worker(plan)).collect()
+    let is_elsewhere = |spec: &ListenSpec| spec.options.namespace.is_some();
+    let binds_elsewhere = reloads && plan.listeners.iter().any(is_elsewhere);
+    let elsewhere = binds_elsewhere.then_some(Capability::CAP_SYS_ADMIN);
+    REPLACE.iter().chain(more).copied().chain(elsewhere).chain(of_worker(plan)).collect()
 }
 
 /// Whether workers become somebody else than root.

@@ -7,6 +7,7 @@ use super::takeover::{self, Taken};
 use super::{Stop, notice, old};
 use crate::proxy::NumberSet;
 use crate::proxy::bind::{BindOptions, ListenAddress};
+use crate::proxy::namespace::within;
 use crate::sys::{fds, socket as sys};
 use nix::sys::signal::Signal;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -32,6 +33,8 @@ pub struct Listener {
     pub workers: NumberSet,
     /// The interface that it is bound to.
     pub interface: Option<String>,
+    /// The name of its network namespace.
+    pub namespace: Option<String>,
 }
 
 /// How often old processes are asked to make room, and how long they get each time: HAProxy's figures.
@@ -238,6 +241,7 @@ impl Opened {
             socket: self.socket,
             workers: self.shared_with.unwrap_or(spec.workers),
             interface: spec.options.interface.clone(),
+            namespace: spec.options.namespace.as_ref().map(|namespace| namespace.name.clone()),
         }
     }
 }
@@ -270,7 +274,7 @@ fn open(spec: &ListenSpec, common: &Common) -> Result<Opened, Fault> {
     let socket = match &spec.address {
         ListenAddress::Ip(address) => bind_ip(*address, &spec.options, common.reuse_port, &mut warnings)?,
         ListenAddress::Unix(path) => bind_unix(path, &spec.options, common.trial)?,
-        ListenAddress::Abstract(name) => bind_abstract(name)?,
+        ListenAddress::Abstract(name) => bind_abstract(name, &spec.options)?,
         ListenAddress::Fd(number) => adopt(*number)?,
     };
     finish(socket, spec, common, warnings)
@@ -319,7 +323,8 @@ fn bind_ip(
     warnings: &mut Vec<(&'static str, String)>,
 ) -> Result<Socket, Fault> {
     let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))
+    let make = || Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP));
+    let socket = within(options.namespace.as_ref(), make)
         .map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
     let _ = socket.set_reuse_address(true);
     if reuse_port {
@@ -391,7 +396,7 @@ fn bind_unix(path: &Path, options: &BindOptions, trial: bool) -> Result<Socket, 
 }
 
 fn bind_under(name: &Path, options: &BindOptions) -> Result<Socket, Fault> {
-    let socket = unix_socket(name.as_os_str().as_bytes())?;
+    let socket = unix_socket(name.as_os_str().as_bytes(), options)?;
     own(name, options).map_err(|error| fault(BINDING, "cannot change UNIX socket ownership", &error))?;
     Ok(socket)
 }
@@ -415,19 +420,19 @@ fn own(name: &Path, options: &BindOptions) -> io::Result<()> {
     chown.and_then(chmod)
 }
 
-fn bind_abstract(name: &[u8]) -> Result<Socket, Fault> {
+fn bind_abstract(name: &[u8], options: &BindOptions) -> Result<Socket, Fault> {
     let full = [&[0], name].concat();
-    unix_socket(&full).map_err(|fault| match fault.in_use {
+    unix_socket(&full, options).map_err(|fault| match fault.in_use {
         true => Fault { text: "cannot bind UNIX socket (already in use)".to_owned(), ..fault },
         false => fault,
     })
 }
 
-fn unix_socket(name: &[u8]) -> Result<Socket, Fault> {
+fn unix_socket(name: &[u8], options: &BindOptions) -> Result<Socket, Fault> {
     let what = "cannot bind UNIX socket";
     let address = sys::unix_address(name).map_err(|error| fault(BINDING, what, &error))?;
-    let socket =
-        sys::stream_socket(&address).map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
+    let socket = within(options.namespace.as_ref(), || sys::stream_socket(&address))
+        .map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
     socket.bind(&address).map_err(|error| fault(BINDING, what, &error))?;
     Ok(socket)
 }

@@ -10,8 +10,7 @@ use super::plan::ListenSpec;
 use super::takeover::Taken;
 use crate::proxy::bind::ListenAddress;
 use crate::sys::pidfd::Process;
-use crate::sys::socket::netns_cookie;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{OwnedFd, RawFd};
@@ -38,7 +37,6 @@ pub fn pull(pids: &[i32], specs: &[ListenSpec]) -> Pulled {
     let mut search = Search {
         // Inherited descriptors have no place of their own to look for.
         missing: specs.iter().filter(|spec| !matches!(spec.address, ListenAddress::Fd(_))).collect(),
-        namespace: Socket::new(Domain::UNIX, Type::STREAM, None).and_then(netns_cookie).ok(),
         pulled: Pulled { sockets: Vec::new(), complete: true },
         seen: HashSet::new(),
     };
@@ -59,7 +57,6 @@ pub fn sort(sockets: Vec<OwnedFd>) -> Pulled {
 
 struct Search<'a> {
     missing: Vec<&'a ListenSpec>,
-    namespace: Option<u64>,
     pulled: Pulled,
     /// Sockets by their number in the system: old processes may share some.
     seen: HashSet<u64>,
@@ -106,8 +103,7 @@ impl Search<'_> {
     /// Keeps a socket if it listens; says whether it does.
     fn consider(&mut self, socket: OwnedFd) -> bool {
         let reference = SockRef::from(&socket);
-        let here = || netns_cookie(&socket).ok() == self.namespace;
-        if !reference.is_listener().is_ok_and(|listens| listens) || !here() {
+        if !reference.is_listener().is_ok_and(|listens| listens) {
             return false;
         }
         if nix::sys::stat::fstat(&socket).is_ok_and(|status| !self.seen.insert(status.st_ino)) {

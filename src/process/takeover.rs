@@ -10,6 +10,8 @@
 use super::{Stop, notice};
 use crate::proxy::bind::{BindOptions, ListenAddress};
 use crate::sys::fds::{FDS_PER_MESSAGE_MAX, recv_fds};
+use crate::sys::netns::cookie_here;
+use crate::sys::socket::netns_cookie;
 use socket2::{SockAddr, SockRef};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -23,24 +25,34 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Taken {
     socket: OwnedFd,
-    namespace: Vec<u8>,
+    /// What its network namespace is known by.
+    network: Option<u64>,
     interface: Vec<u8>,
 }
 
 impl Taken {
-    /// A socket of this process's network namespace.
+    /// A socket and the interface that it is bound to.
     pub fn new(socket: OwnedFd, interface: Vec<u8>) -> Taken {
-        Taken { socket, namespace: Vec::new(), interface }
+        let network = netns_cookie(&socket).ok();
+        Taken { socket, network, interface }
+    }
+
+    /// Whether it is in the network that `options` mean.
+    fn is_in_network_of(&self, options: &BindOptions) -> bool {
+        match &options.namespace {
+            Some(namespace) => self.network.is_some() && self.network == namespace.cookie(),
+            None => self.network == cookie_here().ok().flatten(),
+        }
     }
 
     /// Whether it listens as `address` and `options` want it.
     pub fn fits(&self, address: &ListenAddress, options: &BindOptions) -> bool {
         let interface = options.interface.as_deref().unwrap_or_default().as_bytes();
         let socket = SockRef::from(&self.socket);
-        self.namespace.is_empty()
-            && self.interface == interface
+        self.interface == interface
             && socket.local_addr().is_ok_and(|local| is_at(&local, address))
             && (!is_v6_wildcard(address) || socket.only_v6().is_ok_and(|only| only == options.v6only))
+            && self.is_in_network_of(options)
     }
 
     /// Whether it listens on a part of what `address` and `options` mean: one address of all, or one interface of
@@ -57,11 +69,11 @@ impl Taken {
             IpAddr::V6(one) => local.ip() == one,
         };
         let interface = options.interface.as_deref().unwrap_or_default().as_bytes();
-        self.namespace.is_empty()
-            && local.port() == wanted.port()
+        local.port() == wanted.port()
             && is_within
             && !options.transparent
             && (interface.is_empty() || self.interface == interface)
+            && self.is_in_network_of(options)
     }
 
     /// Whether it may keep a socket for `address` from being bound beside it.
@@ -137,7 +149,9 @@ fn describe(sockets: Vec<OwnedFd>, mut text: &[u8]) -> io::Result<Vec<Taken>> {
         let interface = name(&mut text)?;
         // The options tell what was configured; the socket itself tells what holds.
         text = text.get(size_of::<u32>()..).ok_or(io::ErrorKind::InvalidData)?;
-        taken.push(Taken { socket, namespace, interface });
+        let found = Taken::new(socket, interface);
+        // An old kernel does not tell networks apart: what has a name is not in ours.
+        taken.extend(Some(found).filter(|found| namespace.is_empty() || found.network.is_some()));
     }
     Ok(taken)
 }

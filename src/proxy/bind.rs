@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use super::namespace::Namespace;
 use super::workers::NumberSet;
 use crate::time::Millis;
 
@@ -44,6 +45,8 @@ pub struct BindOptions {
     pub defer_accept: bool,
     /// `interface`: bind to this device.
     pub interface: Option<String>,
+    /// `namespace`: the network that it listens in, if not the process's own.
+    pub namespace: Option<Namespace>,
     /// `maxconn` of this listener.
     pub maxconn: Option<u32>,
     /// `mss`.

@@ -12,6 +12,7 @@ pub mod confinement;
 pub mod frontend;
 pub mod global;
 pub mod master;
+pub mod namespace;
 pub mod naming;
 pub mod options;
 pub mod persistence;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::check::{AgentSettings, CheckSettings};
+use super::namespace::Namespace;
 use super::naming::Naming;
 use super::preface::PrefaceSettings;
 use super::reaction::Observe;
@@ -95,6 +96,8 @@ pub struct ConnectionSettings {
     pub fast_open: bool,
     /// `max-reuse`: exchanges that a connection serves after its first one; no limit when absent.
     pub max_reuse: Option<u32>,
+    /// `namespace`: the network that it is reached in, if not the process's own.
+    pub namespace: Option<Namespace>,
 }
 
 /// A server's line of a state file: what `show servers state` told of it (management manual 9.3), checked.

@@ -125,6 +125,7 @@ fn open(
     if let Peer::Server(server) = peer {
         options.user_timeout = services.config[server].user_timeout;
         options.fast_open = fast_open && sends_at_once;
+        options.namespace = services.config[server].connection.namespace.as_ref();
     }
     let key = services.upstreams.open((peer, address), origin, turn.slot, &services.counters, |token| {
         services.net.connect(&target, options, origin, token)

@@ -6,6 +6,7 @@
 
 pub mod fds;
 pub mod memory;
+pub mod netns;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

@@ -10,6 +10,7 @@ use mio::unix::SourceFd;
 use socket2::SockAddr;
 
 use super::Stream;
+use crate::proxy::namespace::{self, Namespace};
 use crate::proxy::{Backend, ServerAddress, TcpKeepalive, global::Tune};
 use crate::shm::{Lease, Ports};
 use crate::sys::socket;
@@ -44,6 +45,8 @@ pub struct ConnectOptions {
     /// The connection is asked for together with what is sent first (`tfo`). Where the kernel knows that the peer can do
     /// that, nothing happens before: whoever asks for it has something to send.
     pub fast_open: bool,
+    /// The network that it is made in, if not the process's own.
+    pub namespace: Option<&'static Namespace>,
     /// Receive buffer in bytes, the kernel's when 0.
     pub rcvbuf: u32,
     /// Send buffer in bytes, the kernel's when 0.
@@ -134,7 +137,7 @@ impl ConnectError {
             (Attempt::Source | Attempt::ForeignSource, _) => Some("Can't bind to source address"),
             (Attempt::Other, Some(libc::EADDRNOTAVAIL)) => Some("Out of local source ports on the system"),
             (Attempt::Other, Some(libc::EADDRINUSE)) => Some("Local source address already in use"),
-            (Attempt::Other, Some(libc::EINVAL)) => Some("General socket error"),
+            (Attempt::Other, Some(libc::EINVAL | libc::EPERM)) => Some("General socket error"),
             _ => None,
         }
     }
@@ -190,6 +193,7 @@ impl ConnectOptions {
             no_linger: backend.nolinger,
             user_timeout: None,
             fast_open: false,
+            namespace: None,
             rcvbuf: tune.rcvbuf_server,
             sndbuf: tune.sndbuf_server,
         }
@@ -254,7 +258,7 @@ impl Net {
         let mut lease = None;
         let stream = match self {
             Net::Real(_) => {
-                let socket = socket::stream_socket(&target.0)?;
+                let socket = namespace::within(options.namespace, || socket::stream_socket(&target.0))?;
                 if target.ip().is_some() {
                     // Without it, the last segment of a message waits for the acknowledgement of the one before.
                     socket.set_tcp_nodelay(true)?;

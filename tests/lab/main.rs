@@ -28,6 +28,7 @@ mod kubernetes;
 mod load;
 mod machine;
 mod mysql;
+mod namespaces;
 mod nginx;
 mod pair;
 mod resolvers;
@@ -178,6 +179,10 @@ const FAMILIES: &[Family] = &[
     Family {
         programs: &["curl", "awk"],
         scenarios: &[("requests_go_with_the_packets_that_ask_for_connections", fast_open::requests)],
+    },
+    Family {
+        programs: &["curl", "ss"],
+        scenarios: &[("servers_and_addresses_are_in_namespaces", namespaces::reached)],
     },
     Family {
         programs: &["curl", "setpriv"],
