@@ -192,6 +192,7 @@ impl ServerState {
             reported: status != Status::Checked && (changed_status || was_down != self.agent.is_down),
             failed: self.agent.is_down && !was_down,
             is_agents: true,
+            words: String::new(),
             change,
         }
     }

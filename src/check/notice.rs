@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use super::result::Verdict;
-use super::server::{Cause, Change, ServerState};
+use super::result::{Outcome, Verdict};
+use super::server::{Cause, Change, CheckEffect, ServerState};
 use crate::log::Level;
 
 /// One message.
@@ -143,9 +143,9 @@ pub fn ready_by_name(names: Names<'_>) -> Notice {
 }
 
 /// The line of `option log-health-checks` for a check, or an agent's answer, that changed something.
-pub fn health_check(names: Names<'_>, state: &ServerState, is_agents: bool) -> Notice {
+pub fn health_check(names: Names<'_>, state: &ServerState, effect: &CheckEffect) -> Notice {
     let kind = if names.is_backup { "backup " } else { "" };
-    let (what, last, up, (at, of)) = match is_agents {
+    let (what, last, up, (at, of)) = match effect.is_agents {
         true => ("Agent", &state.agent.last, !state.agent.is_down, (u32::from(!state.agent.is_down), 1)),
         false => ("Health", &state.last, state.health.is_up(), state.health.progress()),
     };
@@ -160,6 +160,8 @@ pub fn health_check(names: Names<'_>, state: &ServerState, is_agents: bool) -> N
         (true, _) => "UP",
     };
     let (backend, server) = (names.backend, names.server);
+    let forgotten = Outcome { info: effect.words.clone(), ..last.clone() };
+    let last = if effect.words.is_empty() { last } else { &forgotten };
     let text = format!("{what} check for {kind}server {backend}/{server} {result}, {last}, status: {at}/{of} {word}.");
     Notice::new(Level::Notice, text)
 }

@@ -213,7 +213,7 @@ pub enum Change {
 }
 
 /// What a check's result did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckEffect {
     /// Status or health changed: `option log-health-checks` logs that.
     pub reported: bool,
@@ -221,6 +221,8 @@ pub struct CheckEffect {
     pub failed: bool,
     /// Of the agent, not of a check.
     pub is_agents: bool,
+    /// Details that `option log-health-checks` logs and nobody remembers; may be empty.
+    pub words: String,
     /// The server went up, down or out.
     pub change: Option<Change>,
 }
@@ -310,7 +312,7 @@ impl ServerState {
             Verdict::Conditional if self.health.is_up() => self.go_stopping(Cause::Check, now_s),
             _ => None,
         };
-        CheckEffect { reported: changed_status || step != Step::None, failed, is_agents: false, change }
+        CheckEffect { reported: changed_status || step != Step::None, failed, change, ..CheckEffect::default() }
     }
 
     /// Whether a check that ended says what is known, so that [`ServerState::checked`] would change nothing but the

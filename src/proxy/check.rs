@@ -253,6 +253,13 @@ impl Script {
         &SCRIPT
     }
 
+    /// Whether what a server that is well says of itself is logged but not remembered: HAProxy forgets it where it
+    /// judges a message by a function of its own.
+    pub fn forgets_words(&self) -> bool {
+        let last = self.steps.last().map(|step| &step.action);
+        matches!(last, Some(Action::Expect(expect)) if matches!(expect.pattern, Pattern::Message(_)))
+    }
+
     /// Whether the script begins by connecting somewhere that it names itself.
     pub fn names_port(&self) -> bool {
         let first = self.steps.iter().find_map(|step| match &step.action {

@@ -4,7 +4,7 @@ use super::Services;
 use super::boards::Thing;
 use crate::check::agent::{Order, Orders, Report};
 use crate::check::server::CheckEffect;
-use crate::check::{Outcome, amount};
+use crate::check::{Outcome, Status, amount};
 use crate::proxy::{AgentSettings, ServerId};
 
 impl Services {
@@ -25,11 +25,19 @@ impl Services {
     }
 
     /// A check has ended. What says nothing new takes no lock and concerns no other worker.
-    pub fn check_ended(&mut self, id: ServerId, outcome: Outcome) {
+    pub fn check_ended(&mut self, id: ServerId, mut outcome: Outcome) {
         self.follow();
         let duration = outcome.duration;
+        let mut words = String::new();
+        if outcome.status == Status::L7Passed && self.config[self.config[id].backend].check.forgets_words() {
+            words = std::mem::take(&mut outcome.info);
+        }
         if !self.servers[id.0 as usize].is_confirmed_by(&outcome) {
-            self.change_server(id, |state, now_s| state.checked(outcome, now_s));
+            self.change_server(id, |state, now_s| {
+                let is_news = outcome.status != state.last.status;
+                let words = if is_news { words } else { String::new() };
+                CheckEffect { words, ..state.checked(outcome, now_s) }
+            });
         }
         self.boards.check(id).confirm(self.boards.followed(Thing::Server(id)), duration);
     }

@@ -119,7 +119,7 @@ impl Services {
         let row = self.counters.server(id);
         row.add(Count::CheckFailures, u64::from(effect.failed));
         row.add(Count::CheckDowns, u64::from(went_down));
-        for notice in self.notices(id, effect, requeued) {
+        for notice in self.notices(id, &effect, requeued) {
             self.say(backend, &notice);
         }
         if let Some(change) = effect.change {
@@ -212,12 +212,12 @@ impl Services {
 
     /// Says what a state file did to a server, on standard error only: it was so before.
     pub(super) fn tell_restored(&self, id: ServerId, change: Change) {
-        for notice in self.notices(id, Some(change).into(), 0) {
+        for notice in self.notices(id, &Some(change).into(), 0) {
             stderr::warning(format_args!("config : {}", notice.stderr));
         }
     }
 
-    fn notices(&self, id: ServerId, effect: CheckEffect, requeued: u64) -> Vec<Notice> {
+    fn notices(&self, id: ServerId, effect: &CheckEffect, requeued: u64) -> Vec<Notice> {
         if !effect.reported && effect.change.is_none() {
             return Vec::new();
         }
@@ -226,7 +226,7 @@ impl Services {
         let state = &self.servers[id.0 as usize];
         let mut notices = Vec::new();
         if effect.reported && backend.log_health_checks {
-            notices.push(notice::health_check(names, state, effect.is_agents));
+            notices.push(notice::health_check(names, state, effect));
         }
         if let Some(change) = effect.change {
             let (active, backup) = self.balancers[server.backend.0 as usize].usable_counts();

@@ -150,7 +150,7 @@ impl Site {
         let theirs = self.wait(what, "haproxy", as_told)?;
         self.wait(what, "epoxy", |case, seen| {
             let at = CASES.iter().position(|other| other.0 == case.0).unwrap_or_default();
-            as_told(case, seen) && without_forgotten(case, seen) == theirs[at]
+            as_told(case, seen) && seen == theirs[at]
         })
         .map(drop)
     }
@@ -163,12 +163,6 @@ impl Site {
 /// Nobody listens, or nobody answers what always does.
 fn is_away(verdict: &str) -> bool {
     verdict.starts_with("L4")
-}
-
-/// HAProxy forgets the words of what it judges by functions of its own once they are logged.
-fn without_forgotten(case: &Case, verdict: &str) -> String {
-    let forgets = case.1.contains("mysql") || case.1.contains("ldap");
-    if forgets && verdict.starts_with("L7OK") { "L7OK/0 ".to_owned() } else { verdict.to_owned() }
 }
 
 /// Healthy, refusing, wrong; silent; back; gone.

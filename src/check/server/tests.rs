@@ -40,7 +40,7 @@ impl Farm {
         let after = self.tally();
         let mut notices = Vec::new();
         if effect.reported && self.logs_checks {
-            notices.push(notice::health_check(names, &state, false));
+            notices.push(notice::health_check(names, &state, &effect));
         }
         if let Some(change) = effect.change {
             notices.extend(notice::announce(names, &state, change, &after, self.logs_checks));
