@@ -21,7 +21,7 @@ help:
 	@echo 'make check    formatting, clippy and unit tests; quick'
 	@echo 'make test     install what the tests need, then run all of them'
 	@echo 'make bench    CPU per request beside nginx and haproxy'
-	@echo '              ROWS=keepalive,close,large,tcp,tcplarge,workers1,workers2,reload,longest'
+	@echo '              ROWS=keepalive,close,large,tcp,tcplarge,workers1,workers2,reload,longest,checks'
 	@echo '              PEERS=floor,nginx,haproxy,epoxy'
 	@echo '              ROUNDS=5 SECONDS=4; bench-save also keeps the table in benches/results'
 	@echo 'make install  PREFIX=/usr/local DESTDIR='

@@ -25,6 +25,21 @@ pub struct Seen {
     pub failed: u64,
 }
 
+impl Seen {
+    /// Adds what others saw.
+    pub fn add(&mut self, other: Seen) {
+        self.times.extend(other.times);
+        self.failed += other.failed;
+    }
+
+    /// The time, in milliseconds, that this share of the requests did not exceed; to be asked once they are sorted.
+    pub fn within_ms(&self, share: f64) -> f64 {
+        let index = (self.times.len() as f64 * share) as usize;
+        let time = self.times.get(index.min(self.times.len().saturating_sub(1))).copied();
+        time.unwrap_or_default().as_secs_f64() * 1000.0
+    }
+}
+
 /// Clients at work.
 pub struct Clients {
     stop: Arc<AtomicBool>,
@@ -49,8 +64,7 @@ impl Clients {
         self.stop.store(true, Ordering::Relaxed);
         let mut sum = Seen::default();
         for seen in self.threads.into_iter().filter_map(|thread| thread.join().ok()) {
-            sum.times.extend(seen.times);
-            sum.failed += seen.failed;
+            sum.add(seen);
         }
         sum
     }

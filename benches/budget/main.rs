@@ -8,6 +8,7 @@
 //! The same program is also the origin node and the floor relay, run as its own children with the
 //! arguments `origin PORT` and `floor PORT ORIGIN_PORT`.
 
+mod checks;
 mod client;
 mod floor;
 mod measure;
@@ -67,6 +68,7 @@ fn bench(arguments: &[String]) -> Result<(), String> {
         let table = match row {
             Row::Reload => reload::first_answer(&bench, row, options.rounds)?,
             Row::Longest => reload::longest_request(&bench, row)?,
+            Row::Checks => checks::requests_beside_checks(&bench, row, options.rounds)?,
             _ => {
                 // The same processes for all rows of a shape.
                 let same = team.take().filter(|team| team.shape == row.shape());

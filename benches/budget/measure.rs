@@ -45,6 +45,11 @@ pub fn cpu_under_load(pid: u32, port: u16, load: &Load) -> Result<Sample, String
     })
 }
 
+/// Nanoseconds of CPU that `pid` and its children have had.
+pub fn cpu_ns(pid: u32) -> Result<u64, String> {
+    Cpu::of_tree(pid).map(|cpu| cpu.total_ns)
+}
+
 /// Loads `port` while strace counts what `pid` and its children ask of the kernel.
 pub fn calls_under_load(pid: u32, port: u16, load: &Load) -> Result<Calls, String> {
     let counts = std::env::temp_dir().join(format!("epoxy-bench-strace-{}", std::process::id()));

@@ -24,6 +24,8 @@ pub enum Row {
     Reload,
     /// The longest request while the process is replaced again and again.
     Longest,
+    /// Requests beside 2,000 health checks a second, and what a check costs.
+    Checks,
 }
 
 /// How a peer runs for a row.
@@ -41,7 +43,7 @@ pub struct Shape {
 const APART: Shape = Shape { workers: None, cpus: "1", load_cpus: "0" };
 
 impl Row {
-    const ALL: [Row; 9] = [
+    const ALL: [Row; 10] = [
         Row::KeepAlive,
         Row::Close,
         Row::Large,
@@ -51,6 +53,7 @@ impl Row {
         Row::Workers2,
         Row::Reload,
         Row::Longest,
+        Row::Checks,
     ];
 
     fn from_name(name: &str) -> Option<Row> {
@@ -68,6 +71,7 @@ impl Row {
             Row::Workers2 => "workers2",
             Row::Reload => "reload",
             Row::Longest => "longest",
+            Row::Checks => "checks",
         }
     }
 
@@ -83,6 +87,9 @@ impl Row {
             Row::Workers2 => "HTTP, keep-alive, two workers or threads, both CPUs shared with the load",
             Row::Reload => "From `-sf` to the first answer of the new process",
             Row::Longest => "The longest request, without and with reloads",
+            Row::Checks => {
+                "Requests without and with 2,000 servers that are checked every second, by one worker or thread"
+            }
         }
     }
 

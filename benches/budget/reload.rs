@@ -13,7 +13,7 @@ use crate::peers::{Bench, Running, free_port};
 use crate::progress;
 
 /// The two that know `-sf`.
-const PROGRAMS: [&str; 2] = ["haproxy", "epoxy"];
+pub const PROGRAMS: [&str; 2] = ["haproxy", "epoxy"];
 /// Sizes of the configuration.
 const BACKENDS: [u32; 3] = [10, 1_000, 30_000];
 /// How long a new process may take to answer, and the old one to leave.
@@ -76,13 +76,9 @@ pub fn longest_request(bench: &Bench, row: Row) -> Result<String, String> {
 
 fn line(text: &mut String, program: &str, reloads: u32, mut seen: Seen) {
     seen.times.sort();
-    let at = |share: f64| {
-        let index = (seen.times.len() as f64 * share) as usize;
-        let time = seen.times.get(index.min(seen.times.len().saturating_sub(1))).copied();
-        time.unwrap_or_default().as_secs_f64() * 1000.0
-    };
     let (requests, failed) = (seen.times.len(), seen.failed);
-    let _ = writeln!(text, "| {program} | {reloads} | {requests} | {failed} | {:.2} | {:.2} |", at(0.999), at(1.0));
+    let [most, all] = [0.999, 1.0].map(|share| seen.within_ms(share));
+    let _ = writeln!(text, "| {program} | {reloads} | {requests} | {failed} | {most:.2} | {all:.2} |");
 }
 
 /// A proxy whose process is replaced; each one marks its answers.
