@@ -179,7 +179,11 @@ impl Boards {
         }
         let (first, last) = (self.seen + 1, self.segment.boards());
         self.seen = last;
-        let changed = self.remembered(first, last).unwrap_or_else(|| (0..self.entries.len()).collect());
+        let changed = self.remembered(first, last).unwrap_or_else(|| {
+            // A server that has gone may have left its object to another one.
+            let is_there = |at: &usize| self.by_object.get(&self.entries[*at].object) == Some(at);
+            (0..self.entries.len()).filter(is_there).collect()
+        });
         let news = changed.into_iter().filter(|at| {
             let entry = &mut self.entries[*at];
             let generation = entry.board.generation();

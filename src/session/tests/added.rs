@@ -279,3 +279,37 @@ fn ids_and_seats_are_used_again_once_nobody_needs_them() {
         assert!(ids.max().is_some_and(|ids| ids <= 3 + 1), "{algorithm}");
     }
 }
+
+#[test]
+fn who_has_missed_much_does_not_take_one_that_has_gone_for_its_namesake() {
+    let crew = Crew::new();
+    let [mut a, mut b] = crew.start(TEXT, 2).try_into().unwrap_or_else(|_| panic!("two"));
+    add(&mut a, "n1", "10.0.0.9:1").expect("added");
+    b.services.follow();
+    let gone = find(&b, "n1").expect("there");
+    assert_eq!(remove(&mut a, "n1"), Ok(()));
+    add(&mut a, "n1", "10.0.0.9:2").expect("added");
+    b.services.follow();
+    ready(&mut a, "n1");
+    let id = find(&a, "n1").expect("there");
+    for n in 0..600 {
+        a.services.set_server_weight(id, 1 + n % 200);
+    }
+    b.services.follow();
+    let new = find(&b, "n1").expect("there");
+    let usable = [gone, new].map(|id| b.services.live[id.0 as usize].usable);
+    assert_eq!((usable, b.services.servers[new.0 as usize].weight), ([false, true], 200));
+}
+
+#[test]
+fn workers_share_the_ports_towards_a_server_that_was_added() {
+    let crew = Crew::new();
+    let [mut a, mut b] = crew.start(TEXT, 2).try_into().unwrap_or_else(|_| panic!("two"));
+    add(&mut a, "n1", "10.0.0.9:1 source 127.0.0.1:5000-5001").expect("added");
+    b.services.follow();
+    let ports = [&a, &b].map(|core| core.services.counters.ports(find(core, "n1").expect("there")).expect("a range"));
+    let leases = ports.each_ref().map(|ports| ports.take((5000, 5001)).map(|lease| (lease.port, lease)));
+    let [Some((first, _one)), Some((second, _other))] = leases else { panic!("two ports") };
+    assert_eq!((first, second), (5000, 5001));
+    assert!(ports[0].take((5000, 5001)).is_none());
+}
