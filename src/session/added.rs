@@ -273,8 +273,8 @@ impl Services {
     /// Publishes the state of a server that this worker has added.
     fn publish_new(&mut self, id: ServerId) {
         self.tell_balancer(id);
+        // As in HAProxy, one that tracks another goes its way from the other's next change on.
         self.post_configured(id);
-        self.settle(id);
     }
 
     /// Takes a server out of everything that leads to it. Whoever still looks at it finds it as it was.
