@@ -8,7 +8,6 @@ use crate::check::health::Health;
 use crate::check::probe::{Attempt, World};
 use crate::check::{Next, Outcome, Place, Probe, Progress, ServerState, Status, schedule};
 use crate::preface::Preface;
-use crate::process::spawner::Spawner;
 use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
@@ -31,7 +30,7 @@ pub struct Checks {
     /// State of the generator for `spread-checks`.
     random: u32,
     /// What runs programs.
-    spawner: Option<Spawner>,
+    programs: programs::Programs,
 }
 
 /// Whom a slot asks.

@@ -120,3 +120,36 @@ fn what_is_beside_a_worker_goes_with_a_reload() {
     let workers = [1, 2].map(|number| crew.worker(number));
     assert!(workers.into_iter().all(|worker| children(worker as u32).is_empty()));
 }
+
+#[test]
+fn the_first_process_of_a_container_reaps_what_was_beside_its_workers() {
+    let _turn = turn();
+    let mut crew = start(2);
+    // Its configuration is what is wanted of it.
+    tell(crew.supervisor.pid() as i32, Signal::SIGTERM);
+    assert!(crew.supervisor.wait(PATIENCE).is_some());
+    let mut unshare = std::process::Command::new("unshare");
+    let first = unshare.args(["--pid", "--fork", "--kill-child"]).arg(service::program());
+    let Ok(mut container) = first.args(["-db", "-f", "a.cfg"]).current_dir(crew.dir.path()).spawn() else {
+        return eprintln!("skipped: no unshare");
+    };
+    let is_supervisor = |pid: &u32| title(*pid as i32).contains("[supervisor]");
+    let mut first = None;
+    wait_until(PATIENCE, || {
+        first = children(container.id()).into_iter().find(is_supervisor);
+        first.is_some() || container.try_wait().is_ok_and(|ended| ended.is_some())
+    });
+    let Some(first) = first else { return eprintln!("skipped: no namespaces of processes") };
+    let workers = || crate::crew::workers_of(first);
+    assert!(wait_until(PATIENCE, || workers().len() == 2));
+    for _ in 0..3 {
+        let (_, worker) = workers()[0];
+        let beside = spawner(worker);
+        tell(worker, Signal::SIGKILL);
+        let is_gone = || !std::path::Path::new(&format!("/proc/{beside}")).exists();
+        assert!(wait_until(PATIENCE, is_gone), "it is reaped");
+        assert!(wait_until(PATIENCE, || workers().len() == 2));
+    }
+    container.kill().expect("there");
+    container.wait().expect("there");
+}

@@ -9,6 +9,16 @@ use crate::session::Services;
 use crate::stats::Count;
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
+use std::collections::VecDeque;
+use std::io;
+
+/// What runs programs, and what waits for it.
+#[derive(Default)]
+pub(super) struct Programs {
+    spawner: Option<Spawner>,
+    /// Orders for which there was no room: there is when reports come.
+    waiting: VecDeque<Order>,
+}
 
 /// A program under way.
 pub(super) struct Running {
@@ -23,7 +33,7 @@ pub(super) struct Running {
 impl Checks {
     /// Has programs run by `spawner`.
     pub fn employ(&mut self, spawner: Spawner) {
-        self.spawner = Some(spawner);
+        self.programs.spawner = Some(spawner);
     }
 
     /// Whether a slot has a program in place of a probe.
@@ -42,11 +52,7 @@ impl Checks {
         let id = Token::new(Kind::Check, at, slot.generation);
         slot.run = Run::Program(Running { id, pid: None, started, deadline });
         let order = Order::Run { id: id.0, backend: backend.0, subject: subject(slot.server, services) };
-        let sent = match &self.spawner {
-            Some(spawner) => spawner.order(&order),
-            None => Err(std::io::ErrorKind::BrokenPipe.into()),
-        };
-        match sent {
+        match self.programs.order(order) {
             Ok(()) => self.arm(at, services),
             Err(error) => self.program_event(at, Event::Refused(error.raw_os_error().unwrap_or(libc::EPIPE)), services),
         }
@@ -65,16 +71,20 @@ impl Checks {
     }
 
     /// Has the program of a slot ended, if it has one.
-    pub(super) fn dismiss(&self, at: usize) {
-        if let (Run::Program(running), Some(spawner)) = (&self.slots[at].run, &self.spawner) {
-            // Who cannot be told runs nothing any more, or ends it when it has the time.
-            let _ = spawner.order(&Order::End { id: running.id.0 });
+    pub(super) fn dismiss(&mut self, at: usize) {
+        let Run::Program(running) = &self.slots[at].run else { return };
+        let ended = running.id.0;
+        let before = self.programs.waiting.len();
+        self.programs.waiting.retain(|order| !matches!(order, Order::Run { id, .. } if *id == ended));
+        if self.programs.waiting.len() == before {
+            // Who cannot be told runs nothing any more.
+            let _ = self.programs.order(Order::End { id: ended });
         }
     }
 
     /// There are reports of programs.
     pub fn reported(&mut self, services: &mut Services) {
-        while let Some(spawner) = &self.spawner {
+        while let Some(spawner) = &self.programs.spawner {
             match spawner.next_report() {
                 Ok(Some(report)) => {
                     let is_its =
@@ -84,9 +94,9 @@ impl Checks {
                         self.program_event(at, report.event, services);
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return self.programs.flush(),
                 Err(_) => {
-                    self.spawner = None;
+                    self.programs = Programs::default();
                     notice::running(true, "What runs external health checks is gone: they fail from now on.");
                     for at in 0..self.slots.len() {
                         self.program_event(at, Event::Refused(libc::EPIPE), services);
@@ -104,6 +114,31 @@ impl Checks {
         let duration = Millis(services.now.tick().since(running.started));
         if let Some(outcome) = external::outcome(event, duration) {
             self.end(at, outcome, services);
+        }
+    }
+}
+
+impl Programs {
+    fn order(&mut self, order: Order) -> io::Result<()> {
+        let spawner = self.spawner.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        // In their order, or one might be told to end before it begins.
+        let sent = if self.waiting.is_empty() { spawner.order(&order) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.waiting.push_back(order);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Gives the orders that wait, as far as there is room.
+    fn flush(&mut self) {
+        let Some(spawner) = &self.spawner else { return };
+        while let Some(order) = self.waiting.front()
+            && spawner.order(order).is_ok()
+        {
+            self.waiting.pop_front();
         }
     }
 }

@@ -416,3 +416,20 @@ fn a_server_that_comes_is_checked_once_that_is_enabled_and_no_more_when_it_has_g
         assert!(world.attempts().is_empty(), "it has gone");
     }
 }
+
+#[test]
+fn a_spawner_that_is_behind_gets_its_orders_later() {
+    let servers: String = (0..3000).map(|n| format!(" server s{n} 127.0.0.1:1 check inter 1s\n")).collect();
+    let (mut world, socket) = with_program(&servers);
+    // All are asked for in the first second, and nobody reads.
+    world.pass(999);
+    let mut begun = 0;
+    loop {
+        let some = orders(&socket);
+        begun += some.iter().filter(|order| order[0] == "run").count();
+        let Some(last) = some.last().filter(|_| begun < 3000) else { break };
+        world.reported(&socket, &last[1].clone(), "began");
+    }
+    assert_eq!(begun, 3000);
+    assert!(world.core.services.servers.iter().all(|server| server.last.status == Status::Initializing));
+}

@@ -32,7 +32,7 @@ use crate::sys::process::{Forked, fork};
 use crate::sys::signal::{self, SignalSource};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::wait::WaitStatus;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -354,7 +354,23 @@ impl<'a> Supervisor<'a> {
                 );
             }
         }
+        self.reap_strays();
         any
+    }
+
+    /// As the first process of a container it has the orphans of workers for children: what ran programs for them.
+    fn reap_strays(&self) {
+        // A master has other children, of which it wants to hear.
+        if self.pid.as_raw() != 1 || self.plan.programs.is_empty() || self.plan.master.is_some() {
+            return;
+        }
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) = waitid(Id::All, look) {
+            let is_worker = self.members.iter().any(|member| member.pid() == Some(pid));
+            if is_worker || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+                return;
+            }
+        }
     }
 
     /// Starts workers whose time has come.
