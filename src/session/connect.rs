@@ -1,5 +1,6 @@
 //! Phase connect: an idle connection is taken or a new one made, and tried again when it fails.
 
+use std::io;
 use std::net::SocketAddr;
 
 use super::origin::{self, Nameless};
@@ -104,6 +105,10 @@ fn open(
 ) -> Result<usize, ConnectError> {
     let services = &mut *turn.services;
     let target = match peer {
+        // Persistence may lead to one whose name leads nowhere, and so does the request then.
+        Peer::Server(server) if services.servers[server.0 as usize].lacks_address() => {
+            return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into());
+        }
         Peer::Server(server) => Target::new(&services.places[server.0 as usize].address, turn.session.destination)?,
         Peer::Address(address) => address.into(),
     };

@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod locks;
 mod lookups;
+mod naming;
 mod places;
 mod programs;
 mod reloads;

@@ -13,17 +13,17 @@ use crate::support::process::Running;
 use crate::support::service;
 use crate::turn;
 
-const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
+pub const GLOBAL: &str = "    nbproc 3\n    stats socket DIR/stats level admin";
 
 /// Connections that are enough to meet every worker.
-const MANY: usize = 24;
+pub const MANY: usize = 24;
 
-fn ask(crew: &Crew, command: &str) -> String {
+pub fn ask(crew: &Crew, command: &str) -> String {
     service::ask(&crew.dir.path().join("stats"), &format!("{command}\n"))
 }
 
 /// Goes on with the same configuration; the old process may stay for connections that it has.
-fn reload(crew: &mut Crew, more: &str) -> Running {
+pub fn reload(crew: &mut Crew, more: &str) -> Running {
     let global = GLOBAL.replace("DIR", &crew.dir.path().display().to_string());
     std::fs::write(crew.dir.path().join("a.cfg"), text(crew.address, &global, more)).expect("configuration");
     let old = crew.supervisor.pid().to_string();
@@ -33,7 +33,7 @@ fn reload(crew: &mut Crew, more: &str) -> Running {
 }
 
 /// A section that answers by its name.
-fn answers(name: &str, address: SocketAddrV4) -> String {
+pub fn answers(name: &str, address: SocketAddrV4) -> String {
     let rule = "http-request return status 200 content-type text/plain string";
     format!("listen {name}\n    bind {address}\n    {rule} \"worker {name}\"\n")
 }
@@ -47,7 +47,7 @@ fn serve(mut each: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
 }
 
 /// A column of a line of the statistics.
-fn column(crew: &Crew, backend: &str, server: &str, name: &str) -> String {
+pub fn column(crew: &Crew, backend: &str, server: &str, name: &str) -> String {
     let table = ask(crew, "show stat");
     let mut lines = table.lines();
     let header = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').position(|column| column == name);
