@@ -29,6 +29,8 @@ pub struct Checks {
     generation: u32,
     /// State of the generator for `spread-checks`.
     random: u32,
+    /// Where what comes is put.
+    room: Vec<u8>,
     /// What runs programs.
     programs: programs::Programs,
 }
@@ -371,7 +373,12 @@ impl Checks {
 
     /// Receives until the check is over or nothing is left.
     fn receive(&mut self, at: usize, services: &mut Services) {
-        let mut room = Vec::with_capacity(RECEIVE_BYTES);
+        let mut room = std::mem::take(&mut self.room);
+        self.receive_in(&mut room, at, services);
+        self.room = room;
+    }
+
+    fn receive_in(&mut self, room: &mut Vec<u8>, at: usize, services: &mut Services) {
         loop {
             let slot = &mut self.slots[at];
             let Run::Probing { probe, opened: Some(Opened { stream, .. }), established: true, .. } = &mut slot.run
@@ -382,11 +389,12 @@ impl Checks {
                 return;
             }
             room.clear();
-            let received = stream.recv(&mut room);
+            room.reserve_exact(RECEIVE_BYTES);
+            let received = stream.recv(room);
             let over = matches!(received, Ok(0));
             let world = world(slot.server, slot.what, services);
             let next = match received {
-                Ok(_) => probe.received(&room, over, &world),
+                Ok(_) => probe.received(room, over, &world),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) => probe.failed(&error_text(&error), &world),
             };
