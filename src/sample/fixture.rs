@@ -4,6 +4,7 @@ use super::{Client, Ctx, Vars};
 use crate::facts::Facts;
 use crate::h1::Body;
 use crate::http::{Head, Version};
+use crate::proxy::bind::{Bind, BindOptions, ListenAddress};
 use crate::proxy::{BackendId, Config, Frontend, FrontendId};
 use crate::stats::Counters;
 use crate::time::Now;
@@ -32,7 +33,9 @@ pub fn head(text: &str) -> Head {
 /// Calls `f` with the view of an exchange from 192.0.2.7:4000 to 127.0.0.1:80 in frontend `f`.
 pub fn with<R>(request: Option<&Head>, response: Option<&Head>, f: impl FnOnce(&Ctx<'_>) -> R) -> R {
     let mut config = Config::default();
-    config.frontends.push(Frontend { name: "f".to_owned(), uuid: 2, ..Frontend::default() });
+    let address = ListenAddress::Ip(([127, 0, 0, 1], 80).into());
+    let bind = Bind { uuid: 1, name: None, place: String::new(), address, options: BindOptions::default() };
+    config.frontends.push(Frontend { name: "f".to_owned(), uuid: 2, binds: vec![bind], ..Frontend::default() });
     let counters = Counters::private(&config);
     let (facts, vars, session_vars) = (Facts::default(), Vars::default(), Vars::default());
     let client = Client {
