@@ -166,6 +166,20 @@ fn nobody_there_is_silence() {
     assert_eq!(world.report(), (session(1), Verdict::Timeout, vec![]));
 }
 
+#[test]
+fn after_silence_other_sockets_are_tried() {
+    let (_silent, address) = udp();
+    let mut world = World::new(&format!(" nameserver a {address}\n timeout retry 20ms\n resolve_retries 1"));
+    world.ask("one.example", 1);
+    assert!(world.core.name_servers.sockets[0].is_some());
+    let begun = Instant::now();
+    while world.core.name_servers.sockets[0].is_some() {
+        assert!(begun.elapsed() < PATIENCE, "the socket is kept");
+        world.core.set_now(Clock.now());
+        world.core.resolve_names();
+    }
+}
+
 fn tcp(more: &str) -> (TcpListener, World) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("an address");
