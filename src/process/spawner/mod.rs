@@ -230,8 +230,8 @@ fn serve(plan: &StartPlan, socket: &Socket) -> Result<(), Stop> {
     notice::set_modes(true, false);
     privileges::become_runner(plan)?;
     notice::set_modes(plan.quiet, plan.verbose);
-    if let Some(null) = &null {
-        daemon::drop_stdio(null);
+    if let Some(null) = null {
+        daemon::drop_stdio(&null);
     }
     // Without it, orphans are somebody else's.
     let _ = prctl::set_child_subreaper(true);

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::sys::process::{exit_code, start_child};
-use std::path::PathBuf;
 
 /// Longer than anything takes that comes at all.
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
@@ -85,8 +84,9 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a process runs: not every first process reaps what it gets.
 fn is_there(pid: i32) -> bool {
-    PathBuf::from(format!("/proc/{pid}")).exists()
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 #[test]
