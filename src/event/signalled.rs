@@ -140,7 +140,9 @@ impl Worker {
         self.cli.stop();
         for proxy in self.in_closing_order() {
             let frontend = proxy.as_ref().and_then(|proxy| proxy.frontend);
-            if !self.lingering.iter().any(|(_, id)| Some(*id) == frontend) {
+            // It was said of those that were shut down when they were.
+            let is_stopped = frontend.is_some_and(|id| self.core.services.states.frontends[id.0 as usize].stopped);
+            if !is_stopped && !self.lingering.iter().any(|(_, id)| Some(*id) == frontend) {
                 self.tell_stopped(proxy.as_ref());
             }
         }
