@@ -119,6 +119,13 @@ impl Engine {
         self.outgoing.pop_front()
     }
 
+    /// Whether the answer to a message is waited for. One that was not sent yet need not be where the question was given up,
+    /// or answered, meanwhile.
+    #[must_use]
+    pub fn is_wanted(&self, message: &Outgoing) -> bool {
+        message::id(&message.bytes).is_some_and(|id| self.by_id.contains_key(&(message.section, id)))
+    }
+
     /// A message went out, or could not.
     pub fn sent(&mut self, message: &Outgoing, well: bool) {
         let Outgoing { section, nameserver, bytes } = message;
@@ -350,9 +357,6 @@ impl Engine {
         if let Some(running) = resolution.running {
             let section = resolution.key.section;
             self.by_id.remove(&(section, running.id));
-            // What was asked for and given up in one turn need not be sent.
-            self.outgoing
-                .retain(|message| message.section != section || message::id(&message.bytes) != Some(running.id));
         }
         self.by_key.remove(&resolution.key);
     }

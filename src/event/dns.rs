@@ -68,6 +68,10 @@ impl NameServers {
         while self.left > 0
             && let Some(message) = self.waiting.pop_front()
         {
+            // What clients ask for and give up at once takes nobody's turn, and no memory for long.
+            if !services.names.is_wanted(&message) {
+                continue;
+            }
             self.left -= 1;
             let well = self.send(&message, services);
             services.names.sent(&message, well);

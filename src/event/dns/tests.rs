@@ -135,18 +135,27 @@ fn datagrams_come_and_go_and_strangers_are_not_heard() {
     assert_eq!(world.counted(Tallied::TooBig), 1);
 }
 
-#[test]
-fn name_servers_are_not_flooded() {
-    let at = |ms: u64| Now { mono_us: 1_000_000 + ms * 1000, wall_us: 0 };
+fn at(ms: u64) -> Now {
+    Now { mono_us: 1_000_000 + ms * 1000, wall_us: 0 }
+}
+
+/// A worker whose sessions have asked for so many names at once.
+fn crowd(names: u64) -> (Core, SimNet) {
     let text = "resolvers dns\n nameserver a 127.0.0.1:53\nlisten l\n bind 127.0.0.1:1\n";
     let config = Box::leak(Box::new(crate::config::load_text("c.cfg", text).config.expect("valid")));
     let net = SimNet::default();
     let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
     let mut core = Core::new(services);
-    for number in 0..300 {
+    for number in 0..names {
         let name = Name::parse(format!("n{number}.example").as_bytes()).expect("a name");
         core.services.names.ask(HERE, name, Wanted::Addresses(Family::V4), session(number), at(0).tick());
     }
+    (core, net)
+}
+
+#[test]
+fn name_servers_are_not_flooded() {
+    let (mut core, net) = crowd(300);
     for (ms, sent) in [(0, 200), (0, 200), (1, 220), (2, 240), (5, 300), (6, 300)] {
         core.set_now(at(ms));
         core.resolve_names();
@@ -155,6 +164,17 @@ fn name_servers_are_not_flooded() {
     }
     let counts = core.services.counters.name_server(HERE, 0);
     assert_eq!(counts.get(Tallied::Sent), 300);
+}
+
+#[test]
+fn questions_that_were_given_up_while_they_waited_are_not_asked() {
+    let (mut core, net) = crowd(300);
+    core.resolve_names();
+    (200..290).for_each(|number| core.services.names.cancel(session(number)));
+    core.set_now(at(1));
+    core.resolve_names();
+    assert_eq!(net.datagrams.borrow().len(), 210);
+    assert!(core.next_deadline() > at(2).tick(), "nothing waits any more");
 }
 
 #[test]
