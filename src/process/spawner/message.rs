@@ -64,9 +64,8 @@ pub struct Report {
 
 impl Order {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let end = |id: &dyn Display| join(&[&"end", id]);
         match self {
-            Order::End { id } => end(id),
+            Order::End { id } => join(&[&"end", id]),
             Order::Run { id, backend, subject } => {
                 let Subject { name, id: number, addr, port, maxconn, curconn, proto } = subject;
                 let port = port.map(|port| port.to_string()).unwrap_or_default();

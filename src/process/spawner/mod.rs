@@ -263,8 +263,7 @@ struct Running {
 impl Spawning<'_> {
     /// Waits for something to do and does it; says whether there is a worker.
     fn turn(&mut self) -> bool {
-        let due = self.running.iter().filter_map(|running| running.kill_at).min();
-        self.wait(due);
+        self.wait(&[self.socket.as_fd(), self.signals.as_fd()]);
         self.reap();
         self.kill_late();
         loop {
@@ -281,10 +280,11 @@ impl Spawning<'_> {
         }
     }
 
-    fn wait(&self, due: Option<Instant>) {
+    /// Waits for one of these, or until somebody is late.
+    fn wait(&self, fds: &[BorrowedFd<'_>]) {
+        let due = self.running.iter().filter_map(|running| running.kill_at).min();
         let limit = due.map_or(PollTimeout::NONE, |due| timeout(due, Instant::now()));
-        let fds: [BorrowedFd<'_>; 2] = [self.socket.as_fd(), self.signals.as_fd()];
-        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         // What interrupts it makes an empty turn.
         let _ = poll(&mut fds, limit);
         while let Ok(Some(_)) = self.signals.next_signal() {}
@@ -360,11 +360,8 @@ impl Spawning<'_> {
         }
         let late = Instant::now() + 2 * LAST_PATIENCE;
         while !self.running.is_empty() && Instant::now() < late {
-            let due = self.running.iter().filter_map(|running| running.kill_at).min();
             // The socket is readable for ever: it tells its end.
-            let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut fds, due.map_or(PollTimeout::NONE, |due| timeout(due, Instant::now())));
-            while let Ok(Some(_)) = self.signals.next_signal() {}
+            self.wait(&[self.signals.as_fd()]);
             self.reap();
             self.kill_late();
         }
