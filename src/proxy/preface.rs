@@ -1,6 +1,7 @@
 //! What connections to a server begin with: a tunnel through a SOCKS4 proxy (manual 5.2, `socks4`), and what the PROXY
 //! protocol tells of clients (`send-proxy` and its kin).
 
+use std::io;
 use std::net::SocketAddr;
 
 /// Parameters of a `server` line.
@@ -14,6 +15,27 @@ pub struct PrefaceSettings {
     pub checks_tell: bool,
     /// `check-via-socks4`: its checks and agent checks take that way, too.
     pub checks_tunnel: bool,
+}
+
+impl PrefaceSettings {
+    /// Where a connection to `target` goes in its place: to the SOCKS4 proxy.
+    ///
+    /// # Errors
+    /// `EINVAL`: SOCKS4 knows no such addresses.
+    pub fn detour(&self, target: Option<SocketAddr>) -> io::Result<Option<SocketAddr>> {
+        match (self.socks4, target) {
+            (Some(_), Some(SocketAddr::V6(_))) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            (Some(proxy), Some(SocketAddr::V4(_))) => Ok(Some(proxy)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What a SOCKS4 proxy is asked for where a connection is to lead to `target`. Who asks for a UNIX socket asks that
+    /// socket for an address that there is not, as in HAProxy.
+    #[must_use]
+    pub fn tunnel(&self, target: Option<SocketAddr>) -> Option<SocketAddr> {
+        self.socks4.map(|_| target.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))))
+    }
 }
 
 bitflags::bitflags! {

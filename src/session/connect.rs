@@ -115,7 +115,7 @@ fn open(
     };
     let address = target.ip();
     turn.exchange.facts.upstream_peer = address;
-    let target = preface::way(services.config, peer, address)?.map_or(target, Target::from);
+    let target = preface::detour(services.config, peer, address)?.map_or(target, Target::from);
     let connection = match peer {
         Peer::Server(server) => Some(&services.config[server].connection),
         Peer::Address(_) => None,

@@ -23,22 +23,15 @@ pub fn header_for(turn: &Turn<'_>, peer: Peer) -> Option<Box<[u8]>> {
 /// Where the connection goes in place of a server at `target`.
 ///
 /// # Errors
-/// SOCKS4 knows no such addresses.
-pub fn way(config: &Config, peer: Peer, target: Option<SocketAddr>) -> std::io::Result<Option<SocketAddr>> {
-    let socks4 = settings(config, peer).and_then(|settings| settings.socks4);
-    match (socks4, target) {
-        (Some(_), Some(SocketAddr::V6(_))) => Err(std::io::Error::from_raw_os_error(libc::EINVAL)),
-        (Some(proxy), Some(SocketAddr::V4(_))) => Ok(Some(proxy)),
-        _ => Ok(None),
-    }
+/// As [`PrefaceSettings::detour`].
+pub fn detour(config: &Config, peer: Peer, target: Option<SocketAddr>) -> std::io::Result<Option<SocketAddr>> {
+    settings(config, peer).map_or(Ok(None), |settings| settings.detour(target))
 }
 
 /// What a new connection to a server at `target` begins with.
 pub fn begin(services: &mut Services, key: usize, target: Option<SocketAddr>, header: Option<Box<[u8]>>) {
     let upstream = services.upstreams.get_mut(key);
-    let tunnel = settings(services.config, upstream.peer).and_then(|settings| settings.socks4);
-    // Who asks for a tunnel to a UNIX socket asks that socket for one to nowhere, as in HAProxy.
-    let tunnel = tunnel.map(|_| target.unwrap_or(([0, 0, 0, 0], 0).into()));
+    let tunnel = settings(services.config, upstream.peer).and_then(|settings| settings.tunnel(target));
     if tunnel.is_some() || header.is_some() {
         upstream.preface = Some(Box::new(Preface::new(tunnel, header.as_deref().unwrap_or_default().to_vec())));
     }

@@ -13,24 +13,20 @@ use crate::transport::net::Target;
 /// The address of what is checked, and the way to it.
 ///
 /// # Errors
-/// SOCKS4 knows no such addresses.
+/// As [`PrefaceSettings::detour`].
 pub fn way(target: Target, settings: Option<PrefaceSettings>) -> io::Result<(Option<SocketAddr>, Target)> {
     let address = target.ip();
-    match (settings.and_then(|settings| settings.socks4), address) {
-        (Some(_), Some(SocketAddr::V6(_))) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-        (Some(proxy), Some(SocketAddr::V4(_))) => Ok((address, proxy.into())),
-        _ => Ok((address, target)),
-    }
+    let detour = settings.map_or(Ok(None), |settings| settings.detour(address))?;
+    Ok((address, detour.map_or(target, Target::from)))
 }
 
 /// What a connection begins with that leads to `target`.
 pub fn begin(settings: PrefaceSettings, stream: &Stream, target: Option<SocketAddr>) -> Preface {
-    let tunnel = settings.socks4.map(|_| target.unwrap_or(([0, 0, 0, 0], 0).into()));
     let header = match settings.header.is_empty() {
         true => Vec::new(),
         false => header(settings.header, About::Own((stream.local_address(), target))),
     };
-    Preface::new(tunnel, header)
+    Preface::new(settings.tunnel(target), header)
 }
 
 /// Goes on with it, now that something is known of the connection. Whether that is the probe's now.
