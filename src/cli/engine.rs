@@ -428,7 +428,8 @@ fn client(global: &Global) -> Client {
         quit: false,
         internal: false,
         exposes_listeners: false,
-        modes: [false; 2],
+        is_expert: false,
+        is_experimental: false,
         hands_over: None,
     }
 }

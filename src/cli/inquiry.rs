@@ -82,14 +82,14 @@ pub struct Line {
 /// The question for a command.
 pub fn question(level: CliLevel, alone: bool, words: &[String]) -> Vec<u8> {
     let scope = if alone { "alone" } else { "each" };
-    format!("{} {scope} {}\n", super::session::level_name(level), line::join(words)).into_bytes()
+    format!("{} {scope} {}\n", level.name(), line::join(words)).into_bytes()
 }
 
 /// What the first words of a question say: rights, and whether only this worker is of interest.
 pub fn asker(words: &[String]) -> Option<(CliLevel, bool)> {
     let [level, scope, ..] = words else { return None };
     let levels = [CliLevel::User, CliLevel::Operator, CliLevel::Admin];
-    let level = levels.into_iter().find(|known| super::session::level_name(*known) == level)?;
+    let level = levels.into_iter().find(|known| known.name() == level)?;
     Some((level, scope == "alone"))
 }
 

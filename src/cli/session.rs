@@ -1,6 +1,6 @@
 //! What concerns the conversation itself: rights and timeout.
 
-use super::{Call, Command, Outcome, Scope};
+use super::{Call, Client, Command, Outcome, Scope};
 use crate::proxy::{CliLevel, ListenAddress};
 use crate::text::unit::{TimeUnit, time_ms};
 use crate::time::Millis;
@@ -30,7 +30,7 @@ pub static ROWS: &[Command] = &[
         help: "",
         level: CliLevel::Admin,
         scope: Scope::Here,
-        run: |call| mode(call, 0),
+        run: |call| mode(call, |client| &mut client.is_expert),
     },
     Command {
         words: &["experimental-mode"],
@@ -38,7 +38,7 @@ pub static ROWS: &[Command] = &[
         help: "",
         level: CliLevel::Admin,
         scope: Scope::Here,
-        run: |call| mode(call, 1),
+        run: |call| mode(call, |client| &mut client.is_experimental),
     },
     Command {
         words: &["set", "timeout"],
@@ -73,13 +73,14 @@ fn lower(call: &mut Call<'_>, level: CliLevel) -> Outcome {
 
 /// Says what a mode is, or changes it: scripts of older versions do so before they add servers. Another word than `on`
 /// is `off`.
-fn mode(call: &mut Call<'_>, which: usize) -> Outcome {
-    match call.word(1) {
-        "" => {
-            let state = if call.client.modes[which] { "ON" } else { "OFF" };
-            call.say(format!("{} is {state}\n", call.word(0)));
-        }
-        word => call.client.modes[which] = word == "on",
+fn mode(call: &mut Call<'_>, of: fn(&mut Client) -> &mut bool) -> Outcome {
+    let word = call.word(1).to_owned();
+    let is_on = of(call.client);
+    if word.is_empty() {
+        let state = if *is_on { "ON" } else { "OFF" };
+        call.say(format!("{} is {state}\n", call.word(0)));
+    } else {
+        *is_on = word == "on";
     }
     Ok(())
 }
@@ -102,7 +103,7 @@ fn set_timeout(call: &mut Call<'_>) -> Outcome {
 }
 
 fn show_level(call: &mut Call<'_>) -> Outcome {
-    call.say(level_name(call.client.level));
+    call.say(call.client.level.name());
     call.say("\n");
     Ok(())
 }
@@ -117,16 +118,7 @@ fn show_sockets(call: &mut Call<'_>) -> Outcome {
             ListenAddress::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
             ListenAddress::Fd(number) => format!("sockpair@{number}"),
         };
-        call.say(format!("{address} {} all\n", level_name(bind.level)));
+        call.say(format!("{address} {} all\n", bind.level.name()));
     }
     Ok(())
-}
-
-/// The word of a level.
-pub fn level_name(level: CliLevel) -> &'static str {
-    match level {
-        CliLevel::User => "user",
-        CliLevel::Operator => "operator",
-        CliLevel::Admin => "admin",
-    }
 }

@@ -226,3 +226,15 @@ pub enum CliLevel {
     /// Change state.
     Admin,
 }
+
+impl CliLevel {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            CliLevel::User => "user",
+            CliLevel::Operator => "operator",
+            CliLevel::Admin => "admin",
+        }
+    }
+}

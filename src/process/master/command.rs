@@ -109,7 +109,7 @@ pub fn run(words: &[String], target: Target, level: &mut CliLevel, modes: &mut M
     match target {
         Target::Master => of_master(words, *level, view),
         Target::Process(pid) => match slot(pid, view) {
-            Some(slot) => Reply::Ask(slot, format!("{} alone {}\n", level_name(*level), escaped(words))),
+            Some(slot) => Reply::Ask(slot, format!("{} alone {}\n", level.name(), escaped(words))),
             None => Reply::End(format!("Can't find the target PID matching the prefix '@!{pid}'\n")),
         },
     }
@@ -197,7 +197,7 @@ fn of_master(words: &[String], level: CliLevel, view: &View<'_>) -> Reply {
         ["show", "proc", ..] => processes(view),
         ["show", "startup-logs", ..] => view.messages.to_owned(),
         ["show", "version", ..] => format!("{VERSION}\n"),
-        ["show", "cli", "level", ..] => format!("{}\n", level_name(level)),
+        ["show", "cli", "level", ..] => format!("{}\n", level.name()),
         // Those of the configuration are the workers'.
         ["show", "cli", "sockets", ..] => String::new(),
         ["reload", ..] if level < CliLevel::Operator => "Permission denied\n".to_owned(),
@@ -272,14 +272,6 @@ pub fn prompt(target: Target, modes: Modes, view: &View<'_>) -> String {
         let _ = write!(text, "({flags})");
     }
     text + "> "
-}
-
-fn level_name(level: CliLevel) -> &'static str {
-    match level {
-        CliLevel::User => "user",
-        CliLevel::Operator => "operator",
-        CliLevel::Admin => "admin",
-    }
 }
 
 #[cfg(test)]
