@@ -1,4 +1,5 @@
 //! A backend's servers as the algorithms see them, and who is in charge: primaries or backups.
+use crate::proxy::servers::put;
 
 /// A server's effective weight in sixteenths of a configured one, so that a slow start has steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,14 +120,6 @@ impl Farm {
         self.primaries = part(false).count() as u32;
         self.backups = part(true).count() as u32;
         self.first_backup = part(true).next().map(|(index, _)| index);
-    }
-}
-
-/// Puts a value in a place that is there, or is the next one.
-pub(super) fn put<T>(values: &mut Vec<T>, at: u32, value: T) {
-    match values.get_mut(at as usize) {
-        Some(place) => *place = value,
-        None => values.push(value),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::farm::{Member, WEIGHT_MAX, Weight, put};
+use super::farm::{Member, WEIGHT_MAX, Weight};
+use crate::proxy::servers::put;
 
 pub(super) struct LeastConn {
     /// Servers by load, then by who came to that load first: primaries, backups.

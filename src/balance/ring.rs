@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::farm::{Farm, Member, put};
+use super::farm::{Farm, Member};
 use super::hash::avalanche;
+use crate::proxy::servers::put;
 
 /// Between the first points of servers whose ids are neighbours: the most points that a server has.
 const POINTS_MAX: u32 = 4096;

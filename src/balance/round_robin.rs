@@ -16,7 +16,8 @@
 
 use std::collections::VecDeque;
 
-use super::farm::{Member, WEIGHT_MAX, Weight, put};
+use super::farm::{Member, WEIGHT_MAX, Weight};
+use crate::proxy::servers::put;
 
 /// Finest order among servers due at one position.
 const KEY_SCALE: i64 = 256;

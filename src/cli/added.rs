@@ -1,6 +1,6 @@
 //! Servers that come and go: `add server`, `del server`.
 
-use super::{Call, Command, Outcome, Scope, find_backend};
+use super::{Call, Command, Outcome, Scope};
 use crate::notice;
 use crate::proxy::CliLevel;
 use crate::text::unit::invalid_char;
@@ -29,7 +29,7 @@ fn add(call: &mut Call<'_>) -> Outcome {
     let word = call.word(2).to_owned();
     let named = word.split_once('/').filter(|(backend, server)| !backend.is_empty() && !server.is_empty());
     let (backend, name) = named.ok_or("Require 'backend/server'.")?;
-    let id = find_backend(call.config(), backend).ok_or("No such backend.")?;
+    let id = call.config().find_backend(backend).ok_or("No such backend.")?;
     if !call.core.services.takes_servers(id) {
         return Err("Backend must use a dynamic load balancing to support dynamic servers.".into());
     }

@@ -1,6 +1,6 @@
 //! Cookie values that are made of servers' addresses (manual 4.2, `dynamic-cookie-key`).
 
-use super::{Call, Command, Outcome, Scope, find_backend};
+use super::{Call, Command, Outcome, Scope};
 use crate::proxy::{BackendId, CliLevel};
 
 /// The commands of this file.
@@ -53,6 +53,6 @@ fn set_key(call: &mut Call<'_>) -> Outcome {
 fn backend(call: &Call<'_>) -> Result<BackendId, std::borrow::Cow<'static, str>> {
     match call.word(3) {
         "" => Err("A backend name is expected.\n".into()),
-        name => find_backend(call.config(), name).ok_or_else(|| "No such backend.\n".into()),
+        name => call.config().find_backend(name).ok_or_else(|| "No such backend.\n".into()),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Call, Command, Outcome, Scope, is_named};
+use super::{Call, Command, Outcome, Scope};
 use crate::log::Level;
 use crate::notice;
-use crate::proxy::{CliLevel, FrontendId};
+use crate::proxy::{CliLevel, FrontendId, is_called};
 use crate::session::Rates;
 use crate::session::states::FrontendState;
 use crate::stats::Count;
@@ -69,7 +69,7 @@ fn frontend(call: &Call<'_>, word: &str) -> Result<FrontendId, Cow<'static, str>
         return Err("A frontend name is expected.\n".into());
     }
     let frontends = &call.config().frontends;
-    let found = frontends.iter().position(|frontend| is_named(word, &frontend.name, frontend.uuid));
+    let found = frontends.iter().position(|frontend| is_called(word, &frontend.name, frontend.uuid));
     found.map(|index| FrontendId(index as u32)).ok_or("No such frontend.\n".into())
 }
 

@@ -28,7 +28,7 @@ use std::borrow::Cow;
 
 use crate::event::Core;
 use crate::event::accept::Listeners;
-use crate::proxy::{BackendId, CliLevel, Config, ServerId};
+use crate::proxy::{CliLevel, Config, ServerId, is_called};
 use crate::stats::Counters;
 use crate::time::Millis;
 use inquiry::Merge;
@@ -64,8 +64,10 @@ pub struct Client {
     pub internal: bool,
     /// Its socket has `expose-fd listeners`.
     pub exposes_listeners: bool,
-    /// `expert-mode`, and `experimental-mode`: this build has no command that asks for either.
-    pub modes: [bool; 2],
+    /// `expert-mode`: this build has no command that asks for it.
+    pub is_expert: bool,
+    /// `experimental-mode`, likewise.
+    pub is_experimental: bool,
     /// Descriptors are the answer.
     pub hands_over: Option<handover::Gift>,
 }
@@ -136,22 +138,9 @@ impl Call<'_> {
         let Some((backend, server)) = word.split_once('/').filter(|(_, server)| !server.is_empty()) else {
             return Err("Require 'backend/server'.\n".into());
         };
-        let id = find_backend(self.config(), backend).ok_or("No such backend.\n")?;
+        let id = self.config().find_backend(backend).ok_or("No such backend.\n")?;
         let config = self.config();
-        let found = config.servers_of(id).find(|(_, known)| is_named(server, &known.name, known.uuid));
+        let found = config.servers_of(id).find(|(_, known)| is_called(server, &known.name, known.uuid));
         found.map(|(id, _)| id).ok_or(Cow::Borrowed("No such server.\n"))
-    }
-}
-
-/// A backend by its name, or by its id as `#id`.
-pub fn find_backend(config: &Config, word: &str) -> Option<BackendId> {
-    let found = config.backends.iter().position(|backend| is_named(word, &backend.name, backend.uuid));
-    found.map(|index| BackendId(index as u32))
-}
-
-fn is_named(word: &str, name: &str, uuid: u32) -> bool {
-    match word.strip_prefix('#').map(str::parse::<u32>) {
-        Some(Ok(id)) => id == uuid,
-        _ => word == name,
     }
 }

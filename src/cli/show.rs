@@ -1,6 +1,6 @@
 //! What can be looked at, beside the statistics.
 
-use super::{Call, Command, Outcome, Scope, find_backend};
+use super::{Call, Command, Outcome, Scope};
 use crate::check::{Admin, Verdict};
 use crate::proxy::{BackendId, CliLevel, ServerId};
 use crate::session::Services;
@@ -107,7 +107,7 @@ fn show_env(call: &mut Call<'_>) -> Outcome {
 fn backends(call: &Call<'_>) -> Result<Vec<BackendId>, std::borrow::Cow<'static, str>> {
     match call.word(3) {
         "" => Ok((0..call.config().backends.len() as u32).map(BackendId).collect()),
-        name => Ok(vec![find_backend(call.config(), name).ok_or("Can't find backend.\n")?]),
+        name => Ok(vec![call.config().find_backend(name).ok_or("Can't find backend.\n")?]),
     }
 }
 

@@ -16,7 +16,7 @@ use super::resolve_server::{
 use super::scope::{Prefix, Scope, Section};
 use super::server::{Line, contradictions, parameters};
 use super::word::Word;
-use crate::proxy::{AdminAtStart, BackendId, Captures, Config, Server, ServerId};
+use crate::proxy::{AdminAtStart, BackendId, Config, Server, ServerId};
 
 /// A server called `name` for a backend, with `words` from its address on. It has the id that the words choose, or
 /// the lowest that is free.
@@ -30,7 +30,7 @@ pub fn server(config: &Config, backend: BackendId, name: &str, words: &[String])
     let mut draft = Draft::new(Env::of(&config.environment));
     let mut settings = Settings { mode: config[backend].mode, ..Settings::default() };
     settings.source.clone_from(&config[backend].source);
-    draft.proxies.push(proxy(&config[backend].name, settings));
+    draft.proxies.push(ProxyDraft::new(Kind::Backend, &config[backend].name, nowhere(), settings));
     let text = draft.env.expand(text);
     let parsed = address::parse(&text, address::SERVER).map_err(line)?;
     let mut server = ServerDraft { name: name.to_owned(), address: Some(parsed), ..ServerDraft::default() };
@@ -114,10 +114,9 @@ fn distinct(config: &Config, backend: BackendId, id: u32) -> Result<u32, String>
 /// The server that a server of `backend` may track by this name.
 fn tracked(config: &Config, backend: BackendId, name: &str) -> Result<ServerId, String> {
     let (proxy, wanted) = name.rsplit_once('/').unwrap_or((&config[backend].name, name));
-    let Some(other) = config.backends.iter().position(|known| known.name == proxy) else {
+    let Some(other) = config.backend_named(proxy) else {
         return Err(format!("unable to find required proxy '{proxy}' for tracking."));
     };
-    let other = BackendId(other as u32);
     let Some((id, server)) = config.servers_of(other).find(|(_, server)| server.name == wanted) else {
         return Err(format!("unable to find required server '{wanted}' for tracking."));
     };
@@ -134,22 +133,6 @@ fn tracked(config: &Config, backend: BackendId, name: &str) -> Result<ServerId, 
         return Err(format!("unable to use {proxy}/{wanted} fortracking: disable-on-404 option inconsistency."));
     }
     Ok(id)
-}
-
-fn proxy(name: &str, settings: Settings) -> ProxyDraft {
-    ProxyDraft {
-        kind: Kind::Backend,
-        name: name.to_owned(),
-        at: nowhere(),
-        id: None,
-        description: None,
-        settings,
-        binds: Vec::new(),
-        servers: Vec::new(),
-        captures: Captures::default(),
-        dispatch: None,
-        rules: Vec::new(),
-    }
 }
 
 fn nowhere() -> At {

@@ -192,6 +192,25 @@ pub struct ProxyDraft {
     pub rules: Vec<RuleLine>,
 }
 
+impl ProxyDraft {
+    /// A section of which nothing but its line has been read.
+    pub fn new(kind: Kind, name: &str, at: At, settings: Settings) -> ProxyDraft {
+        ProxyDraft {
+            kind,
+            name: name.to_owned(),
+            at,
+            id: None,
+            description: None,
+            settings,
+            binds: Vec::new(),
+            servers: Vec::new(),
+            captures: crate::proxy::Captures::default(),
+            dispatch: None,
+            rules: Vec::new(),
+        }
+    }
+}
+
 /// A line of the rule language, kept as words until all names are known.
 #[derive(Clone, Debug)]
 pub struct RuleLine {

@@ -63,19 +63,7 @@ impl ResolversDraft {
             retry_after: Millis::from_secs(1),
             hold: Hold::default(),
         };
-        let proxy = ProxyDraft {
-            kind: Kind::Backend,
-            name: name.to_owned(),
-            at: at.clone(),
-            id: None,
-            description: None,
-            settings: Settings::default(),
-            binds: Vec::new(),
-            servers: Vec::new(),
-            captures: crate::proxy::Captures::default(),
-            dispatch: None,
-            rules: Vec::new(),
-        };
+        let proxy = ProxyDraft::new(Kind::Backend, name, at.clone(), Settings::default());
         ResolversDraft { at, settings, places: HashMap::new(), unreachable: Vec::new(), proxy }
     }
 

@@ -64,19 +64,7 @@ fn proxy(scope: &mut Scope<'_>, words: &[Word], kind: Kind) -> Result<Section, S
     if kind != Kind::Defaults {
         unique_name(scope, kind, line.name);
     }
-    let draft = ProxyDraft {
-        kind,
-        name: line.name.to_owned(),
-        at: scope.at.clone(),
-        id: None,
-        description: None,
-        settings,
-        binds: Vec::new(),
-        servers: Vec::new(),
-        captures: crate::proxy::Captures::default(),
-        dispatch: None,
-        rules: Vec::new(),
-    };
+    let draft = ProxyDraft::new(kind, line.name, scope.at.clone(), settings);
     if kind == Kind::Defaults {
         let index = scope.draft.defaults.len();
         scope.draft.defaults.push(draft);

@@ -131,6 +131,19 @@ impl Config {
         backends.chain(self.servers.written().iter().filter_map(|server| server.source.as_ref()))
     }
 
+    /// The backend of this name.
+    pub fn backend_named(&self, name: &str) -> Option<BackendId> {
+        let at = self.backends.iter().position(|backend| backend.name == name);
+        // There are far fewer than 2^32 sections in a file.
+        at.map(|at| BackendId(at as u32))
+    }
+
+    /// A backend by its name, or by its number as `#id`.
+    pub fn find_backend(&self, word: &str) -> Option<BackendId> {
+        let at = self.backends.iter().position(|backend| is_called(word, &backend.name, backend.uuid));
+        at.map(|at| BackendId(at as u32))
+    }
+
     /// The names of a server's backend and of the server itself.
     pub fn server_names(&self, id: ServerId) -> (&str, &str) {
         let server = &self[id];
@@ -159,6 +172,14 @@ impl Config {
     /// A backend's servers with their ids, in the order of the statistics: as written, then as added.
     pub fn servers_of(&self, id: BackendId) -> impl Iterator<Item = (ServerId, &Server)> {
         self[id].servers.ids().map(|server| (server, &self[server]))
+    }
+}
+
+/// Whether a word means a proxy or a server, by its name or by its number as `#id`.
+pub fn is_called(word: &str, name: &str, uuid: u32) -> bool {
+    match word.strip_prefix('#').map(str::parse::<u32>) {
+        Some(Ok(id)) => id == uuid,
+        _ => word == name,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Servers {
     known: RefCell<HashMap<String, &'static Server>>,
 }
 
-/// The servers of one backend. Its algorithm knows each by its seat: a number from 0 that nobody else gets.
+/// The servers of one backend. Its algorithm knows each by its seat: a number from 0 that goes with its id.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     written: Range<u32>,
@@ -30,6 +30,14 @@ pub struct Members {
     added: RefCell<Vec<ServerId>>,
     /// Those that were written and taken away.
     gone: RefCell<Vec<ServerId>>,
+}
+
+/// Puts what is known of a server in its place by id or by seat, which may be the next one.
+pub fn put<T>(all: &mut Vec<T>, at: u32, value: T) {
+    match all.get_mut(at as usize) {
+        Some(place) => *place = value,
+        None => all.push(value),
+    }
 }
 
 impl Servers {
@@ -133,7 +141,7 @@ impl Members {
         }
     }
 
-    /// The seat that nobody ever had.
+    /// The seat that nobody has had so far.
     pub fn next_seat(&self) -> u32 {
         (self.written.len() + self.seats.borrow().len()) as u32
     }

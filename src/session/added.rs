@@ -16,6 +16,7 @@ use crate::check::{Admin, Place, ServerState};
 use crate::config::added;
 use crate::notice as stderr;
 use crate::proxy::backend::Beyond;
+use crate::proxy::servers::put;
 use crate::proxy::{BackendId, Server, ServerId};
 use crate::sample::LiveServer;
 use crate::shm::{Entry, Generation, List, NO_END};
@@ -42,14 +43,6 @@ enum Note {
     Gone { backend: String, name: String },
 }
 
-/// Puts what is known of a server in its place, which may be the next one.
-fn put<T>(all: &mut Vec<T>, id: ServerId, value: T) {
-    match all.get_mut(id.0 as usize) {
-        Some(place) => *place = value,
-        None => all.push(value),
-    }
-}
-
 impl Note {
     fn read(entry: &Entry) -> Option<Note> {
         let text = std::str::from_utf8(&entry.text).ok()?;
@@ -61,7 +54,10 @@ impl Note {
 
     fn text(backend: &str, name: &str, words: &[String]) -> String {
         let mut text = format!("{backend}{BETWEEN}{name}");
-        words.iter().for_each(|word| text.extend([BETWEEN.to_string().as_str(), word]));
+        for word in words {
+            text.push(BETWEEN);
+            text.push_str(word);
+        }
         text
     }
 }
@@ -157,7 +153,7 @@ impl Services {
         let Some(list) = self.counters.added().filter(|list| list.version() != self.added.version) else { return };
         let generation = self.boards.generation();
         let entries = list.entries(generation);
-        let is_there = |serial: &u64| entries.iter().any(|entry| entry.serial == *serial);
+        let is_there = |serial: &u64| entries.binary_search_by_key(serial, |entry| entry.serial).is_ok();
         let gone: Vec<u64> = self.added.servers.keys().copied().filter(|serial| !is_there(serial)).collect();
         for serial in gone {
             if let Some(id) = self.added.servers.remove(&serial).flatten() {
@@ -174,20 +170,16 @@ impl Services {
 
     /// Does what an entry says; gives the server that came of it.
     fn make(&mut self, list: List, entry: &Entry, first: bool) -> Option<ServerId> {
-        let backend = |name: &str| {
-            let at = self.config.backends.iter().position(|backend| backend.name == name);
-            at.map(|at| BackendId(at as u32))
-        };
         let (of, name, words) = match Note::read(entry)? {
             Note::Added { backend, name, words } => (backend, name, words),
             Note::Gone { backend: of, name } => {
-                let mut servers = self.config.servers_of(backend(&of)?);
+                let mut servers = self.config.servers_of(self.config.backend_named(&of)?);
                 let id = servers.find(|(_, server)| server.name == name && server.written.is_some())?.0;
                 self.uninstall(id);
                 return None;
             }
         };
-        let Some(id) = backend(&of) else {
+        let Some(id) = self.config.backend_named(&of) else {
             if first {
                 list.end(entry.serial, self.boards.generation());
             }
@@ -242,9 +234,9 @@ impl Services {
             usable: server.starts_up(),
             backup: server.backup,
         };
-        put(&mut self.servers, id, servers::configured(&server, self.now.wall_s()));
-        put(&mut self.live, id, LiveServer::configured(&server));
-        put(&mut self.places, id, Place::configured(&server));
+        put(&mut self.servers, id.0, servers::configured(&server, self.now.wall_s()));
+        put(&mut self.live, id.0, LiveServer::configured(&server));
+        put(&mut self.places, id.0, Place::configured(&server));
         self.upstreams.seat(id);
         self.queues.seat(id);
         self.balancers[backend.0 as usize].seat(seat, member);

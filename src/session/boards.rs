@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::admission::Rates;
 use crate::check::Progress;
+use crate::proxy::servers::put;
 use crate::proxy::{BackendId, Config, FrontendId, ServerId};
 use crate::shm::{Board, Generation, Guard, LOOSE_MAX, Lock, SHARED_WORDS, Segment, Slot, SlotState, SlotWord};
 use crate::stats::{Counters, Row};
@@ -134,10 +135,7 @@ impl Boards {
         let mut entry = Entry::new(Thing::Server(id), row);
         entry.read = entry.board.generation();
         self.by_object.insert(entry.object, at);
-        match self.entries.get_mut(at) {
-            Some(place) => *place = entry,
-            None => self.entries.push(entry),
-        }
+        put(&mut self.entries, at as u32, entry);
     }
 
     /// Forgets what stands beside the pages of a server's board: one of its name was taken away.

@@ -174,7 +174,7 @@ impl Order {
 
 fn obey(turn: &mut Turn<'_>, text: &[u8]) -> Outcome {
     let form = Form::parse(text);
-    let backend = form.backend.as_deref().map(|name| find_backend(turn, name));
+    let backend = form.backend.as_deref().map(|name| turn.services.config.find_backend(name));
     let order = form.action.as_deref().map(Order::named);
     if matches!(backend, Some(None)) || matches!(order, Some(None)) {
         return Outcome::Wrong;
@@ -226,16 +226,6 @@ fn give(turn: &mut Turn<'_>, id: ServerId, order: &Order) -> bool {
         Order::EndSessions => services.end_sessions(id, Ending::Ordered),
     }
     true
-}
-
-/// By name, or by `#` and the number of the proxy.
-fn find_backend(turn: &Turn<'_>, name: &str) -> Option<BackendId> {
-    let backends = &turn.services.config.backends;
-    let index = match name.strip_prefix('#').map(str::parse::<u32>) {
-        Some(number) => number.ok().and_then(|number| backends.iter().position(|backend| backend.uuid == number)),
-        None => backends.iter().position(|backend| backend.name == name),
-    };
-    index.map(|index| BackendId(index as u32))
 }
 
 #[cfg(test)]

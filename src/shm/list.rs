@@ -69,7 +69,7 @@ impl List {
         self.words[VERSION].load(Acquire)
     }
 
-    /// The entries that are for a generation, in the order in which they came.
+    /// The entries that are for a generation, in the order in which they came, which is that of their serials.
     pub fn entries(&self, generation: Generation) -> Vec<Entry> {
         let all = (0..self.used()).filter_map(|at| self.read(at));
         let mut entries: Vec<Entry> = all.filter(|one| one.from <= generation && generation < one.until).collect();

@@ -10,6 +10,7 @@ use slab::Slab;
 use crate::buffer::Pool as Buffers;
 use crate::preface::Preface;
 use crate::proxy::backend::Reuse;
+use crate::proxy::servers::put;
 use crate::proxy::{Config, ServerId};
 use crate::shm::Lease;
 use crate::stats::{Count, Counters};
@@ -140,10 +141,7 @@ impl Upstreams {
 
     /// Makes room for a server: one more, or in place of one that has no connection.
     pub fn seat(&mut self, server: ServerId) {
-        match self.shares.get_mut(server.0 as usize) {
-            Some(share) => *share = Share::default(),
-            None => self.shares.push(Share::default()),
-        }
+        put(&mut self.shares, server.0, Share::default());
     }
 
     /// Whether there is no connection to a server.

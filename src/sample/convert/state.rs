@@ -18,8 +18,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
 ];
 
 fn backend(name: &[u8], ctx: &Ctx<'_>) -> Option<BackendId> {
-    let index = ctx.config.backends.iter().position(|backend| backend.name.as_bytes() == name)?;
-    Some(BackendId(index as u32))
+    ctx.config.backend_named(std::str::from_utf8(name).ok()?)
 }
 
 /// `backend/server`, or a server of the backend at hand.
