@@ -510,21 +510,9 @@ impl<'p> Parser<'p> {
             let text = "'use-server' requires either 'if' or 'unless' followed by a condition.";
             return Err(Wrong::Line(text.to_owned()));
         }
-        let condition = self
-            .condition(cursor.rest(), scope)
-            .map_err(|e| Wrong::Line(format!("error detected while parsing switching rule : {e}.")))?;
-        let action = if name.contains('%') {
-            let format = parse_format(name, Purpose::Plain, self.proxy.mode, scope).map_err(|e| {
-                let (file, line) = (&scope.file, scope.line);
-                Wrong::Bare(format!(
-                    "Parsing [{file}:{line}]; use-server rule failed to parse log-format '{name}' : {e}."
-                ))
-            })?;
-            SwitchDraft::Format(format)
-        } else {
-            SwitchDraft::Name(name.to_owned())
-        };
-        self.use_server.push(rule(action, &condition, scope));
+        let wrong = "; use-server rule failed to parse log-format";
+        let (rule, condition) = self.switching_rule(cursor, name, wrong, scope)?;
+        self.use_server.push(rule);
         Ok(condition)
     }
 
@@ -546,20 +534,31 @@ impl<'p> Parser<'p> {
                 cursor.peek()
             )));
         }
+        let wrong = ": failed to parse use_backend rule";
+        let (rule, condition) = self.switching_rule(cursor, name, wrong, scope)?;
+        self.switching.push(rule);
+        Ok(condition)
+    }
+
+    /// A rule that leads to `name`, which may be a format; `wrong` is what is said of a line with a bad one.
+    fn switching_rule(
+        &mut self,
+        cursor: Cursor<'_>,
+        name: &str,
+        wrong: &str,
+        scope: &mut Scope,
+    ) -> Result<(Rule<SwitchDraft>, Option<Condition>), Wrong> {
         let condition = self
             .condition(cursor.rest(), scope)
             .map_err(|e| Wrong::Line(format!("error detected while parsing switching rule : {e}.")))?;
         let action = if name.contains('%') {
-            let format = parse_format(name, Purpose::Plain, self.proxy.mode, scope).map_err(|e| {
-                let (file, line) = (&scope.file, scope.line);
-                Wrong::Bare(format!("Parsing [{file}:{line}]: failed to parse use_backend rule '{name}' : {e}."))
-            })?;
+            let format = parse_format(name, Purpose::Plain, self.proxy.mode, scope)
+                .map_err(|e| Wrong::Bare(format!("Parsing [{}:{}]{wrong} '{name}' : {e}.", scope.file, scope.line)))?;
             SwitchDraft::Format(format)
         } else {
             SwitchDraft::Name(name.to_owned())
         };
-        self.switching.push(rule(action, &condition, scope));
-        Ok(condition)
+        Ok((rule(action, &condition, scope), condition))
     }
 
     fn persist(
