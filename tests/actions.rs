@@ -6,14 +6,14 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::place::{TempDir, bind_patiently, loopback_address, wait_listening, wait_until};
+use support::place::{TempDir, bind_patiently, loopback_address, wait_until};
 use support::process::Running;
 use support::receiver::Receiver;
+use support::service::serve;
 
 /// Sessions that are ready at the same time.
 const SESSIONS: usize = 12;
@@ -49,13 +49,8 @@ listen l
     server s {ip}:9001
 "
     );
-    let path = directory.path().join("test.cfg");
-    fs::write(&path, config).expect("configuration");
-    let args = ["-db", "-f"].map(str::to_owned).into_iter().chain([path.display().to_string()]);
-    let program = Path::new(env!("CARGO_BIN_EXE_epoxy"));
-    let running = Running::start(program, "epoxy", &args.collect::<Vec<_>>(), directory.path()).expect("the program");
     let (frontend, node_address) = (SocketAddr::from((ip, 8001)), SocketAddr::from((ip, 9001)));
-    assert!(wait_listening(frontend, PATIENCE), "{}", running.stderr());
+    let running = serve(directory.path(), &config, frontend, None);
     Site { running, _directory: directory, frontend, node_address, node, log }
 }
 

@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use support::place::{TempDir, bind_patiently, loopback_address, wait_listening, wait_until};
+use support::place::{TempDir, bind_patiently, loopback_address, wait_until};
 use support::process::Running;
+use support::service::{info, serve};
 
 /// Longer than anything takes on the slowest machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -39,12 +39,7 @@ listen fe
 ",
         dir.display()
     );
-    let file = dir.join("test.cfg");
-    fs::write(&file, config).expect("write");
-    let args = ["-db".to_owned(), "-f".to_owned(), file.display().to_string()];
-    let process = Running::start(Path::new(env!("CARGO_BIN_EXE_epoxy")), "epoxy", &args, dir).expect("start");
-    assert!(wait_listening(SocketAddr::from((ip, 8001)), LIMIT), "{}", process.stderr());
-    process
+    serve(dir, &config, SocketAddr::from((ip, 8001)), None)
 }
 
 /// Processor time of a process so far, in the kernel's ticks.
@@ -64,16 +59,6 @@ fn busy_polling_never_sleeps() {
     // Half a second of work, which an idle process would not have in a minute.
     assert!(wait_until(LIMIT, || ticks(process.pid()) >= before + 50), "it slept");
     process.kill();
-}
-
-/// What the runtime socket says of this field of `show info`.
-fn info(dir: &Path, field: &str) -> u64 {
-    let mut socket = UnixStream::connect(dir.join("sock")).expect("the runtime socket");
-    socket.write_all(b"show info\n").expect("write");
-    let mut text = String::new();
-    socket.read_to_string(&mut text).expect("read");
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
-    value.expect("the field").parse().expect("a number")
 }
 
 /// Lets one large answer pass, and says how many pipes there are then.
@@ -96,7 +81,8 @@ fn pipes_after(listen: &str) -> u64 {
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).expect("answer");
     assert!(answer.len() > BODY_BYTES);
-    let pipes = info(dir.path(), "PipesFree") + info(dir.path(), "PipesUsed");
+    let count = |field: &str| info(&dir.path().join("sock"), "", field).parse::<u64>().expect("a number");
+    let pipes = count("PipesFree") + count("PipesUsed");
     drop(serving.join().expect("node"));
     process.kill();
     pipes

@@ -3,15 +3,14 @@
 
 mod support;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use support::place::{TempDir, bind_patiently, loopback_address, wait_listening};
+use support::place::{TempDir, bind_patiently, loopback_address};
 use support::process::Running;
+use support::service::serve;
 
 /// Bytes that pass in each direction.
 const BYTES: usize = 16 << 20;
@@ -47,13 +46,8 @@ listen l
     server s {ip}:9001
 "
     );
-    let path = directory.path().join("test.cfg");
-    fs::write(&path, config).expect("configuration");
-    let args = ["-db", "-f"].map(str::to_owned).into_iter().chain([path.display().to_string()]);
-    let program = Path::new(env!("CARGO_BIN_EXE_epoxy"));
-    let running = Running::start(program, "epoxy", &args.collect::<Vec<_>>(), directory.path()).expect("the program");
     let address = SocketAddr::from((ip, 8001));
-    assert!(wait_listening(address, Duration::from_secs(10)), "{}", running.stderr());
+    let running = serve(directory.path(), &config, address, None);
     Proxy { _running: running, _directory: directory, address, node }
 }
 

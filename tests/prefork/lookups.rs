@@ -1,16 +1,15 @@
 //! Names that requests tell: every worker asks on its own, what is counted is the service's, and those who wait while
 //! another process takes over are answered by the one that they came to.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 
-use crate::crew::{epoxy, workers_of};
+use crate::crew::workers_of;
 use crate::service::PATIENCE;
 use crate::support::dns::{NameServer, parse_lines};
-use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_listening, wait_until};
+use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_until};
 use crate::support::process::Running;
-use crate::support::service::ask;
+use crate::support::service::{ask, serve};
 use crate::turn;
 
 const WORKERS: usize = 3;
@@ -26,14 +25,7 @@ fn start(dir: &TempDir, address: SocketAddrV4, old: Option<&Running>) -> Running
         dir.path().display(),
         address.ip(),
     );
-    fs::write(dir.path().join("a.cfg"), text).expect("configuration");
-    let pid = old.map_or(String::new(), |old| old.pid().to_string());
-    let mut args = vec!["-db", "-f", "a.cfg"];
-    if old.is_some() {
-        args.extend(["-sf", pid.as_str()]);
-    }
-    let process = epoxy(dir.path(), &args);
-    assert!(wait_listening(address.into(), PATIENCE), "{}", process.stderr());
+    let process = serve(dir.path(), &text, address.into(), old);
     assert!(wait_until(PATIENCE, || workers_of(process.pid()).len() == WORKERS), "{}", process.stderr());
     process
 }

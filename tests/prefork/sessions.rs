@@ -1,16 +1,16 @@
 //! The sessions that `appsession` remembers: every worker knows them, and so does the next process.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::crew::{epoxy, tell, workers_of};
+use crate::crew::{tell, workers_of};
 use crate::service::PATIENCE;
-use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_listening, wait_until};
+use crate::support::place::{TempDir, loopback_address, sandbox_line, wait_until};
 use crate::support::process::Running;
+use crate::support::service::serve;
 use crate::turn;
 
 const SESSIONS: usize = 40;
@@ -33,15 +33,7 @@ fn text(address: SocketAddrV4, workers: u32, timeout: &str) -> String {
 }
 
 fn start(dir: &TempDir, address: SocketAddrV4, config: &str, old: Option<&Running>) -> Running {
-    fs::write(dir.path().join("a.cfg"), config).expect("configuration");
-    let pid = old.map_or(String::new(), |old| old.pid().to_string());
-    let mut args = vec!["-db", "-f", "a.cfg"];
-    if old.is_some() {
-        args.extend(["-sf", pid.as_str()]);
-    }
-    let process = epoxy(dir.path(), &args);
-    assert!(wait_listening(address.into(), PATIENCE), "{}", process.stderr());
-    process
+    serve(dir.path(), config, address.into(), old)
 }
 
 /// The node that answers this session's request, on a connection of its own.

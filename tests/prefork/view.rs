@@ -26,9 +26,7 @@ fn column(dir: &Path, prefix: &str, object: &str, column: &str) -> u64 {
 }
 
 fn info(dir: &Path, prefix: &str, name: &str) -> u64 {
-    let text = ask(dir, &format!("{prefix}show info"));
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).expect("the line");
-    line.parse().expect("a number")
+    service::info(&dir.join("cli.sock"), prefix, name).parse().expect("a number")
 }
 
 /// A connection on which a request waits for its answer.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::node::{Mood, Node, Programs, Step};
-use super::place::loopback_address;
+use super::place::{loopback_address, wait_listening};
 use super::process::Running;
 
 /// How long a start, a reload or an end may take. Nobody waits that long unless something is wrong.
@@ -36,6 +36,19 @@ pub fn epoxy(dir: &Path, args: &[&str]) -> Running {
     Running::start(&program(), "epoxy", &args, dir).expect("a process")
 }
 
+/// Starts it with a configuration, in place of `old` if there is one, and waits until it listens on `address`.
+pub fn serve(dir: &Path, config: &str, address: SocketAddr, old: Option<&Running>) -> Running {
+    fs::write(dir.join("test.cfg"), config).expect("configuration");
+    let pid = old.map(|old| old.pid().to_string());
+    let mut args = vec!["-db", "-f", "test.cfg"];
+    if let Some(pid) = &pid {
+        args.extend(["-sf", pid]);
+    }
+    let process = epoxy(dir, &args);
+    assert!(wait_listening(address, PATIENCE), "{}", process.stderr());
+    process
+}
+
 /// What a runtime socket answers to these lines.
 pub fn ask(socket: &Path, lines: &str) -> String {
     let mut stream = UnixStream::connect(socket).expect("the socket");
@@ -45,6 +58,13 @@ pub fn ask(socket: &Path, lines: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answer");
     answer
+}
+
+/// A field of `show info`; `prefix` may name one worker (`@1 `).
+pub fn info(socket: &Path, prefix: &str, field: &str) -> String {
+    let text = ask(socket, &format!("{prefix}show info\n"));
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
+    value.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
 
 /// Sends a signal.
