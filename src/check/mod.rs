@@ -4,7 +4,8 @@
 //! Everything here is given time and bytes. [`probe::Probe`] is one check under way, [`server::ServerState`]
 //! one server's state with its health and what the operator ordered, [`agent`] what a server's agent adds,
 //! [`notice`] the words for what changes, [`board`] the state where all workers see it, [`place`] where it
-//! is reached, [`names`] who takes which address of a name, [`carry`] what a new configuration makes of it, [`saved`] what a file does.
+//! is reached, [`names`] who takes which address of a name, [`carry`] what a new configuration makes of it, [`saved`]
+//! what a file does.
 
 pub mod agent;
 pub mod amount;

@@ -15,6 +15,7 @@ use super::resolve_server::{
 };
 use super::scope::{Prefix, Scope, Section};
 use super::server::{Line, contradictions, parameters};
+use super::track;
 use super::word::Word;
 use crate::proxy::{AdminAtStart, BackendId, Config, Server, ServerId};
 
@@ -113,26 +114,16 @@ fn distinct(config: &Config, backend: BackendId, id: u32) -> Result<u32, String>
 
 /// The server that a server of `backend` may track by this name.
 fn tracked(config: &Config, backend: BackendId, name: &str) -> Result<ServerId, String> {
-    let (proxy, wanted) = name.rsplit_once('/').unwrap_or((&config[backend].name, name));
-    let Some(other) = config.backend_named(proxy) else {
-        return Err(format!("unable to find required proxy '{proxy}' for tracking."));
-    };
-    let Some((id, server)) = config.servers_of(other).find(|(_, server)| server.name == wanted) else {
-        return Err(format!("unable to find required server '{wanted}' for tracking."));
-    };
-    if server.written.is_none() {
-        return Err(format!("unable to use {proxy}/{wanted} for tracking as it is a dynamic server."));
-    }
-    if server.check.is_none() && server.agent.is_none() && server.track.is_none() {
-        return Err(format!(
-            "unable to use {proxy}/{wanted} for tracking as it does not have any check nor agent enabled."
-        ));
-    }
-    if config[backend].check.disable_on_404 != config[other].check.disable_on_404 {
-        // HAProxy's words, as they are.
-        return Err(format!("unable to use {proxy}/{wanted} fortracking: disable-on-404 option inconsistency."));
-    }
-    Ok(id)
+    track::find(config, backend, name, |id, named| {
+        let server = &config[id];
+        if server.written.is_none() {
+            return Err(format!("unable to use {named} for tracking as it is a dynamic server."));
+        }
+        if server.check.is_none() && server.agent.is_none() && server.track.is_none() {
+            return Err(track::unchecked(named));
+        }
+        Ok(())
+    })
 }
 
 fn nowhere() -> At {

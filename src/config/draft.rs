@@ -12,7 +12,7 @@ use crate::proxy::backend::{InspectDelays, Redispatch, RetryOn, Reuse};
 use crate::proxy::source::Source;
 use crate::proxy::{
     AddressHeader, AppSession, BindOptions, CliLevel, ClientTimeouts, ConnectionMode, Cookie, Global, HeaderNames,
-    ListenAddress, Mode, NumberSet, ServerTimeouts, StatsPage, TcpKeepalive,
+    ListenAddress, Mode, NumberSet, ServerId, ServerTimeouts, StatsPage, TcpKeepalive,
 };
 use crate::registry::Sections;
 use crate::time::Millis;
@@ -85,6 +85,13 @@ impl Draft {
             dated: super::Findings::default(),
             warned_of: HashSet::new(),
         }
+    }
+
+    /// All servers with the ids that they will have, and their proxies.
+    pub fn servers(&self) -> impl Iterator<Item = (ServerId, &ProxyDraft, &ServerDraft)> {
+        let proxies = self.proxies.iter().filter(|proxy| proxy.kind.is_backend());
+        let servers = proxies.flat_map(|proxy| proxy.servers.iter().map(move |server| (proxy, server)));
+        (0..).map(ServerId).zip(servers).map(|(id, (proxy, server))| (id, proxy, server))
     }
 }
 

@@ -10,9 +10,9 @@ use super::resolve::Resolver;
 use super::scope::arg;
 use super::word::Word;
 use crate::dns::Name;
+use crate::proxy::Server;
 use crate::proxy::naming::Naming;
 use crate::proxy::resolvers::{Family, ResolversId};
-use crate::proxy::{Server, ServerId};
 use crate::registry::ServerKeyword;
 
 /// Most networks of `resolve-net`, as in HAProxy.
@@ -162,23 +162,19 @@ pub fn is_service(name: &str) -> bool {
 
 /// Finds the sections that servers name.
 pub(super) fn resolve(resolver: &mut Resolver<'_>) {
-    let mut id = ServerId(0);
-    for proxy in resolver.draft.proxies.iter().filter(|proxy| proxy.kind.is_backend()) {
-        for draft in &proxy.servers {
-            let server = &mut resolver.config.servers[id];
-            id.0 += 1;
-            let Some(name) = &draft.naming.section else { continue };
-            let section = resolver.config.resolvers.iter().position(|section| section.name == *name);
-            match section {
-                // There are far fewer than 2^32 sections in a file.
-                Some(at) => server.naming = Some(naming(&draft.naming, server, ResolversId(at as u32))),
-                None => resolver.findings.alert(format!(
-                    "{} '{}', server '{}': unable to find required resolvers '{name}'",
-                    proxy.kind.noun(),
-                    proxy.name,
-                    draft.name
-                )),
-            }
+    for (id, proxy, draft) in resolver.draft.servers() {
+        let Some(name) = &draft.naming.section else { continue };
+        let server = &mut resolver.config.servers[id];
+        let section = resolver.config.resolvers.iter().position(|section| section.name == *name);
+        match section {
+            // There are far fewer than 2^32 sections in a file.
+            Some(at) => server.naming = Some(naming(&draft.naming, server, ResolversId(at as u32))),
+            None => resolver.findings.alert(format!(
+                "{} '{}', server '{}': unable to find required resolvers '{name}'",
+                proxy.kind.noun(),
+                proxy.name,
+                draft.name
+            )),
         }
     }
 }
@@ -196,7 +192,6 @@ fn naming(draft: &NamingDraft, server: &Server, section: ResolversId) -> Naming 
 
 #[cfg(test)]
 mod tests {
-
     fn verdict(parameters: &str) -> Vec<String> {
         let text = format!(
             "resolvers r\n nameserver a 127.0.0.1:53\nbackend be\n timeout server 1s\n timeout connect 1s\n server {parameters}\n"

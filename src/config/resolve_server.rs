@@ -204,13 +204,8 @@ pub(super) fn addresses(resolver: &mut Resolver<'_>) {
         return;
     }
     let mut failed = false;
-    let mut id = ServerId(0);
-    let draft = resolver.draft;
-    for proxy in draft.proxies.iter().filter(|proxy| proxy.kind.is_backend()) {
-        for server in &proxy.servers {
-            failed |= !resolve_one(resolver, proxy, server, id);
-            id.0 += 1;
-        }
+    for (id, proxy, server) in resolver.draft.servers() {
+        failed |= !resolve_one(resolver, proxy, server, id);
     }
     if failed {
         resolver.findings.alert("Failed to initialize server(s) addr.");
