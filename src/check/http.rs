@@ -11,6 +11,10 @@ const BUFFER_OVERHEAD_BYTES: usize = 48 + 4 * FIELD_OVERHEAD_BYTES + Head::START
 /// The same for each field.
 const FIELD_OVERHEAD_BYTES: usize = 8;
 
+/// Octets that an answer may have behind its head for each of its body that is looked at; chunks of one octet have six.
+/// More is framing that never ends (an extension, trailers), which would keep the reader as long as the server likes.
+const OCTETS_PER_OCTET: usize = 8;
+
 /// An answer that is arriving.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -25,6 +29,9 @@ pub struct Answer {
     body: Vec<u8>,
     /// Most octets of the head while it arrives, then of the body.
     room: usize,
+    /// Octets of the buffer that all this is about, and octets that came in all.
+    bytes_max: usize,
+    received: usize,
     /// It is no HTTP, or its chunks are no chunks.
     is_nonsense: bool,
 }
@@ -32,7 +39,7 @@ pub struct Answer {
 impl Answer {
     /// The answer to a request of this method, of which a buffer of `bytes_max` octets is looked at.
     pub fn to(method: &[u8], bytes_max: usize) -> Answer {
-        Answer { method: Method::classify(method), room: bytes_max, ..Answer::default() }
+        Answer { method: Method::classify(method), room: bytes_max, bytes_max, ..Answer::default() }
     }
 
     /// Takes what came from the server.
@@ -41,8 +48,13 @@ impl Answer {
             return;
         }
         self.raw.extend_from_slice(bytes);
-        self.is_nonsense = self.take_heads().is_err() || self.take_body().is_err();
+        self.received = self.received.saturating_add(bytes.len());
+        self.is_nonsense = self.take_heads().is_err() || self.take_body().is_err() || self.is_endless();
         self.body.truncate(self.room);
+    }
+
+    fn is_endless(&self) -> bool {
+        self.head.is_some() && !self.is_complete() && self.received > OCTETS_PER_OCTET * self.bytes_max
     }
 
     /// Its head, once that is complete.
@@ -175,6 +187,24 @@ mod tests {
         let mut answer = Answer::to(b"OPTIONS", 16_384);
         text.as_bytes().chunks(1).for_each(|octet| answer.receive(octet));
         answer
+    }
+
+    #[test]
+    fn framing_without_end_is_nonsense() {
+        for (begin, more) in [("1;", "a"), ("0", "0"), ("0\r\n", "x: y\r\n"), ("", "1;aaaaaaaaaaaaaaaa\r\na\r\n")] {
+            let mut answer = Answer::to(b"GET", 16_384);
+            answer.receive(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{begin}").as_bytes());
+            let more = more.repeat(1 << 20);
+            let taken = more.as_bytes().chunks(4096).take_while(|piece| {
+                answer.receive(piece);
+                !answer.is_nonsense()
+            });
+            assert!(taken.count() <= OCTETS_PER_OCTET * 16_384 / 4096, "{begin}");
+        }
+        let mut answer = Answer::to(b"GET", 16_384);
+        answer.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        b"1\r\na\r\n".repeat(1 << 15).chunks(4096).for_each(|piece| answer.receive(piece));
+        assert!(answer.is_complete() && !answer.is_nonsense(), "the smallest chunks fill the buffer");
     }
 
     #[test]
