@@ -23,7 +23,7 @@ use super::{Stop, notice};
 use crate::proxy::{Config, Frontend, ListenAddress};
 use crate::sys::fds;
 use crate::sys::process::{Forked, exit_now, fork, spawn};
-use crate::sys::signal::SignalSource;
+use crate::sys::signal::{self, SignalSource};
 use crate::sys::socket::{recv_append, send};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -235,7 +235,8 @@ fn serve(plan: &StartPlan, socket: &Socket) -> Result<(), Stop> {
     }
     // Without it, orphans are somebody else's.
     let _ = prctl::set_child_subreaper(true);
-    let signals = SignalSource::new(&READ).map_err(|_| Stop)?;
+    // Whoever started all this may ignore the ends of children: nobody would be told of them.
+    let signals = signal::restore(Signal::SIGCHLD).and_then(|()| SignalSource::new(&READ)).map_err(|_| Stop)?;
     let mut spawning = Spawning { programs: &plan.programs, socket, signals, running: Vec::new() };
     while spawning.turn() {}
     spawning.end();
