@@ -21,6 +21,9 @@ use super::{Name, Report, Requester, Tallied, Tally, Verdict, Wanted};
 use crate::proxy::resolvers::{Resolvers, ResolversId};
 use crate::time::Tick;
 
+/// Ids that are looked at for one that is free.
+const IDS_TRIED_MAX: usize = 1024;
+
 /// All that is asked and known.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -369,10 +372,10 @@ impl Engine {
         }
     }
 
-    /// An id that no question of the section bears; when all are taken, the one that was drawn last serves twice.
+    /// An id that no question of the section bears; where none is found soon, the one that was looked at last serves twice.
     fn unused_id(&mut self, section: ResolversId) -> u16 {
         let mut id = self.draw();
-        for _ in 0..usize::from(u16::MAX) {
+        for _ in 0..IDS_TRIED_MAX {
             if !self.by_id.contains_key(&(section, id)) {
                 break;
             }

@@ -27,6 +27,8 @@ const DATAGRAMS_MAX: usize = 256;
 /// the names of thousands of servers would come all together, again each time.
 const BURST: u32 = 200;
 const MESSAGES_PER_MS: u32 = 20;
+/// Messages that wait for their turn; more are as good as lost, for clients may ask for any number of names.
+const WAITING_MAX: usize = 1 << 16;
 
 /// Where a name server stands: its section, and its place there.
 type Seat = (ResolversId, usize);
@@ -63,7 +65,11 @@ impl NameServers {
         self.left = self.left.saturating_add(passed.saturating_mul(MESSAGES_PER_MS)).min(BURST);
         self.filled = now;
         while let Some(message) = services.names.outgoing() {
-            self.waiting.push_back(message);
+            if self.waiting.len() < WAITING_MAX {
+                self.waiting.push_back(message);
+            } else {
+                services.names.count(message.section, message.nameserver, Tallied::SendErrors);
+            }
         }
         while self.left > 0
             && let Some(message) = self.waiting.pop_front()
@@ -133,7 +139,10 @@ impl NameServers {
                 Err(_) => {}
             }
         }
-        self.unread.push(number);
+        // An event and what was left of the turn before may both come here.
+        if !self.unread.contains(&number) {
+            self.unread.push(number);
+        }
     }
 }
 

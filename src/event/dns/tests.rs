@@ -139,10 +139,11 @@ fn at(ms: u64) -> Now {
     Now { mono_us: 1_000_000 + ms * 1000, wall_us: 0 }
 }
 
-/// A worker whose sessions have asked for so many names at once.
-fn crowd(names: u64) -> (Core, SimNet) {
-    let text = "resolvers dns\n nameserver a 127.0.0.1:53\nlisten l\n bind 127.0.0.1:1\n";
-    let config = Box::leak(Box::new(crate::config::load_text("c.cfg", text).config.expect("valid")));
+/// A worker whose sessions have asked so many name servers for so many names at once.
+fn crowd(nameservers: u8, names: u64) -> (Core, SimNet) {
+    let nameservers: String = (1..=nameservers).map(|n| format!(" nameserver n{n} 127.0.0.{n}:53\n")).collect();
+    let text = format!("resolvers dns\n{nameservers}listen l\n bind 127.0.0.1:1\n");
+    let config = Box::leak(Box::new(crate::config::load_text("c.cfg", &text).config.expect("valid")));
     let net = SimNet::default();
     let services = Services::new(config, Counters::private(config), at(0), Net::Sim(net.clone()), "haproxy");
     let mut core = Core::new(services);
@@ -155,7 +156,7 @@ fn crowd(names: u64) -> (Core, SimNet) {
 
 #[test]
 fn name_servers_are_not_flooded() {
-    let (mut core, net) = crowd(300);
+    let (mut core, net) = crowd(1, 300);
     for (ms, sent) in [(0, 200), (0, 200), (1, 220), (2, 240), (5, 300), (6, 300)] {
         core.set_now(at(ms));
         core.resolve_names();
@@ -168,13 +169,41 @@ fn name_servers_are_not_flooded() {
 
 #[test]
 fn questions_that_were_given_up_while_they_waited_are_not_asked() {
-    let (mut core, net) = crowd(300);
+    let (mut core, net) = crowd(1, 300);
     core.resolve_names();
     (200..290).for_each(|number| core.services.names.cancel(session(number)));
     core.set_now(at(1));
     core.resolve_names();
     assert_eq!(net.datagrams.borrow().len(), 210);
     assert!(core.next_deadline() > at(2).tick(), "nothing waits any more");
+}
+
+#[test]
+fn what_waits_to_be_sent_is_bounded() {
+    let (mut core, net) = crowd(40, 2000);
+    core.resolve_names();
+    assert_eq!(core.name_servers.waiting.len(), super::WAITING_MAX - super::BURST as usize);
+    (0..2000).for_each(|number| core.services.names.cancel(session(number)));
+    let name = Name::parse(b"late.example").expect("a name");
+    core.services.names.ask(HERE, name, Wanted::Addresses(Family::V4), session(9), at(0).tick());
+    core.set_now(at(2));
+    core.resolve_names();
+    assert_eq!((core.name_servers.waiting.len(), net.datagrams.borrow().len()), (0, 240));
+}
+
+#[test]
+fn a_name_server_that_floods_is_read_once_a_turn() {
+    let (server, address) = udp();
+    let mut world = World::new(&format!(" nameserver a {address}"));
+    world.ask("one.example", 1);
+    let (_, asker) = server.recv_from(&mut [0; 512]).expect("a question");
+    for _ in 0..3 {
+        for _ in 0..super::DATAGRAMS_MAX {
+            server.send_to(&[0; 12], asker).expect("sent");
+        }
+        world.core.name_server_event(Token::new(Kind::NameServer, 0, 0));
+    }
+    assert!(world.core.name_servers.unread.len() <= 1);
 }
 
 #[test]
