@@ -17,7 +17,7 @@ pub fn weight(word: &str, initial: u32, dynamic: bool) -> Result<u32, &'static s
     let number = match rest {
         "" => number,
         "%" if number < 0 => return Err("Relative weight must be positive.\n"),
-        "%" => (i64::from(initial) * number / 100).min(i64::from(WEIGHT_MAX)),
+        "%" => (i64::from(initial).saturating_mul(number) / 100).min(i64::from(WEIGHT_MAX)),
         _ => return Err("Trailing garbage in weight string"),
     };
     let weight = u32::try_from(number).ok().filter(|&weight| weight <= WEIGHT_MAX);
@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(weight("50%", 50, true), Ok(25));
         assert_eq!(weight("10%", 1, true), Ok(0));
         assert_eq!(weight("1000%", 50, true), Ok(256));
+        assert_eq!(weight("9223372036854775807%", 100, true), Ok(256));
         assert_eq!((weight("0%", 50, false), weight("100%", 50, false)), (Ok(0), Ok(50)));
         for (word, expected) in [
             ("", "Require <weight> or <weight%>.\n"),

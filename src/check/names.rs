@@ -162,8 +162,11 @@ impl Sharers {
     /// Nobody has what is left when all servers have something.
     pub fn share<'a>(&mut self, services: &'a [Service]) -> Vec<(ServerId, &'a Service, bool)> {
         let parts = std::mem::take(&mut self.parts);
-        let mut known: HashMap<(&Name, u16), ServerId> =
-            parts.iter().map(|part| ((&part.host, part.port), part.server)).collect();
+        let mut known: HashMap<(&Name, u16), ServerId> = HashMap::new();
+        for part in &parts {
+            // Of two that were said to have the same at the start, one is free for another.
+            self.free.extend(known.insert((&part.host, part.port), part.server));
+        }
         let mut shared = Vec::new();
         for service in services {
             let server = match known.remove(&(&service.target, service.port)) {
@@ -294,6 +297,15 @@ mod tests {
         assert!(shared.iter().all(|(_, _, new)| !new));
         // In the order in which they were told of last.
         assert_eq!(sharers.release(&[]), [1, 3, 4, 2].map(ServerId));
+    }
+
+    #[test]
+    fn of_two_that_had_the_same_part_one_gets_another() {
+        let mut sharers = Sharers::default();
+        let [a, b] = ["a", "b"].map(|host| service(host, 1));
+        [1, 2].into_iter().for_each(|id| sharers.add(ServerId(id), Some((a.target.clone(), 1))));
+        let shared = share(&mut sharers, &[&a, &b]);
+        assert_eq!(shared, [(2, "a:1".to_owned(), false), (1, "b:1".to_owned(), true)]);
     }
 
     #[test]
