@@ -94,7 +94,8 @@ impl List {
         let at = (0..used).find(is_free).or((used < ENTRIES).then_some(used))?;
         let words = self.entry(at);
         words[SERIAL].store(0, Release);
-        let serial = self.version() + 1;
+        // Whoever was killed may have left an entry that the version does not tell of yet.
+        let serial = (0..used).map(|at| self.serial(at)).fold(self.version(), u64::max) + 1;
         for (word, value) in [(FROM, from.0), (UNTIL, until.0), (NUMBER, number.into()), (TEXT_LEN, text.len() as u64)]
         {
             words[word].store(value, Relaxed);
@@ -134,6 +135,10 @@ impl List {
 
     fn entry(&self, at: usize) -> &'static [AtomicU64] {
         &self.words[HEAD_WORDS + at * ENTRY_WORDS..][..ENTRY_WORDS]
+    }
+
+    fn serial(&self, at: usize) -> u64 {
+        self.entry(at)[SERIAL].load(Relaxed)
     }
 
     fn read(&self, at: usize) -> Option<Entry> {
@@ -192,6 +197,21 @@ mod tests {
         assert!(list.add(ALL, 0, &[b'x'; LIST_TEXT_BYTES_MAX + 1], FIRST).is_none());
         list.add(ALL, 0, &[b'x'; LIST_TEXT_BYTES_MAX], FIRST).expect("room");
         assert_eq!(texts(list, 3)[0].len(), LIST_TEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn who_is_killed_leaves_no_serial_to_be_given_twice() {
+        let list = list();
+        let old = list.add(ALL, 1, b"a", FIRST).expect("room");
+        list.end(old, FIRST);
+        let before = list.version();
+        let new = list.add(ALL, 2, b"b", FIRST).expect("room");
+        // Killed before the version told of it.
+        list.words[VERSION].store(before, Relaxed);
+        let next = list.add(ALL, 3, b"c", FIRST).expect("room");
+        assert_ne!(next, new);
+        list.end(next, FIRST);
+        assert_eq!(texts(list, 1), ["b"]);
     }
 
     #[test]
