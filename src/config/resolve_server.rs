@@ -219,7 +219,7 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
         return true;
     };
     let last = resolver.config.servers[id].saved.as_ref().and_then(|saved| saved.address);
-    let Some(ip) = first_address(resolver, proxy, draft, (name, *family), last) else { return false };
+    let Ok(ip) = first_address(resolver, proxy, draft, (name, *family), last) else { return false };
     let Some(ip) = ip else {
         resolver.config.servers[id].lacks_address = true;
         return true;
@@ -232,15 +232,17 @@ fn resolve_one(resolver: &mut Resolver<'_>, proxy: &ProxyDraft, draft: &ServerDr
     true
 }
 
+/// No way leads to an address, which has been told.
+struct Unresolved;
+
 /// What the first way of `init-addr` that leads to something gives: an address (`last` is that of a state file), or none.
-/// `None` if no way does, which has been told.
 fn first_address(
     resolver: &mut Resolver<'_>,
     proxy: &ProxyDraft,
     draft: &ServerDraft,
     (name, family): (&str, Family),
     last: Option<IpAddr>,
-) -> Option<Option<IpAddr>> {
+) -> Result<Option<IpAddr>, Unresolved> {
     let mut methods = draft.naming.init_addr.clone();
     if methods.is_empty() {
         methods = vec![InitAddr::Last, InitAddr::Libc];
@@ -254,12 +256,12 @@ fn first_address(
     for method in methods {
         let warning = match method {
             InitAddr::Last => match last {
-                Some(ip) => return Some(Some(ip)),
+                Some(ip) => return Ok(Some(ip)),
                 None => continue,
             },
             InitAddr::Libc if is_service(name) => continue,
             InitAddr::Libc => match resolve_host(name, family) {
-                Some(ip) => return Some(Some(ip)),
+                Some(ip) => return Ok(Some(ip)),
                 None => {
                     failed = true;
                     continue;
@@ -271,11 +273,11 @@ fn first_address(
         if failed {
             complain(resolver, Severity::Warning, proxy, draft, &format!("{text}, {warning}."));
         }
-        return Some(if let InitAddr::Ip(ip) = method { Some(ip) } else { None });
+        return Ok(if let InitAddr::Ip(ip) = method { Some(ip) } else { None });
     }
     let text = if failed { format!("{text}.") } else { format!("no method found to resolve address '{name}'.") };
     complain(resolver, Severity::Alert, proxy, draft, &text);
-    None
+    Err(Unresolved)
 }
 
 /// What of a server does not fit its backend.

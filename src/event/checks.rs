@@ -1,11 +1,11 @@
 //! Runs the health checks: connects, moves bytes and tells the time for [`crate::check::Probe`].
 
-use crate::check::probe::error_text;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::check::health::Health;
-use crate::check::probe::{Attempt, World};
+use crate::check::probe::{Attempt, World, error_text};
 use crate::check::{Next, Outcome, Place, Probe, Progress, ServerState, Status, schedule};
 use crate::preface::Preface;
 use crate::proxy::{AgentSettings, CheckSettings, Config, Script, ServerAddress, ServerId};
@@ -13,7 +13,6 @@ use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
 use crate::transport::net::{ConnectError, ConnectOptions, Opened, Target};
-use std::net::SocketAddr;
 
 use super::core::Readiness;
 

@@ -97,7 +97,7 @@ impl NameServers {
         let nameserver = nameserver(services.config, seat);
         match &nameserver.transport {
             Transport::Udp => self.send_datagram(number(services.config, seat), nameserver, &message.bytes, services),
-            Transport::Tcp(how) => self.streams.send(seat, nameserver, how, &message.bytes, services),
+            Transport::Tcp(_) => self.streams.send(seat, &message.bytes, services),
         }
     }
 

@@ -58,7 +58,7 @@ pub fn start(turn: &mut Turn<'_>) -> Step {
         }
         Err(error) if turn.services.complain(backend_id, &error) => failed(turn, Cause::ServerAbort, false),
         // SOCKS4 knows no such address.
-        Err(error) if error.error.kind() == std::io::ErrorKind::InvalidInput => failed(turn, Cause::ServerAbort, false),
+        Err(error) if error.error.kind() == io::ErrorKind::InvalidInput => failed(turn, Cause::ServerAbort, false),
         Err(error) => {
             if is_refusal(&error.error) {
                 turn.observe(Seen::NotConnected);

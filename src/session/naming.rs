@@ -131,7 +131,7 @@ impl Services {
         let Some(name) = Name::parse(name.as_bytes()) else { return };
         let (section, family) = (naming.section, naming.family);
         let question = Question { backend: server.backend, section, name: name.clone(), family };
-        let current = place.ip().filter(|_| !self.servers[id.0 as usize].lacks_address());
+        let current = self.current_ip(id);
         let takers = &mut self.asked.takers;
         takers.enter(id, question);
         // Several may have found the same address at the start: one of them stays there.
@@ -156,7 +156,7 @@ impl Services {
         }
         self.asked.takers.take(id, None);
         let Some(naming) = &self.config[id].naming else { return };
-        let current = self.places[id.0 as usize].ip().filter(|_| !lacked);
+        let current = self.current_ip(id);
         let wish = Wish { naming, current };
         let takers = &self.asked.takers;
         let Some(ip) = wish.choose(&answer.addresses, |ip| takers.is_taken(id, ip)) else {
@@ -233,8 +233,7 @@ impl Services {
 
     /// A server is at another address, as `by` says.
     fn move_server(&mut self, id: ServerId, ip: IpAddr, by: &str) {
-        let lacked = self.servers[id.0 as usize].lacks_address();
-        let before = self.places[id.0 as usize].ip().filter(|_| !lacked);
+        let before = self.current_ip(id);
         if before == Some(ip) {
             return;
         }
@@ -242,6 +241,11 @@ impl Services {
         let from = before.map_or("(none)".to_owned(), |ip| ip.to_string());
         let said = notice::named(self.names_of(id), &format!("changed its IP from {from} to {ip} by {by}."));
         self.say(self.config[id].backend, &said);
+    }
+
+    /// The address of a server that has one at the moment.
+    fn current_ip(&self, id: ServerId) -> Option<IpAddr> {
+        self.places[id.0 as usize].ip().filter(|_| !self.servers[id.0 as usize].lacks_address())
     }
 
     fn find_address(&mut self, id: ServerId) {

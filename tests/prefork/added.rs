@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use nix::sys::signal::Signal;
 
 use crate::crew::{Crew, all_who_answer, tell};
+use crate::servers::answers;
 use crate::service::PATIENCE;
 use crate::states::{GLOBAL, ask, reload};
 use crate::support::place::{loopback_address, wait_until};
@@ -14,10 +15,6 @@ use crate::turn;
 /// Frontends that say who they are, and one that leads to `b`.
 fn text(ip: Ipv4Addr, servers: &str) -> (String, SocketAddrV4) {
     let [a, b, through] = [8003, 8004, 8005].map(|port| SocketAddrV4::new(ip, port));
-    let answers = |name: &str, address: SocketAddrV4| {
-        let rule = "http-request return status 200 content-type text/plain string";
-        format!("listen {name}\n    bind {address}\n    {rule} \"worker {name}\"\n")
-    };
     let more = format!(
         "listen through\n    bind {through}\n    use_backend b\nbackend b\n    default-server weight 3\n{servers}{}{}",
         answers("one", a),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::crew::{Crew, all_who_answer, epoxy, tell, text};
+use crate::servers::answers;
 use crate::service::PATIENCE;
 use crate::support::place::{loopback_address, wait_until};
 use crate::support::service;
@@ -141,10 +142,6 @@ fn orders_to_frontends_and_the_whole_outlive_a_reload_unless_told_otherwise() {
 fn an_address_holds_for_all_workers_and_outlives_a_reload() {
     let _turn = turn();
     let [old, new, last, through] = [8003, 8004, 8006, 8005].map(|port| SocketAddrV4::new(loopback_address(), port));
-    let answers = |name: &str, address: SocketAddrV4| {
-        let rule = "http-request return status 200 content-type text/plain string";
-        format!("listen {name}\n    bind {address}\n    {rule} \"worker {name}\"\n")
-    };
     let more = format!(
         "listen through\n    bind {through}\n    use_backend b\nbackend b\n    server s {old} check inter 1h\n{}{}{}",
         answers("old", old),

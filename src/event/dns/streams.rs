@@ -3,6 +3,7 @@
 //! As in HAProxy, a connection has four questions under way at most, and one that was not needed for some seconds is closed.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -10,7 +11,7 @@ use slab::Slab;
 use super::Seat;
 use crate::dns::{Tallied, message};
 use crate::event::core::Readiness;
-use crate::proxy::resolvers::{NameServer, TcpTransport};
+use crate::proxy::resolvers::{NameServer, TcpTransport, Transport};
 use crate::session::{Services, origin};
 use crate::time::{Millis, Tick};
 use crate::token::{Kind, Token};
@@ -34,7 +35,7 @@ const LENGTH_BYTES: usize = 2;
 /// All connections to name servers.
 #[derive(Default)]
 pub struct Streams {
-    slots: Slab<Line>,
+    slots: Slab<Connection>,
     generation: u32,
     backlog: VecDeque<(Seat, Rc<[u8]>)>,
     /// When connections are looked at; never while there are none.
@@ -42,7 +43,7 @@ pub struct Streams {
 }
 
 /// One connection.
-struct Line {
+struct Connection {
     seat: Seat,
     token: Token,
     opened: Opened,
@@ -57,7 +58,7 @@ struct Line {
     since: Tick,
 }
 
-impl Line {
+impl Connection {
     fn ask(&mut self, bytes: &Rc<[u8]>, now: Tick) {
         if self.asked.is_empty() {
             self.since = now;
@@ -111,28 +112,25 @@ impl Streams {
     }
 
     /// Sends a question, or keeps it until there is a connection for it. Whether it could.
-    pub fn send(
-        &mut self,
-        seat: Seat,
-        to: &'static NameServer,
-        how: &'static TcpTransport,
-        bytes: &Rc<[u8]>,
-        services: &mut Services,
-    ) -> bool {
-        let own = |line: &&mut Line| line.seat == seat;
-        let mut lines = self.slots.iter_mut().map(|(_, line)| line).filter(own);
-        if let Some(line) = lines.find(|line| line.asked.len() < PIPELINE_MAX) {
-            line.ask(bytes, services.now.tick());
-            if !line.flush() {
-                let slot = line.token.slot();
+    pub fn send(&mut self, seat: Seat, bytes: &Rc<[u8]>, services: &mut Services) -> bool {
+        let NameServer { address, transport: Transport::Tcp(how), .. } = super::nameserver(services.config, seat)
+        else {
+            return false;
+        };
+        let own = |connection: &&mut Connection| connection.seat == seat;
+        let mut connections = self.slots.iter_mut().map(|(_, connection)| connection).filter(own);
+        if let Some(connection) = connections.find(|connection| connection.asked.len() < PIPELINE_MAX) {
+            connection.ask(bytes, services.now.tick());
+            if !connection.flush() {
+                let slot = connection.token.slot();
                 self.close(slot, services);
             }
             return true;
         }
-        let open = self.slots.iter().filter(|(_, line)| line.seat == seat).count();
+        let open = self.slots.iter().filter(|(_, connection)| connection.seat == seat).count();
         let max = how.maxconn.filter(|max| *max > 0).unwrap_or(CONNECTIONS_MAX);
         if open < max as usize {
-            return self.open(seat, to, how, bytes, services);
+            return self.open(seat, *address, how, bytes, services);
         }
         let has_room = self.backlog.len() < BACKLOG_MAX;
         if has_room {
@@ -144,7 +142,7 @@ impl Streams {
     fn open(
         &mut self,
         seat: Seat,
-        to: &'static NameServer,
+        address: SocketAddr,
         how: &'static TcpTransport,
         bytes: &Rc<[u8]>,
         services: &mut Services,
@@ -153,10 +151,10 @@ impl Streams {
         let token = Token::new(Kind::NameStream, self.slots.vacant_key(), self.generation);
         let origin = how.source.as_ref().map(|source| origin::own(services, source, None));
         let options = ConnectOptions { user_timeout: how.user_timeout, ..ConnectOptions::default() };
-        let opened = services.net.connect(&Target::from(to.address), options, origin.as_ref(), token);
+        let opened = services.net.connect(&Target::from(address), options, origin.as_ref(), token);
         let Ok(opened) = opened else { return false };
         let now = services.now.tick();
-        let mut line = Line {
+        let mut connection = Connection {
             seat,
             token,
             opened,
@@ -167,8 +165,8 @@ impl Streams {
             has_answered: false,
             since: now,
         };
-        line.ask(bytes, now);
-        self.slots.insert(line);
+        connection.ask(bytes, now);
+        self.slots.insert(connection);
         self.sweep_at.get_or_insert(now + IDLE);
         true
     }
@@ -176,17 +174,17 @@ impl Streams {
     /// A connection is ready.
     pub fn ready(&mut self, token: Token, ready: Readiness, services: &mut Services) {
         let slot = token.slot();
-        let Some(line) = self.slots.get_mut(slot).filter(|line| line.token == token) else { return };
-        if !line.is_established {
+        let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.token == token) else { return };
+        if !connection.is_established {
             if !ready.writable && !ready.hangup {
                 return;
             }
-            if line.opened.stream.take_error().is_some() {
+            if connection.opened.stream.take_error().is_some() {
                 return self.close(slot, services);
             }
-            line.is_established = true;
+            connection.is_established = true;
         }
-        if !line.flush() || !receive(line, services) {
+        if !connection.flush() || !receive(connection, services) {
             return self.close(slot, services);
         }
         self.serve_backlog(services);
@@ -198,24 +196,20 @@ impl Streams {
         if self.deadline() > now {
             return;
         }
-        let stale: Vec<usize> =
-            self.slots.iter().filter(|(_, line)| line.since + IDLE <= now).map(|(slot, _)| slot).collect();
-        for slot in stale {
-            // What it was asked has been asked again elsewhere by now.
-            self.slots[slot].asked.clear();
-            self.close(slot, services);
-        }
+        // What they were asked has been asked again elsewhere by now.
+        self.slots.retain(|_, connection| connection.since + IDLE > now);
+        self.serve_backlog(services);
         self.sweep_at = (!self.slots.is_empty()).then_some(now + IDLE);
     }
 
     /// Closes a connection. One that had been in use may have been closed while questions were on their way: they are
     /// sent again at once; others when they are repeated.
     fn close(&mut self, slot: usize, services: &mut Services) {
-        let line = self.slots.remove(slot);
-        if line.has_answered {
-            for question in line.asked {
-                services.names.count(line.seat.0, line.seat.1, Tallied::Sent);
-                self.backlog.push_back((line.seat, question));
+        let connection = self.slots.remove(slot);
+        if connection.has_answered {
+            for question in connection.asked {
+                services.names.count(connection.seat.0, connection.seat.1, Tallied::Sent);
+                self.backlog.push_back((connection.seat, question));
             }
         }
         self.serve_backlog(services);
@@ -224,32 +218,29 @@ impl Streams {
     /// Whether questions wait to be sent.
     #[cfg(test)]
     pub fn has_output(&self) -> bool {
-        self.slots.iter().any(|(_, line)| !line.output.is_empty())
+        self.slots.iter().any(|(_, connection)| !connection.output.is_empty())
     }
 
     /// Sends what waits for a connection, as far as there are any.
     fn serve_backlog(&mut self, services: &mut Services) {
         for (seat, question) in std::mem::take(&mut self.backlog) {
-            let to = super::nameserver(services.config, seat);
-            if let crate::proxy::resolvers::Transport::Tcp(how) = &to.transport {
-                self.send(seat, to, how, &question, services);
-            }
+            self.send(seat, &question, services);
         }
     }
 }
 
 /// Receives what there is. Whether the connection is still good.
-fn receive(line: &mut Line, services: &mut Services) -> bool {
+fn receive(connection: &mut Connection, services: &mut Services) -> bool {
     let now = services.now.tick();
     for _ in 0..RECEIVES_MAX {
-        line.input.reserve(RECEIVE_BYTES);
-        match line.opened.stream.recv(&mut line.input) {
+        connection.input.reserve(RECEIVE_BYTES);
+        match connection.opened.stream.recv(&mut connection.input) {
             Ok(0) => return false,
-            Ok(_) => line.since = now,
+            Ok(_) => connection.since = now,
             Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
         }
-        while let Some(answer) = line.answer() {
-            services.names.received(line.seat.0, line.seat.1, &answer, now);
+        while let Some(answer) = connection.answer() {
+            services.names.received(connection.seat.0, connection.seat.1, &answer, now);
         }
     }
     // Nobody was asked for so much.
