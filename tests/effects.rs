@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -58,6 +60,42 @@ fn busy_polling_never_sleeps() {
     let before = ticks(process.pid());
     // Half a second of work, which an idle process would not have in a minute.
     assert!(wait_until(LIMIT, || ticks(process.pid()) >= before + 50), "it slept");
+    process.kill();
+}
+
+/// How often a process has waited so far.
+fn waits(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn who_comes_while_there_are_no_descriptors_is_served_once_there_are() {
+    let (dir, ip) = (TempDir::new("want").expect("directory"), loopback_address());
+    let mut process = start(dir.path(), ip, "", "monitor-uri /up");
+    let limit = |limit: &str| {
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &process.pid().to_string(), &format!("--nofile={limit}:")]);
+        assert!(command.status().expect("prlimit").success());
+    };
+    limit("3");
+    let before = waits(process.pid());
+    let mut client = TcpStream::connect((ip, 8001)).expect("connect");
+    client.set_read_timeout(Some(LIMIT)).expect("timeout");
+    client.write_all(b"GET /up HTTP/1.0\r\n\r\n").expect("request");
+    let mut operator = UnixStream::connect(dir.path().join("sock")).expect("connect");
+    operator.set_read_timeout(Some(LIMIT)).expect("timeout");
+    operator.write_all(b"show info\n").expect("command");
+    // It has looked for both.
+    assert!(wait_until(LIMIT, || waits(process.pid()) > before + 3), "it sleeps");
+    limit("1000");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer.clear();
+    operator.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.contains("Pid:"), "{answer}");
     process.kill();
 }
 

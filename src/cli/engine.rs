@@ -10,7 +10,7 @@ use super::handover::{Gift, Handover};
 use super::inquiry::{Inquiry, Line};
 use super::{Call, Client, line, table};
 use crate::event::Core;
-use crate::event::accept::Listeners;
+use crate::event::accept::{self, Listeners};
 use crate::event::core::Readiness;
 use crate::mesh::Post;
 use crate::proxy::{CliLevel, Config, Global, ListenAddress};
@@ -50,6 +50,8 @@ pub struct Cli {
     pending: bool,
     /// Questions of other workers may wait.
     asked: bool,
+    /// When to look again for what could not be accepted for want of descriptors.
+    look_at: Option<Tick>,
     generation: u32,
 }
 
@@ -135,6 +137,7 @@ impl Cli {
     /// if strangers may have questions left behind them, for the next turn.
     pub fn accept(&mut self, post: Option<&Post>, core: &mut Core, listeners: &mut Listeners) -> bool {
         let mut more = false;
+        self.look_at = None;
         if let Some(post) = post.filter(|_| self.asked) {
             let error = loop {
                 match post.answer(core.services.counters.segment()) {
@@ -145,7 +148,7 @@ impl Cli {
                     Err(error) => break error,
                 }
             };
-            // Out of descriptors, say: the next turn tries again.
+            self.look_again_after(&error, core);
             self.asked = error.kind() != std::io::ErrorKind::WouldBlock;
             more = error.kind() == std::io::ErrorKind::QuotaExceeded;
         }
@@ -174,12 +177,17 @@ impl Cli {
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-                    // Out of descriptors, say: the next turn tries again.
-                    Err(_) => return,
+                    Err(error) => return self.look_again_after(&error, core),
                 }
             }
         }
         self.pending = false;
+    }
+
+    fn look_again_after(&mut self, error: &std::io::Error, core: &Core) {
+        if accept::is_want(error) {
+            self.look_at = Some(core.services.now.tick() + accept::SECOND_LOOK);
+        }
     }
 
     fn open(&mut self, fd: OwnedFd, client: Client, core: &mut Core, listeners: &mut Listeners) {
@@ -311,9 +319,9 @@ impl Cli {
         }
     }
 
-    /// When [`Cli::expire`] has something to do.
+    /// When [`Cli::expire`] or [`Cli::accept`] has something to do.
     pub fn next_deadline(&self, now: Tick) -> Tick {
-        self.connections.iter().map(|(_, one)| one.next_deadline(now)).min().unwrap_or(Tick::NEVER)
+        self.connections.iter().map(|(_, one)| one.next_deadline(now)).chain(self.look_at).min().unwrap_or(Tick::NEVER)
     }
 
     /// Stops listening where that lets another process listen on the same address, until [`Cli::resume`].

@@ -19,9 +19,9 @@ use crate::transport::Stream;
 /// Length of the queue of a listener that was paused; the kernel cuts it to its own limit.
 const RESUME_BACKLOG: i32 = 4096;
 
-/// A worker that waits for a place looks this often without being told of any: a neighbour that hung or died
-/// tells nobody.
-const SECOND_LOOK: Millis = Millis(50);
+/// A worker that waits for a place, or for descriptors, looks this often without being told of any: a neighbour that
+/// hung or died tells nobody.
+pub const SECOND_LOOK: Millis = Millis(50);
 
 /// How often `tune.maxaccept` connections are taken from each socket before it is closed, at most: more may come
 /// as fast as they are taken.
@@ -317,7 +317,8 @@ impl Listener {
                             self.pending = false;
                             return Ended::Nothing;
                         }
-                        // Out of descriptors, say: the next turn tries again.
+                        // Nothing tells when there are descriptors again: somebody else may have given them back.
+                        _ if is_want(&error) => return Ended::Until(core.services.now.tick() + SECOND_LOOK),
                         _ => return Ended::Nothing,
                     }
                 }
@@ -354,6 +355,11 @@ impl Listener {
         let peer = Peer { source: source.map(unmapped), destination: destination.map(unmapped) };
         core.open(Stream::Socket(fd), self.frontend, self.bind, peer);
     }
+}
+
+/// Whether accepting failed for want of something that there may be later, in this process or in the system (accept(2)).
+pub fn is_want(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// An IPv4 client of an IPv6 socket (`v4v6`) as the IPv4 address that it is.
