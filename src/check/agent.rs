@@ -40,19 +40,19 @@ pub struct Orders {
 
 /// What a line says. Where it says the same thing twice, the last one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct Report<'a> {
     /// A share of the weight, `75%`.
-    pub weight: Option<String>,
+    pub weight: Option<&'a [u8]>,
     /// What follows `maxconn:`.
-    pub maxconn: Option<String>,
+    pub maxconn: Option<&'a [u8]>,
     /// `ready`, `drain`, `maint`
     pub order: Option<Order>,
     /// Whether the server is well, and the word that says so.
-    pub health: Option<(bool, String)>,
+    pub health: Option<(bool, &'a [u8])>,
     /// The first word that nobody knows.
-    pub error: Option<String>,
-    /// What follows a `#`.
-    pub description: String,
+    pub error: Option<&'a [u8]>,
+    /// What follows a `#` and blanks behind it, to the end of the line.
+    pub description: &'a [u8],
 }
 
 /// What an agent orders.
@@ -95,53 +95,65 @@ impl Agent {
     }
 }
 
-impl Report {
+impl<'a> Report<'a> {
     /// Reads what an agent said; `None` if it is not a whole line.
-    pub fn parse(answer: &[u8]) -> Option<Report> {
-        let line = String::from_utf8_lossy(expect::line(answer)?);
+    pub fn parse(answer: &'a [u8]) -> Option<Report<'a>> {
+        let mut rest = expect::line(answer)?;
         let mut report = Report::default();
-        let is_separator = |c: char| matches!(c, ' ' | '\t' | ',');
-        let mut rest = line.trim_start_matches(is_separator);
-        while !rest.is_empty() {
-            if let Some(text) = rest.strip_prefix('#') {
-                report.description = text.trim_matches([' ', '\t']).to_owned();
-                break;
+        loop {
+            rest = from_first(rest, |octet| !is_separator(octet));
+            match rest {
+                [] => break,
+                [b'#', text @ ..] => {
+                    report.description = from_first(text, |octet| !matches!(octet, b' ' | b'\t'));
+                    break;
+                }
+                _ => {}
             }
-            let (word, others) = rest.split_at(rest.find(is_separator).unwrap_or(rest.len()));
+            let (word, others) = rest.split_at(rest.iter().position(is_separator).unwrap_or(rest.len()));
             report.add(word);
-            rest = others.trim_start_matches(is_separator);
+            rest = others;
         }
         Some(report)
     }
 
-    fn add(&mut self, word: &str) {
-        if word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('%') {
-            self.weight = Some(word.to_owned());
-            return;
-        }
-        match word.to_ascii_lowercase().as_str() {
-            "ready" => self.order = Some(Order::Ready),
-            "drain" => self.order = Some(Order::Drain),
-            "maint" => self.order = Some(Order::Maintenance),
-            "up" => self.health = Some((true, word.to_owned())),
-            "down" | "stopped" | "fail" => self.health = Some((false, word.to_owned())),
-            known if known.starts_with("maxconn:") => self.maxconn = Some(word["maxconn:".len()..].to_owned()),
-            _ => _ = self.error.get_or_insert_with(|| word.to_owned()),
+    fn add(&mut self, word: &'a [u8]) {
+        const MAXCONN: &[u8] = b"maxconn:";
+        let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+        if word.first().is_some_and(u8::is_ascii_digit) && word.contains(&b'%') {
+            self.weight = Some(word);
+        } else if is("ready") {
+            self.order = Some(Order::Ready);
+        } else if is("drain") {
+            self.order = Some(Order::Drain);
+        } else if is("maint") {
+            self.order = Some(Order::Maintenance);
+        } else if is("up") {
+            self.health = Some((true, word));
+        } else if is("down") || is("stopped") || is("fail") {
+            self.health = Some((false, word));
+        } else if word.get(..MAXCONN.len()).is_some_and(|name| name.eq_ignore_ascii_case(MAXCONN)) {
+            self.maxconn = Some(&word[MAXCONN.len()..]);
+        } else {
+            self.error.get_or_insert(word);
         }
     }
 
     /// What came of asking; `warning` is what was wrong with a number.
     pub fn outcome(&self, warning: Option<&str>) -> Outcome {
-        let info = match (&self.health, &self.error, warning) {
+        let warning = warning.map(str::as_bytes);
+        let info = match (self.health, self.error, warning) {
             (Some((up, word)), error, warning) => {
                 // Why a server is down matters more than what is wrong with the line.
-                let first = Some(self.description.as_str()).filter(|text| !up && !text.is_empty());
-                let more = first.or(error.as_deref()).or(warning).unwrap_or(&self.description);
-                if more.is_empty() { format!("via agent : {word}") } else { format!("via agent : {word} ({more})") }
+                let first = Some(self.description).filter(|text| !up && !text.is_empty());
+                match first.or(error).or(warning).unwrap_or(self.description) {
+                    b"" => [b"via agent : ", word].concat(),
+                    more => [b"via agent : ", word, b" (", more, b")"].concat(),
+                }
             }
-            (None, Some(error), _) => format!("agent reports an error : {error}"),
-            (None, None, Some(warning)) => format!("agent warns : {warning}"),
-            (None, None, None) => String::new(),
+            (None, Some(error), _) => [b"agent reports an error : ", error].concat(),
+            (None, None, Some(warning)) => [b"agent warns : ", warning].concat(),
+            (None, None, None) => Vec::new(),
         };
         let status = match self.health {
             Some((true, _)) => Status::L7Passed,
@@ -150,6 +162,16 @@ impl Report {
         };
         Outcome { status, info, ..Outcome::default() }.cut()
     }
+}
+
+/// What stands between words.
+fn is_separator(octet: &u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b',')
+}
+
+/// The text from the first octet on that is of this kind.
+fn from_first(text: &[u8], is_it: impl Fn(&u8) -> bool) -> &[u8] {
+    &text[text.iter().position(is_it).unwrap_or(text.len())..]
 }
 
 impl ServerState {
@@ -192,7 +214,7 @@ impl ServerState {
             reported: status != Status::Checked && (changed_status || was_down != self.agent.is_down),
             failed: self.agent.is_down && !was_down,
             is_agents: true,
-            words: String::new(),
+            words: Vec::new(),
             change,
         }
     }
@@ -223,7 +245,7 @@ mod tests {
     fn heard(line: &str) -> String {
         let report = Report::parse(line.as_bytes()).expect("a line");
         let outcome = report.outcome(None);
-        format!("{} {}", outcome.status.word(), outcome.info)
+        format!("{} {}", outcome.status.word(), String::from_utf8(outcome.info).expect("text"))
     }
 
     #[test]
@@ -232,12 +254,12 @@ mod tests {
         assert_eq!(Report::parse(b""), None);
         let report = Report::parse(b" Ready,\tUP 75%,maxconn:30 # all is well \r\nmore").expect("a line");
         let expected = Report {
-            weight: Some("75%".into()),
-            maxconn: Some("30".into()),
+            weight: Some(b"75%"),
+            maxconn: Some(b"30"),
             order: Some(Order::Ready),
-            health: Some((true, "UP".into())),
+            health: Some((true, b"UP")),
             error: None,
-            description: "all is well".into(),
+            description: b"all is well ",
         };
         assert_eq!(report, expected);
         for (line, expected) in [
@@ -256,10 +278,35 @@ mod tests {
             assert_eq!(heard(line), expected, "{line}");
         }
         let warned = Report::parse(b"up 5x%\n").expect("a line").outcome(Some("no weight"));
-        assert_eq!(warned.info, "via agent : up (no weight)");
-        for noise in [&b"\xff\xfe%,#\n"[..], b"9\xff%\n", b"maxconn:\xc3\n", b"#\n", b",,,\r"] {
-            let _ = Report::parse(noise).expect("a line").outcome(None);
+        assert_eq!(warned.info, b"via agent : up (no weight)");
+    }
+
+    #[test]
+    fn octets_that_are_no_text_are_told_as_they_came() {
+        for (line, expected) in [
+            (&b"\xff\xfe%,#\n"[..], &b"agent reports an error : \xff\xfe%"[..]),
+            (b"up\xa0down\n", b"agent reports an error : up\xa0down"),
+            (b"down # \t\xa0so\xff \t\n", b"via agent : down (\xa0so\xff \t)"),
+            (b"9\xff%\n", b""),
+            (b"maxconn:\xc3\n", b""),
+            (b"maxconn\xc3\n", b"agent reports an error : maxconn\xc3"),
+            (b"#\n", b""),
+            (b"#\xff \n", b""),
+            (b",,,\r", b""),
+        ] {
+            assert_eq!(Report::parse(line).expect("a line").outcome(None).info, expected, "{line:?}");
         }
+        let long = [b"fail #".as_slice(), &[0xc3; 300], b"\n"].concat();
+        let cut = [b"via agent : fail (".as_slice(), &[0xc3; 109]].concat();
+        assert_eq!(Report::parse(&long).expect("a line").outcome(None).info, cut);
+    }
+
+    #[test]
+    fn words_that_begin_like_others_are_errors() {
+        for word in ["maxcon", "MAXCONN", "u", "upp"] {
+            assert_eq!(heard(&format!("{word}\n")), format!("CHECKED agent reports an error : {word}"));
+        }
+        assert_eq!(Report::parse(b"MaxConn:7\n").and_then(|report| report.maxconn), Some(&b"7"[..]));
     }
 
     fn state() -> ServerState {

@@ -139,7 +139,7 @@ fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
     }
     place.write(page, Number::Place as usize);
     write_agent(page, &state.agent);
-    page.set_text(state.last.info.as_bytes());
+    page.set_text(&state.last.info);
 }
 
 fn write_agent(page: Page, agent: &Agent) {
@@ -161,14 +161,15 @@ fn write_agent(page: Page, agent: &Agent) {
     }
     let address = agent.orders.addr.map(|address| address.to_string()).unwrap_or_default();
     let send = agent.orders.send.as_deref().unwrap_or_default();
-    page.set_text_at(Number::AgentInfo as usize, agent.last.info.as_bytes());
+    page.set_text_at(Number::AgentInfo as usize, &agent.last.info);
     page.set_text_at(Number::AgentAddress as usize, address.as_bytes());
     page.set_text_at(Number::AgentSend as usize, send.as_bytes());
 }
 
 fn agent_on(page: Page) -> Agent {
     let number = |number: Number| page.get(number as usize);
-    let text = |number: Number| String::from_utf8_lossy(&page.text_at(number as usize)).into_owned();
+    let octets = |number: Number| page.text_at(number as usize);
+    let text = |number: Number| String::from_utf8_lossy(&octets(number)).into_owned();
     let flags = number(Number::AgentFlags);
     Agent {
         is_configured: flags & CHECKED != 0,
@@ -177,7 +178,7 @@ fn agent_on(page: Page) -> Agent {
         last: Outcome {
             status: Status::from_number(number(Number::AgentStatus) as u8),
             code: 0,
-            info: text(Number::AgentInfo),
+            info: octets(Number::AgentInfo),
             duration: Millis(number(Number::AgentDuration)),
         },
         orders: agent::Orders {
@@ -210,7 +211,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         last: Outcome {
             status: Status::from_number(number(Number::Status) as u8),
             code: number(Number::Code) as i16,
-            info: String::from_utf8_lossy(&page.text()).into_owned(),
+            info: page.text(),
             duration: Millis(number(Number::Duration)),
         },
         is_checked: flags & CHECKED != 0,
@@ -240,12 +241,12 @@ mod tests {
         let board = ServerBoard::new(Board::new(segment.shared(found.object)));
         let mut state = ServerState::new(Some((2, 3)), 7, false, 1_000);
         let before = board.generation();
-        let info = "Connection refused".to_string();
+        let info = b"no \xff UTF-8 \xc3".to_vec();
         state.checked(Outcome { status: Status::L4Failed, code: 0, info, duration: Millis(3) }, 1_009);
         state.agent = Agent::new(u64::MAX);
         let addr = "2001:db8::1".parse().ok();
         state.agent.orders = agent::Orders { addr, port: Some(0), send: Some("hello\n".into()) };
-        state.agent.last.info = "via agent : up".into();
+        state.agent.last.info = b"via agent : up (\xe9)".into();
         let place = Place {
             address: ServerAddress::Ip(([127, 0, 0, 1], 80).into()),
             check_addr: None,

@@ -25,9 +25,9 @@ pub enum Why {
     /// The formats of the step itself cannot be made to bytes; in these words.
     Unasked(&'static str),
     /// In these words, unless the step has its own.
-    Described(String),
+    Described(Vec<u8>),
     /// The server told it, with a code.
-    Told(u16, String),
+    Told(u16, Vec<u8>),
 }
 
 /// The bytes of a log format; `None` if they are not the hexadecimal digits that they should be.
@@ -77,10 +77,9 @@ pub fn judge_bytes(expect: &Expect, input: &[u8], over: bool, texts: &dyn Texts,
     };
     conclude(expect, found, over, || {
         let verb = if expect.negate { "matched unwanted" } else { "did not match" };
-        failed(
-            expect.failed.unwrap_or(Status::L7Invalid),
-            Why::Described(format!("TCPCHK {verb} content{} at step {number}", object(&expect.pattern))),
-        )
+        let start = format!("TCPCHK {verb} content");
+        let words = [start.as_bytes(), &object(&expect.pattern), format!(" at step {number}").as_bytes()].concat();
+        failed(expect.failed.unwrap_or(Status::L7Invalid), Why::Described(words))
     })
 }
 
@@ -108,10 +107,7 @@ pub fn judge_http(expect: &Expect, answer: &Answer, over: bool, texts: &dyn Text
     match found {
         Err(why) => failed(Status::L7Invalid, Why::Unasked(why)),
         Ok(found) if found != expect.negate => Judgement::Passed,
-        Ok(_) => {
-            let reason = String::from_utf8_lossy(head.reason()).into_owned();
-            failed(expect.failed.unwrap_or(Status::L7Status), Why::Described(reason))
-        }
+        Ok(_) => failed(expect.failed.unwrap_or(Status::L7Status), Why::Described(head.reason().to_vec())),
     }
 }
 
@@ -120,7 +116,7 @@ fn judge_body(expect: &Expect, pattern: &Pattern, answer: &Answer, over: bool, t
     let body = answer.body();
     if body.is_empty() {
         let text = "HTTP content check could not find a response body";
-        return if over { failed(status, Why::Described(text.to_owned())) } else { Judgement::Open };
+        return if over { failed(status, Why::Described(text.into())) } else { Judgement::Open };
     }
     if !over && expect.bytes_min.is_some_and(|min| body.len() < min) {
         return Judgement::Open;
@@ -132,7 +128,7 @@ fn judge_body(expect: &Expect, pattern: &Pattern, answer: &Answer, over: bool, t
     conclude(expect, found, over, || {
         let text =
             if expect.negate { "HTTP check matched unwanted content" } else { "HTTP content check did not match" };
-        failed(status, Why::Described(text.to_owned()))
+        failed(status, Why::Described(text.into()))
     })
 }
 
@@ -199,10 +195,10 @@ fn is_match((how, text): &(&Match, Vec<u8>), input: &[u8], any_case: bool) -> bo
 }
 
 /// What was looked for, as messages about the content name it.
-fn object(pattern: &Pattern) -> String {
+fn object(pattern: &Pattern) -> Vec<u8> {
     match pattern {
-        Pattern::Text(Data::Bytes(text)) => format!(" '{}'", String::from_utf8_lossy(text)),
-        other => format!(" ({})", kind(other)),
+        Pattern::Text(Data::Bytes(text)) => [b" '", &text[..], b"'"].concat(),
+        other => format!(" ({})", kind(other)).into_bytes(),
     }
 }
 
@@ -221,14 +217,14 @@ fn kind(pattern: &Pattern) -> &'static str {
 }
 
 /// What is looked for, as messages about connections name it: `expect string '+OK'`.
-pub fn description(pattern: &Pattern) -> String {
+pub fn description(pattern: &Pattern) -> Vec<u8> {
     match pattern {
         Pattern::Text(Data::Bytes(text)) | Pattern::Binary(Data::Bytes(text)) => {
             // A text ends at its first NUL.
             let text = text.split(|octet| *octet == 0).next().unwrap_or_default();
-            format!("expect {} '{}'", kind(pattern), String::from_utf8_lossy(text))
+            [b"expect ", kind(pattern).as_bytes(), b" '", text, b"'"].concat()
         }
-        other => format!("expect {}", kind(other)),
+        other => format!("expect {}", kind(other)).into_bytes(),
     }
 }
 

@@ -20,10 +20,10 @@ pub fn deadline(now: Tick, inter: Millis, timeouts: &ServerTimeouts) -> Tick {
 pub fn outcome(event: Event, duration: Millis) -> Option<Outcome> {
     let (status, code, info) = match event {
         Event::Began(_) => return None,
-        Event::Exited(0) => (Status::ProgramPassed, 0, String::new()),
-        Event::Exited(code) => (Status::ProgramFailed, code as i16, String::new()),
-        Event::Killed => (Status::ProgramFailed, KILLED, String::new()),
-        Event::Refused(errno) => (Status::SocketError, 0, os_error(errno)),
+        Event::Exited(0) => (Status::ProgramPassed, 0, Vec::new()),
+        Event::Exited(code) => (Status::ProgramFailed, code as i16, Vec::new()),
+        Event::Killed => (Status::ProgramFailed, KILLED, Vec::new()),
+        Event::Refused(errno) => (Status::SocketError, 0, os_error(errno).into_bytes()),
     };
     Some(Outcome { status, code, info, duration })
 }
@@ -31,7 +31,7 @@ pub fn outcome(event: Event, duration: Millis) -> Option<Outcome> {
 /// What is said of a program that is late, with the code of the one before it, as in HAProxy.
 pub fn late(last: &Outcome, duration: Millis) -> Outcome {
     let code = if last.status.is_programs() { last.code } else { 0 };
-    Outcome { status: Status::ProgramTimeout, code, info: String::new(), duration }
+    Outcome { status: Status::ProgramTimeout, code, info: Vec::new(), duration }
 }
 
 #[cfg(test)]

@@ -219,12 +219,12 @@ impl Probe {
             Phase::Connecting => Status::L4Failed,
             Phase::Beginning | Phase::Sending | Phase::Expecting => Status::SocketError,
         };
-        self.end(status, 0, format!("{info}{}", self.place(world)), world)
+        self.end(status, 0, [info.as_bytes(), &self.place(world)].concat(), world)
     }
 
     /// There is no way to connect at all: no descriptor, no route of our own.
     pub fn impossible(&mut self, info: &str, world: &World<'_>) -> Next {
-        self.end(Status::SocketError, 0, format!("{info}{}", self.place(world)), world)
+        self.end(Status::SocketError, 0, [info.as_bytes(), &self.place(world)].concat(), world)
     }
 
     /// Bytes came; `over` when the server closed after them.
@@ -274,7 +274,7 @@ impl Probe {
                     let Some(bytes) = self.text(data, world) else {
                         let text =
                             format!("tcp-check send : failed to build log-format string at step {}", step.number);
-                        return self.end(Status::L7Invalid, 0, text, world);
+                        return self.end(Status::L7Invalid, 0, text.into_bytes(), world);
                     };
                     self.input.clear();
                     if !bytes.is_empty() {
@@ -345,7 +345,7 @@ impl Probe {
         let judgement = if world.script.speech == Speech::Http {
             let is_missing = self.answer.head().is_some_and(|head| head.status() == 404);
             if is_missing && world.is_up && world.script.disable_on_404 {
-                return Some(self.end(Status::L7Conditional, 404, String::new(), world));
+                return Some(self.end(Status::L7Conditional, 404, Vec::new(), world));
             }
             expect::judge_http(expect, &self.answer, self.over, &texts)
         } else {
@@ -359,12 +359,11 @@ impl Probe {
         };
         let mut code = self.status();
         let mut info = match why {
-            Why::Unasked(words) => return Some(self.end(status, code, words.to_owned(), world)),
-            Why::Unreadable("") => String::new(),
+            Why::Unasked(words) => return Some(self.end(status, code, words.into(), world)),
+            Why::Unreadable("") => Vec::new(),
             Why::Unreadable(words) => {
-                let comment = step.comment.as_ref().map(|comment| format!(" comment: '{comment}'"));
-                let text = format!("{words} at step {}{}", step.number, comment.unwrap_or_default());
-                return Some(self.end(status, code, text, world));
+                let text = format!("{words} at step {}", step.number);
+                return Some(self.end(status, code, [text.as_bytes(), &quoted_comment(step)].concat(), world));
             }
             Why::Told(told, words) => {
                 code = told as i16;
@@ -372,12 +371,13 @@ impl Probe {
             }
             Why::Described(words) => match &expect.on_error {
                 Some(format) => self.formatted(format, world),
-                None if world.script.speech == Speech::Fixed => String::new(),
+                None if world.script.speech == Speech::Fixed => Vec::new(),
                 None => words,
             },
         };
         if let Some(comment) = &step.comment {
-            info.push_str(&format!(" comment: {comment}"));
+            info.extend_from_slice(b" comment: ");
+            info.extend_from_slice(comment);
         }
         if let Some(own) = self.own_code(expect, world) {
             code = own;
@@ -392,16 +392,16 @@ impl Probe {
         let is_tcp = world.script.speech == Speech::Tcp;
         let telling = |step: &&Step| !matches!(step.action, Action::Assign(_));
         let Some(last) = steps.iter().rev().find(telling) else {
-            return self.end(Status::L4Passed, 0, String::new(), world);
+            return self.end(Status::L4Passed, 0, Vec::new(), world);
         };
         match &last.action {
-            Action::Connect(_) if last.number == 0 => self.end(Status::L4Passed, 0, String::new(), world),
-            Action::Connect(_) => self.end(Status::L4Passed, 0, usual.to_owned(), world),
+            Action::Connect(_) if last.number == 0 => self.end(Status::L4Passed, 0, Vec::new(), world),
+            Action::Connect(_) => self.end(Status::L4Passed, 0, usual.into(), world),
             Action::Expect(expect) => {
                 let info = match &expect.on_success {
                     Some(format) => self.formatted(format, world),
-                    None if is_tcp => usual.to_owned(),
-                    None => String::new(),
+                    None if is_tcp => usual.into(),
+                    None => Vec::new(),
                 };
                 // HAProxy forgets the status of the answer where other steps follow.
                 let is_last = steps.last().is_some_and(|step| matches!(step.action, Action::Expect(_)));
@@ -409,7 +409,7 @@ impl Probe {
                 let code = self.own_code(expect, world).unwrap_or(status);
                 self.end(expect.passed.unwrap_or(Status::L7Passed), code, info, world)
             }
-            _ => self.end(Status::L7Passed, 0, usual.to_owned(), world),
+            _ => self.end(Status::L7Passed, 0, usual.into(), world),
         }
     }
 
@@ -432,20 +432,22 @@ impl Probe {
     }
 
     /// Where in the script something went wrong, as HAProxy tells of connections.
-    fn place(&self, world: &World<'_>) -> String {
+    fn place(&self, world: &World<'_>) -> Vec<u8> {
         let step = world.script.steps.get(self.at).filter(|step| step.number > 0);
         match (world.script.speech, step) {
-            (Speech::Nothing | Speech::Http | Speech::Fixed | Speech::Program, _) => String::new(),
-            (Speech::Tcp, None) => " at initial connection step of tcp-check".to_owned(),
+            (Speech::Nothing | Speech::Http | Speech::Fixed | Speech::Program, _) => Vec::new(),
+            (Speech::Tcp, None) => " at initial connection step of tcp-check".into(),
             (Speech::Tcp, Some(step)) => {
                 let action = match &step.action {
-                    Action::Connect(Connect { port: Some(Port::Fixed(port)), .. }) => format!("connect port {port}"),
-                    Action::Connect(_) => "connect".to_owned(),
+                    Action::Connect(Connect { port: Some(Port::Fixed(port)), .. }) => {
+                        format!("connect port {port}").into_bytes()
+                    }
+                    Action::Connect(_) => "connect".into(),
                     Action::Expect(expect) => expect::description(&expect.pattern),
-                    _ => "send".to_owned(),
+                    _ => "send".into(),
                 };
-                let comment = step.comment.as_ref().map(|comment| format!(" comment: '{comment}'"));
-                format!(" at step {} of tcp-check ({action}){}", step.number, comment.unwrap_or_default())
+                let start = format!(" at step {} of tcp-check (", step.number);
+                [start.as_bytes(), &action, b")", &quoted_comment(step)].concat()
             }
         }
     }
@@ -454,10 +456,10 @@ impl Probe {
         Formats { probe: self, world }.text(data)
     }
 
-    fn formatted(&self, format: &crate::log::Format, world: &World<'_>) -> String {
+    fn formatted(&self, format: &crate::log::Format, world: &World<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         format.write(&self.ctx(world), &mut out);
-        String::from_utf8_lossy(&out).into_owned()
+        out
     }
 
     fn ctx<'a>(&'a self, world: &World<'a>) -> Ctx<'a> {
@@ -495,11 +497,16 @@ impl Probe {
         }
     }
 
-    fn end(&self, status: Status, code: i16, info: String, world: &World<'_>) -> Next {
+    fn end(&self, status: Status, code: i16, info: Vec<u8>, world: &World<'_>) -> Next {
         let code = if status.has_code() { code } else { 0 };
         let duration = Millis(world.now.tick().since(self.started));
         Next::End(Outcome { status, code, info, duration }.cut())
     }
+}
+
+/// A step's `comment`, as it stands behind where the step is.
+fn quoted_comment(step: &Step) -> Vec<u8> {
+    step.comment.as_ref().map_or(Vec::new(), |comment| [b" comment: '", &comment[..], b"'"].concat())
 }
 
 /// The formats of a step, evaluated in its check.

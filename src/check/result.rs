@@ -13,8 +13,9 @@ pub struct Outcome {
     /// Status code of the answer, exit code of a program, -1 of one that was killed; 0 where there is none. Larger
     /// numbers lose their upper bits, as in HAProxy.
     pub code: i16,
-    /// Details: an error's text, the reason phrase of an answer. May be empty.
-    pub info: String,
+    /// Details: an error's text, the reason phrase of an answer. May be empty. Servers and agents choose the octets,
+    /// which need not be UTF-8.
+    pub info: Vec<u8>,
     /// From its start to its end; [`NO_TIME`] of what was no check.
     pub duration: Millis,
 }
@@ -29,13 +30,8 @@ impl Outcome {
     #[must_use]
     pub fn cut(mut self) -> Outcome {
         // HAProxy's text ends where a C string does.
-        if let Some(end) = self.info.find('\0') {
-            self.info.truncate(end);
-        }
-        if self.info.len() > INFO_BYTES_MAX {
-            let end = (0..=INFO_BYTES_MAX).rev().find(|&at| self.info.is_char_boundary(at));
-            self.info.truncate(end.unwrap_or_default());
-        }
+        let end = memchr::memchr(0, &self.info).unwrap_or(self.info.len());
+        self.info.truncate(end.min(INFO_BYTES_MAX));
         self
     }
 }
@@ -49,7 +45,7 @@ impl fmt::Display for Outcome {
         }
         if !self.info.is_empty() {
             f.write_str(", info: \"")?;
-            for octet in self.info.bytes() {
+            for &octet in &self.info {
                 match octet {
                     b' '..=b'~' if !b"\"<>".contains(&octet) => f.write_char(char::from(octet))?,
                     // Servers choose these words; nothing in them may end the line or its quotes.
@@ -84,5 +80,15 @@ mod tests {
             outcome(Status::L4Failed, 0, "Connection refused").to_string(),
             "reason: Layer4 connection problem, info: \"Connection refused\", check duration: 2ms"
         );
+    }
+
+    #[test]
+    fn octets_are_told_one_by_one_to_the_first_nul_or_as_many_as_there_is_room_for() {
+        let kept = |info: &[u8]| Outcome { info: info.to_vec(), duration: NO_TIME, ..Outcome::default() }.cut();
+        assert_eq!(kept(&[0xc3; 300]).info, [0xc3; 127]);
+        assert_eq!(kept(&"é".repeat(100).into_bytes()).info, "é".repeat(100).as_bytes()[..127]);
+        let said = Outcome { status: Status::L7Invalid, ..kept(b"\xffc\xc3\xa9 \"<>\x7f\0no") };
+        let expected = "reason: Layer7 invalid response, info: \"<FF>c<C3><A9> <22><3C><3E><7F>\"";
+        assert_eq!(said.to_string(), expected);
     }
 }

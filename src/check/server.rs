@@ -222,7 +222,7 @@ pub struct CheckEffect {
     /// Of the agent, not of a check.
     pub is_agents: bool,
     /// Details that `option log-health-checks` logs and nobody remembers; may be empty.
-    pub words: String,
+    pub words: Vec<u8>,
     /// The server went up, down or out.
     pub change: Option<Change>,
 }
@@ -339,7 +339,8 @@ impl ServerState {
             OnError::SuddenDeath => self.health.bring_near(1),
             OnError::MarkDown => self.health.bring_near(0),
         }
-        self.checked(Outcome { status: Status::Observed, code: 0, info, duration: NO_TIME }, now_s)
+        let seen = Outcome { status: Status::Observed, code: 0, info: info.into_bytes(), duration: NO_TIME };
+        self.checked(seen, now_s)
     }
 
     /// Ends its sessions.

@@ -62,7 +62,7 @@ pub struct Step {
     /// Its number as messages give it, from 1; 0 for a step that nobody wrote.
     pub number: u32,
     /// `comment`
-    pub comment: Option<Box<str>>,
+    pub comment: Option<Box<[u8]>>,
     /// What is done.
     pub action: Action,
 }

@@ -28,14 +28,14 @@ impl Services {
     pub fn check_ended(&mut self, id: ServerId, mut outcome: Outcome) {
         self.follow();
         let duration = outcome.duration;
-        let mut words = String::new();
+        let mut words = Vec::new();
         if outcome.status == Status::L7Passed && self.config[self.config[id].backend].check.forgets_words() {
             words = std::mem::take(&mut outcome.info);
         }
         if !self.servers[id.0 as usize].is_confirmed_by(&outcome) {
             self.change_server(id, |state, now_s| {
                 let is_news = outcome.status != state.last.status;
-                let words = if is_news { words } else { String::new() };
+                let words = if is_news { words } else { Vec::new() };
                 CheckEffect { words, ..state.checked(outcome, now_s) }
             });
         }
@@ -43,7 +43,7 @@ impl Services {
     }
 
     /// Does what an agent orders, in HAProxy's order.
-    fn obey_agent(&mut self, id: ServerId, report: &Report) -> Outcome {
+    fn obey_agent(&mut self, id: ServerId, report: &Report<'_>) -> Outcome {
         let mut warning = None;
         match report.order {
             Some(Order::Ready) => self.change_server(id, |state, now_s| state.order_ready(now_s).into()),
@@ -51,22 +51,23 @@ impl Services {
             Some(Order::Maintenance) => self.change_server(id, |state, now_s| state.order_maintenance(now_s).into()),
             None => {}
         }
-        if let Some(word) = &report.weight {
+        // What is no UTF-8 is no number in any case.
+        if let Some(word) = report.weight.map(String::from_utf8_lossy) {
             let server = &self.config[id];
             let dynamic = self.balancers[server.backend.0 as usize].is_dynamic();
             let state = &self.servers[id.0 as usize];
-            match amount::weight(word, server.weight, dynamic) {
+            match amount::weight(&word, server.weight, dynamic) {
                 // Said again, it is news only to those who drain.
                 Ok(weight) if weight == state.weight && !state.admin.is_draining() => {}
                 Ok(weight) => self.set_server_weight(id, weight),
                 Err(text) => warning = Some(text.trim_end()),
             }
         }
-        if let Some(word) = &report.maxconn {
-            match amount::maxconn(word) {
+        if let Some(word) = report.maxconn.map(String::from_utf8_lossy) {
+            match amount::maxconn(&word) {
                 Ok(maxconn) if maxconn != self.server_maxconn(id) => self.set_server_maxconn(id, maxconn),
                 Ok(_) => {}
-                Err(text) => warning = Some(text.trim_end()),
+                Err(text) => warning = warning.or(Some(text.trim_end())),
             }
         }
         report.outcome(warning)

@@ -139,7 +139,7 @@ fn check_view(last: &Outcome, progress: Progress) -> CheckView {
         description: last.status.description(),
         // That of a program stays until there is another.
         code: last.status.has_code().then_some(if running && !last.status.is_programs() { 0 } else { last.code }),
-        info: if running { String::new() } else { last.info.clone() },
+        info: if running { Vec::new() } else { last.info.clone() },
         duration_ms: None,
         running,
         rise: 0,

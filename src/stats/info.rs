@@ -128,6 +128,7 @@ impl Process {
             let _ = match value {
                 Value::Number(number) => write!(text, "{number}"),
                 Value::Text(value) => write!(text, "{value}"),
+                Value::Octets(value) => write!(text, "{}", String::from_utf8_lossy(&value)),
                 Value::Empty => Ok(()),
             };
             if describe {

@@ -375,7 +375,7 @@ fn server_side(record: &Record, out: &mut String) {
     let since = if changes { format!("{} ", age(C::Lastchg)) } else { String::new() };
     let status = format!("{since}{}", escape(record.get_text(C::Status)));
     let _ = write!(out, "<td class=\"c\">{status}</td>");
-    tipped(out, escape(&tips::last_check(record)), &tips::check(record));
+    tipped_in_markup(out, escape(&tips::last_check(record)), &escape_octets(&tips::check(record)));
     let weight = match record.get(C::Weight) {
         Value::Empty => String::new(),
         weight => format!("{}/{}", shown_value(weight), plain(C::Uweight)),
@@ -403,10 +403,15 @@ fn cells(out: &mut String, texts: &[String]) {
 
 /// A cell that tells more when it is pointed at.
 fn tipped(out: &mut String, text: String, tip: &str) {
+    tipped_in_markup(out, text, &escape(tip));
+}
+
+/// The same with a text that is fit for markup.
+fn tipped_in_markup(out: &mut String, text: String, tip: &str) {
     if tip.is_empty() || text.is_empty() {
         return cells(out, &[text]);
     }
-    let _ = write!(out, "<td><u tabindex=\"0\">{text}<span class=\"tip\">{}</span></u></td>", escape(tip));
+    let _ = write!(out, "<td><u tabindex=\"0\">{text}<span class=\"tip\">{tip}</span></u></td>");
 }
 
 fn shown_value(value: &Value) -> String {
@@ -414,6 +419,7 @@ fn shown_value(value: &Value) -> String {
         Value::Empty => String::new(),
         Value::Number(number) => number.to_string(),
         Value::Text(text) => escape(text),
+        Value::Octets(octets) => escape_octets(octets),
     }
 }
 
@@ -427,6 +433,19 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Octets within markup: by their number where nobody knows what letters they are, as on HAProxy's page.
+fn escape_octets(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(octets.len());
+    for &octet in octets {
+        match octet {
+            b' '..=b'~' if !b"&<>\"'".contains(&octet) => out.push(char::from(octet)),
+            // Writes into strings do not fail.
+            _ => _ = write!(out, "&#{octet};"),
         }
     }
     out
@@ -476,5 +495,15 @@ mod tests {
         let page = Page { settings: &settings, wish: &wish, process: &process, sections: &[section] }.html();
         assert!(!page.contains("<script>") && !page.contains("<i>") && !page.contains("<x"), "{page}");
         assert!(page.contains("a&amp;b") && page.contains(": &lt;b&gt;</h2>"), "{page}");
+    }
+
+    #[test]
+    fn octets_of_servers_are_told_by_their_numbers() {
+        let mut record = Record::new(Kind::Server);
+        record.text(C::CheckStatus, "L7STS");
+        record.octets(C::LastChk, b"no <b>'\xff\"\xc3\x1f");
+        let mut out = String::new();
+        row(&record, false, &mut out);
+        assert!(out.contains(": no &#60;b&#62;&#39;&#255;&#34;&#195;&#31;</span>"), "{out}");
     }
 }

@@ -1,6 +1,6 @@
 //! One object's statistics: a value a column.
 
-use std::fmt::Write;
+use std::io::Write;
 
 use super::column::{COLUMNS, Column, FIRST_OF_MODULES, Type};
 
@@ -27,6 +27,8 @@ pub enum Value {
     Number(i64),
     /// A text.
     Text(String),
+    /// What somebody else said, in octets that need not be UTF-8.
+    Octets(Vec<u8>),
 }
 
 /// All columns of one object.
@@ -90,6 +92,12 @@ impl Record {
         self.values[column as usize] = if text.is_empty() { Value::Empty } else { Value::Text(text) };
     }
 
+    /// Sets octets; none leave the column empty.
+    pub fn octets(&mut self, column: Column, octets: &[u8]) {
+        let value = if octets.is_empty() { Value::Empty } else { Value::Octets(octets.to_vec()) };
+        self.values[column as usize] = value;
+    }
+
     /// A column.
     pub fn get(&self, column: Column) -> &Value {
         &self.values[column as usize]
@@ -116,6 +124,14 @@ impl Record {
         }
     }
 
+    /// Octets or a text, empty where there is neither.
+    pub fn get_octets(&self, column: Column) -> &[u8] {
+        match self.get(column) {
+            Value::Octets(octets) => octets,
+            _ => self.get_text(column).as_bytes(),
+        }
+    }
+
     /// Columns that hold something, with their number.
     pub fn filled(&self) -> impl Iterator<Item = (usize, &Value)> {
         self.values.iter().enumerate().filter(|(_, value)| **value != Value::Empty)
@@ -130,7 +146,8 @@ impl Record {
             match value {
                 Value::Empty => {}
                 Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
-                Value::Text(text) => write_quoted(text, out),
+                Value::Text(text) => write_quoted(text.as_bytes(), out),
+                Value::Octets(octets) => write_quoted(octets, out),
             }
             out.push(b',');
         }
@@ -139,21 +156,21 @@ impl Record {
 
     /// Appends the record in the typed form, a line a column (management manual 9.2).
     pub fn write_typed(&self, out: &mut Vec<u8>) {
-        let mut line = String::new();
         let (iid, sid) = (self.get_number(Column::Iid), self.get_number(Column::Sid));
         for (index, value) in self.filled() {
             let (name, _, kind) = COLUMNS[index];
             let tag = Column::tag(index, self.kind == Kind::Backend);
             let letter = self.kind.letter();
-            // Writes into strings do not fail.
-            let _ = write!(line, "{letter}.{iid}.{sid}.{index}.{name}.1:{tag}:{}:", kind.name());
-            let _ = match value {
-                Value::Text(text) => writeln!(line, "{text}"),
-                Value::Number(number) => writeln!(line, "{number}"),
-                Value::Empty => Ok(()),
-            };
+            // Writes into memory do not fail.
+            let _ = write!(out, "{letter}.{iid}.{sid}.{index}.{name}.1:{tag}:{}:", kind.name());
+            match value {
+                Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Value::Octets(octets) => out.extend_from_slice(octets),
+                Value::Number(number) => _ = write!(out, "{number}"),
+                Value::Empty => {}
+            }
+            out.push(b'\n');
         }
-        out.extend_from_slice(line.as_bytes());
     }
 
     /// Appends the record as a JSON array of its columns.
@@ -206,11 +223,27 @@ pub fn write_json_value(tag: &str, kind: Type, value: &Value, out: &mut Vec<u8>)
     out.extend_from_slice(head.as_bytes());
     match value {
         Value::Text(digits) if kind == Type::U64 => out.extend_from_slice(digits.as_bytes()),
-        Value::Text(text) => out.extend_from_slice(serde_json::Value::from(text.as_str()).to_string().as_bytes()),
+        Value::Text(text) => write_json_text(text.as_bytes(), out),
+        Value::Octets(octets) => write_json_text(octets, out),
         Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Empty => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b"}}");
+}
+
+/// A text in quotes (RFC 8259 7). Octets that are no UTF-8 stay what they are, as in HAProxy: only readers can know what
+/// letters the server meant.
+fn write_json_text(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &octet in text {
+        match octet {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', octet]),
+            // Writes into memory do not fail.
+            0..b' ' => _ = write!(out, "\\u{octet:04x}"),
+            _ => out.push(octet),
+        }
+    }
+    out.push(b'"');
 }
 
 /// Appends all records as one JSON array of arrays.
@@ -239,12 +272,17 @@ pub fn write_csv_header(out: &mut Vec<u8>) {
 }
 
 /// A text with quotes, commas or line ends is put in quotes (RFC 4180).
-fn write_quoted(text: &str, out: &mut Vec<u8>) {
-    if !text.contains(['"', ',', '\n', '\r']) {
-        return out.extend_from_slice(text.as_bytes());
+fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
+    if !text.iter().any(|octet| b"\",\n\r".contains(octet)) {
+        return out.extend_from_slice(text);
     }
     out.push(b'"');
-    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    for &octet in text {
+        if octet == b'"' {
+            out.push(b'"');
+        }
+        out.push(octet);
+    }
     out.push(b'"');
 }
 
@@ -277,5 +315,22 @@ mod tests {
         let text = String::from_utf8(out).expect("text");
         assert!(text.contains("B.4.0.19.act.1:MGP:u32:2\n"), "{text}");
         assert!(text.contains("B.4.0.32.type.1:CGS:u32:1\n"), "{text}");
+    }
+
+    #[test]
+    fn octets_are_written_as_they_are_in_every_form() {
+        let mut record = Record::new(Kind::Server);
+        record.octets(Column::LastAgt, b"");
+        record.octets(Column::LastChk, b"\xff \"\\\x1f, \xc3");
+        let written = |write: fn(&Record, &mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&record, &mut out);
+            out
+        };
+        let contains = |out: &[u8], part: &[u8]| memchr::memmem::find(out, part).is_some();
+        assert!(contains(&written(Record::write_csv), b",\"\xff \"\"\\\x1f, \xc3\","));
+        assert!(contains(&written(Record::write_typed), b"last_chk.1:MOP:str:\xff \"\\\x1f, \xc3\n"));
+        assert!(contains(&written(Record::write_json), b"\"value\":\"\xff \\\"\\\\\\u001f, \xc3\"}"));
+        assert_eq!(record.get(Column::LastAgt), &Value::Empty);
     }
 }

@@ -465,7 +465,7 @@ fn check_columns(record: &mut Record, columns: [C; 8], check: &CheckView) {
         Some(ms) => record.number(duration, ms),
         None => {}
     }
-    record.text(last, &check.info);
+    record.octets(last, &check.info);
     record.number(rise, u64::from(check.rise));
     record.number(fall, u64::from(check.fall));
     record.number(health, u64::from(check.health));

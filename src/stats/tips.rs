@@ -152,9 +152,9 @@ fn last(record: &Record) -> [C; 5] {
 }
 
 /// The last check in words.
-pub fn check(record: &Record) -> String {
-    let [.., description, info] = last(record).map(|column| record.get_text(column));
-    if info.is_empty() { description.to_owned() } else { format!("{description}: {info}") }
+pub fn check(record: &Record) -> Vec<u8> {
+    let [.., description, info] = last(record).map(|column| record.get_octets(column));
+    if info.is_empty() { description.to_vec() } else { [description, b": ", info].concat() }
 }
 
 /// The numbers of each protocol, under its name, where a record has any.
@@ -186,7 +186,7 @@ mod tests {
         record.number(C::AgentCode, 0);
         assert_eq!(last_check(&record), "L4OK");
         record.text(C::Status, "DOWN (agent)");
-        assert_eq!((last_check(&record), check(&record)), ("L7STS/0".into(), ": via agent : down".into()));
+        assert_eq!((last_check(&record), check(&record)), ("L7STS/0".into(), b": via agent : down".into()));
     }
 
     #[test]

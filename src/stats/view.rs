@@ -9,8 +9,8 @@ pub struct CheckView {
     pub description: &'static str,
     /// Status code of the answer, where there is one.
     pub code: Option<i16>,
-    /// What else is known: an error, a reason phrase.
-    pub info: String,
+    /// What else is known: an error, a reason phrase, in the octets of who said it.
+    pub info: Vec<u8>,
     /// Milliseconds; `None` before the first has ended.
     pub duration_ms: Option<u64>,
     /// A check is under way.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Chunk;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -356,7 +357,11 @@ impl<'a> Stage<'a> {
             stream.read_to_end(&mut output)
         });
         match exchange {
-            Ok(_) => String::from_utf8_lossy(&output).into_owned(),
+            // What is no UTF-8 shows which octets it was.
+            Ok(_) => {
+                let text = |part: Utf8Chunk<'_>| format!("{}{}", part.valid(), part.invalid().escape_ascii());
+                output.utf8_chunks().map(text).collect()
+            }
             Err(error) => format!("[runtime socket: {}]", error.kind()),
         }
     }

@@ -8,7 +8,7 @@ use crate::check::result::Status;
 const BYTES_MIN: usize = 14;
 const NO_LDAP: &str = "Not LDAPv3 protocol";
 /// The words for a result that is no success.
-const SEE: &str = "See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
+const SEE: &[u8] = b"See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
 
 /// The answer with the message number 1.
 pub(super) fn bind(input: &[u8], over: bool) -> Judgement {

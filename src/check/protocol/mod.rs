@@ -25,11 +25,11 @@ fn incomplete(over: bool, words: &str) -> Judgement {
 }
 
 fn invalid(words: &str) -> Judgement {
-    failed(Status::L7Invalid, 0, words)
+    failed(Status::L7Invalid, 0, words.as_bytes())
 }
 
-fn failed(status: Status, code: u16, words: &str) -> Judgement {
-    Judgement::Failed(status, Why::Told(code, words.to_owned()))
+fn failed(status: Status, code: u16, words: &[u8]) -> Judgement {
+    Judgement::Failed(status, Why::Told(code, words.to_vec()))
 }
 
 #[cfg(test)]

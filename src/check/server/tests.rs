@@ -56,7 +56,7 @@ impl Farm {
     }
 
     fn fails(&mut self, which: usize) -> Vec<String> {
-        let info = "Connection refused".to_string();
+        let info = b"Connection refused".to_vec();
         let outcome = Outcome { status: Status::L4Failed, code: 0, info, duration: Millis(0) };
         self.act(which, |state| state.checked(outcome, 101))
     }

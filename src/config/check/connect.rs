@@ -21,7 +21,7 @@ pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
             "via-socks4" => connect.tunnels = true,
             "proto" => proto(line)?,
             "linger" => connect.linger = true,
-            "comment" => comment = Some(dotted(line.argument("comment", "a string"))?.text.as_str().into()),
+            "comment" => comment = Some(dotted(line.argument("comment", "a string"))?.bytes().into()),
             "port" => connect.port = Some(port(line)?),
             "addr" => connect.address = Some(addr(line)?),
             name if LATER.contains(&name) => return Err(line.error(&not_yet(name))),

@@ -47,11 +47,11 @@ fn setting(
     name: &str,
     line: &mut Line<'_>,
     expect: &mut Expect,
-    comment: &mut Option<Box<str>>,
+    comment: &mut Option<Box<[u8]>>,
 ) -> Result<bool, String> {
     const STRING: &str = "a string";
     match name {
-        "comment" => *comment = Some(line.argument(name, STRING)?.text.as_str().into()),
+        "comment" => *comment = Some(line.argument(name, STRING)?.bytes().into()),
         "min-recv" => expect.bytes_min = bytes_min(line)?,
         "ok-status" => expect.passed = Some(status(line, name)?),
         "error-status" => expect.failed = Some(status(line, name)?),

@@ -34,8 +34,13 @@ impl<'w> Line<'w> {
     }
 
     /// A word that is not empty.
+    pub(super) fn word(&self, index: usize) -> Option<&'w Word> {
+        self.words.get(index).filter(|word| !word.text.is_empty())
+    }
+
+    /// The same as text.
     pub(super) fn text(&self, index: usize) -> Option<&'w str> {
-        self.words.get(index).map(|word| word.text.as_str()).filter(|text| !text.is_empty())
+        self.word(index).map(|word| word.text.as_str())
     }
 
     /// The next word, if there is one.
@@ -98,7 +103,7 @@ impl<'w> Line<'w> {
 }
 
 /// A step whose number is not known yet.
-pub(super) fn ready(action: Action, comment: Option<Box<str>>) -> StepDraft {
+pub(super) fn ready(action: Action, comment: Option<Box<[u8]>>) -> StepDraft {
     StepDraft::Ready(Step { number: 0, comment, action })
 }
 

@@ -64,7 +64,7 @@ struct Steps {
     /// `comment` lines and others, those without a step included.
     lines: u32,
     /// A comment that waits for its step.
-    comment: Option<Box<str>>,
+    comment: Option<Box<[u8]>>,
     references: Vec<Reference>,
     /// All lines so far are those of a `defaults` section; the first own one replaces them.
     inherited: bool,
@@ -74,7 +74,7 @@ struct Steps {
 #[derive(Clone, Debug)]
 enum StepDraft {
     Ready(Step),
-    Request { number: u32, comment: Option<Box<str>>, request: RequestDraft },
+    Request { number: u32, comment: Option<Box<[u8]>>, request: RequestDraft },
 }
 
 impl CheckDraft {
@@ -254,8 +254,8 @@ fn step(scope: &mut Scope<'_>, words: &[Word], speech: Speech) -> Result<(), Str
     let mut comment = None;
     let step = match name.split('(').next().unwrap_or_default() {
         "comment" => {
-            let text = line.text(2).ok_or_else(|| line.error("expects a string as argument."))?;
-            comment = Some(text.into());
+            let word = line.word(2).ok_or_else(|| line.error("expects a string as argument."))?;
+            comment = Some(word.bytes().into());
             None
         }
         "connect" => Some(connect::parse(&mut line)?),
@@ -294,7 +294,7 @@ fn step(scope: &mut Scope<'_>, words: &[Word], speech: Speech) -> Result<(), Str
 
 impl StepDraft {
     /// Gives it its number, and the comment that waits for it unless it has its own.
-    fn finish(&mut self, place: u32, waiting: &mut Option<Box<str>>) {
+    fn finish(&mut self, place: u32, waiting: &mut Option<Box<[u8]>>) {
         let is_setting = self.kind().is_none();
         let (number, comment) = match self {
             StepDraft::Ready(step) => (&mut step.number, &mut step.comment),

@@ -109,7 +109,7 @@ pub(super) fn parse(line: &mut Line<'_>) -> Result<StepDraft, String> {
                 let word = one(line, "body-lf")?;
                 request.body = Some(Data::Format(line.format(&word.text)?));
             }
-            "comment" => comment = Some(one(line, "comment")?.text.into()),
+            "comment" => comment = Some(one(line, "comment")?.bytes().into()),
             "hdr" => {
                 let (Some(name), Some(value)) = (line.next(), line.next()) else {
                     return Err(line.error("'hdr' expects <name> and <value> as arguments."));
@@ -146,9 +146,7 @@ pub(super) fn parse_data(line: &mut Line<'_>) -> Result<StepDraft, String> {
     };
     let comment = match line.next() {
         None => None,
-        Some(word) if word.text == "comment" => {
-            Some(dotted(line.argument("comment", "a string"))?.text.as_str().into())
-        }
+        Some(word) if word.text == "comment" => Some(dotted(line.argument("comment", "a string"))?.bytes().into()),
         Some(other) => {
             return Err(line.error(&format!("expects 'comment' but got '{}' as argument..", other.text)));
         }

@@ -142,7 +142,7 @@ fn an_http_check_talks_and_listens() {
     end.send(b" for now\r\n\r\n").expect("room");
     world.pass(1);
     assert_eq!((world.word(0), world.last(0)), ("DOWN".into(), (Status::L7Status, 503, 11)));
-    assert_eq!(world.core.services.servers[0].last.info, "Down for now");
+    assert_eq!(world.core.services.servers[0].last.info, b"Down for now");
     assert_eq!(world.picks(), Pick::Nobody);
     world.pass(200);
     let end = world.attempt();
@@ -205,7 +205,7 @@ fn an_agent_is_asked_beside_the_checks() {
     world.pass(1);
     assert_eq!((world.word(0).as_str(), world.picks()), ("DOWN (agent)", Pick::Nobody));
     let state = &world.core.services.servers[0];
-    assert_eq!((state.weight, state.agent.last.info.as_str()), (5, "via agent : down (hot)"));
+    assert_eq!((state.weight, state.agent.last.info.as_slice()), (5, &b"via agent : down (hot)"[..]));
     world.core.services.order_agent(ServerId(0), |orders| (orders.port, orders.send) = (Some(8), Some("hi".into())));
     world.pass(1000);
     let (port, end) = world.attempts().remove(0).expect("one");
@@ -246,7 +246,7 @@ fn an_agent_that_is_silent_or_says_no_line_changes_nothing() {
         end.send(answer).expect("room");
         drop(end);
         world.settle();
-        assert_eq!((last(&world).status, last(&world).info.as_str()), (status, info));
+        assert_eq!((last(&world).status, last(&world).info.as_slice()), (status, info.as_bytes()));
     }
     world.pass(100);
     let end = world.attempt();

@@ -49,7 +49,7 @@ fn errors_in_a_row_are_those_of_all_workers() {
     assert_eq!([Count::ObservedFailures, Count::CheckFailures, Count::CheckDowns].map(|count| row.get(count)), [1; 3]);
     let last = &both[0].core.services.servers[0].last;
     let info = "Detected 3 consecutive errors, last one was: Wrong http response";
-    assert_eq!((last.status, last.info.as_str()), (Status::Observed, info));
+    assert_eq!((last.status, last.info.as_slice()), (Status::Observed, info.as_bytes()));
     let lines: Vec<String> = both.iter_mut().flat_map(Sim::log).filter(|line| line.contains("is DOWN")).collect();
     let said = format!("Server be/s1 is DOWN, reason: Health analyze, info: \"{info}\". 0 active");
     assert!(lines.len() == 1 && lines[0].contains(&said), "{lines:?}");
