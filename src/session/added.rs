@@ -82,6 +82,7 @@ impl Services {
         let serial = self.note(list, (Generation(0), NO_END), uuid, &text);
         if serial.is_none() {
             self.uninstall(id);
+            self.counters.release_server(id);
             return Err(NO_ROOM.into());
         }
         self.added.servers.extend(serial.map(|serial| (serial, Some(id))));
@@ -129,6 +130,7 @@ impl Services {
             }
         }
         self.uninstall(id);
+        self.counters.release_server(id);
         self.post_backend(server.backend);
         self.added.version = list.version();
         Ok(())

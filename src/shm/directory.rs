@@ -82,6 +82,14 @@ impl Directory {
         Ok(Found { object, is_new: true })
     }
 
+    /// The generation uses an object no longer: somebody else may have it once no older generation lives, unless a newer
+    /// one uses it.
+    pub fn release(&mut self, object: Object) {
+        let before = Generation(self.generation.0.saturating_sub(1));
+        let used_last = &self.segment.info(object)[GENERATION];
+        let _ = used_last.compare_exchange(self.generation.0, before.0, Relaxed, Relaxed);
+    }
+
     pub(super) fn segment(&self) -> Segment {
         self.segment
     }

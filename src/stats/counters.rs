@@ -174,6 +174,11 @@ impl Counters {
         Ok(())
     }
 
+    /// Lets others have the room of a server that was taken away, of which there are no sessions and no connections.
+    pub fn release_server(&self, id: ServerId) {
+        self.segment.directory(self.segment.generation(self.slot)).release(self.server(id).object());
+    }
+
     /// Sets everything to zero that was counted of a server but what there is now: one of its name was taken away.
     pub fn begin_server(&self, id: ServerId) {
         let object = self.server(id).object();

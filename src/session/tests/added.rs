@@ -281,6 +281,33 @@ fn ids_and_seats_are_used_again_once_nobody_needs_them() {
 }
 
 #[test]
+fn names_that_do_not_come_back_leave_their_room_to_others() {
+    let crew = Crew::new();
+    let [mut a, mut b] = crew.start(TEXT, 2).try_into().unwrap_or_else(|_| panic!("two"));
+    add(&mut b, "stays", "10.0.0.8:1 weight 7").expect("added");
+    let mut gone = None;
+    for n in 0..200 {
+        let name = format!("n{n}");
+        assert_eq!(add(&mut a, &name, "10.0.0.9:1"), Ok(()), "{name}");
+        ready(&mut a, &name);
+        // One goes and another one comes, maybe in its room, before this worker looks.
+        b.services.follow();
+        let id = find(&b, &name).expect("there");
+        assert!(b.services.live[id.0 as usize].usable && b.services.servers[id.0 as usize].is_up(), "{name}");
+        if let Some(gone) = gone.replace(id).filter(|gone| *gone != id) {
+            assert!(!b.services.live[gone.0 as usize].usable, "{name}");
+        }
+        assert_eq!(b.services.counters.server(id).get(Count::SessionsTotal), 0, "{name}");
+        b.services.counters.server(id).add(Count::SessionsTotal, 5);
+        maintain(&mut a, &name);
+        assert_eq!(remove(&mut a, &name), Ok(()));
+    }
+    b.services.follow();
+    let id = find(&a, "stays").expect("there");
+    assert_eq!((a.services.servers[id.0 as usize].weight, names(&a)), (7, names(&b)));
+}
+
+#[test]
 fn who_has_missed_much_does_not_take_one_that_has_gone_for_its_namesake() {
     let crew = Crew::new();
     let [mut a, mut b] = crew.start(TEXT, 2).try_into().unwrap_or_else(|_| panic!("two"));
