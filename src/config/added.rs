@@ -17,7 +17,12 @@ use super::scope::{Prefix, Scope, Section};
 use super::server::{Line, contradictions, parameters};
 use super::track;
 use super::word::Word;
+use crate::notice;
+use crate::proxy::namespace::Namespace;
 use crate::proxy::{AdminAtStart, BackendId, Config, Server, ServerId};
+
+/// When workers may enter namespaces.
+const MAY_ENTER: &str = "a server of the configuration has a namespace and they stay root";
 
 /// A server called `name` for a backend, with `words` from its address on. It has the id that the words choose, or
 /// the lowest that is free.
@@ -34,7 +39,9 @@ pub fn server(config: &Config, backend: BackendId, name: &str, words: &[String])
     draft.proxies.push(ProxyDraft::new(Kind::Backend, &config[backend].name, nowhere(), settings));
     let text = draft.env.expand(text);
     let parsed = address::parse(&text, address::SERVER).map_err(line)?;
-    let mut server = ServerDraft { name: name.to_owned(), address: Some(parsed), ..ServerDraft::default() };
+    let name = name.to_owned();
+    let open_namespaces = namespaces(config);
+    let mut server = ServerDraft { name, address: Some(parsed), open_namespaces, ..ServerDraft::default() };
     let words: Vec<Word> = words.iter().map(|word| Word::from(word.as_str())).collect();
     // What a `default-server` line has of names is not for servers that are added.
     read(&mut draft, &mut server, &config[backend].preset, Line::Default)?;
@@ -44,7 +51,25 @@ pub fn server(config: &Config, backend: BackendId, name: &str, words: &[String])
         None => free_number(config, backend),
     };
     contradictions(&server).map_err(line)?;
+    if let Some(namespace) = &server.connection.namespace {
+        namespace.enter().map_err(|error| {
+            let reason = notice::reason(&error);
+            format!(
+                "Cannot enter namespace '{}' : {reason} (workers keep that right if {MAY_ENTER}).\n",
+                namespace.name
+            )
+        })?;
+    }
     finish(config, (backend, uuid), &server)
+}
+
+/// The namespaces that a configuration names: a worker in its sandbox opens no others, and may enter them only if servers
+/// that were written need that.
+fn namespaces(config: &Config) -> Vec<Namespace> {
+    let of_servers = config.servers.written().iter().filter_map(|server| server.connection.namespace.clone());
+    let of_binds =
+        config.frontends.iter().flat_map(|frontend| &frontend.binds).filter_map(|bind| bind.options.namespace.clone());
+    of_servers.chain(of_binds).collect()
 }
 
 /// Reads parameters into `server`.

@@ -1,6 +1,8 @@
 //! Parameters of `server` lines about how connections are made and how long they serve (section 5.2), and what does not go
 //! together.
 
+use std::io;
+
 use super::draft::{ProxyDraft, ServerDraft};
 use super::finding::Severity;
 use super::resolve::Resolver;
@@ -13,6 +15,9 @@ use crate::proxy::backend::RetryOn;
 use crate::proxy::check::Speech;
 use crate::proxy::namespace::Namespace;
 use crate::registry::ServerKeyword;
+
+/// Why a namespace cannot be opened that is there.
+const CLOSED: &str = "permission denied (a sandbox has only those open that its configuration names)";
 
 /// The rows of this module.
 pub static PARAMETERS: &[ServerKeyword] = &[
@@ -33,7 +38,13 @@ fn namespace(draft: &mut ServerDraft, words: &[Word]) -> Result<(), String> {
         "" => return Err("'namespace' : expects <name> as argument".into()),
         // The one that an incoming header of the PROXY protocol names.
         "*" => return Err(not_yet("namespace *")),
-        name => Namespace::open(name).map_err(|_| cannot_open(name))?,
+        name => match draft.open_namespaces.iter().find(|open| open.name == name) {
+            Some(open) => open.clone(),
+            None => Namespace::open(name).map_err(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => format!("{} : {CLOSED}", cannot_open(name)),
+                _ => cannot_open(name),
+            })?,
+        },
     });
     Ok(())
 }

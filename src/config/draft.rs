@@ -525,6 +525,8 @@ pub struct ServerDraft {
     pub slowstart_s: u64,
     /// `redir`.
     pub redirect: Option<String>,
+    /// Where no file can be opened any more: the namespaces that are open.
+    pub open_namespaces: Vec<crate::proxy::namespace::Namespace>,
     /// `tcp-ut`.
     pub user_timeout: Option<crate::time::Millis>,
     /// `resolvers`, `init-addr` and others.

@@ -316,6 +316,19 @@ impl ListenSpec {
     }
 }
 
+/// Who lacks the right to enter namespaces that it may have had.
+const GIVEN_UP: &str = "a master that started without addresses in namespaces has given that right up: start it anew";
+
+/// A socket that cannot be made. A master keeps what its first configuration needs, which who reloads has to be told.
+fn no_socket(options: &BindOptions, error: &io::Error) -> Fault {
+    let mut fault = fault(BINDING, "cannot create receiving socket", error);
+    if let (Some(namespace), io::ErrorKind::PermissionDenied) = (&options.namespace, error.kind()) {
+        let name = &namespace.name;
+        fault.text += &format!(", namespace '{name}' may not be entered ({GIVEN_UP})");
+    }
+    fault
+}
+
 fn bind_ip(
     address: SocketAddr,
     options: &BindOptions,
@@ -324,8 +337,7 @@ fn bind_ip(
 ) -> Result<Socket, Fault> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let make = || Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP));
-    let socket = within(options.namespace.as_ref(), make)
-        .map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
+    let socket = within(options.namespace.as_ref(), make).map_err(|error| no_socket(options, &error))?;
     let _ = socket.set_reuse_address(true);
     if reuse_port {
         let _ = socket.set_reuse_port(true);
@@ -432,7 +444,7 @@ fn unix_socket(name: &[u8], options: &BindOptions) -> Result<Socket, Fault> {
     let what = "cannot bind UNIX socket";
     let address = sys::unix_address(name).map_err(|error| fault(BINDING, what, &error))?;
     let socket = within(options.namespace.as_ref(), || sys::stream_socket(&address))
-        .map_err(|error| fault(BINDING, "cannot create receiving socket", &error))?;
+        .map_err(|error| no_socket(options, &error))?;
     socket.bind(&address).map_err(|error| fault(BINDING, what, &error))?;
     Ok(socket)
 }

@@ -22,6 +22,14 @@ impl Namespace {
         Ok(Namespace { name: name.to_owned(), opened: Arc::new(netns::Namespace::open(name)?) })
     }
 
+    /// Whether sockets can be made in it.
+    ///
+    /// # Errors
+    /// The namespace may not be entered.
+    pub fn enter(&self) -> io::Result<()> {
+        self.opened.within(|| Ok(()))
+    }
+
     /// See [`netns::Namespace::cookie`].
     #[must_use]
     pub fn cookie(&self) -> Option<u64> {

@@ -182,7 +182,10 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         programs: &["curl", "ss"],
-        scenarios: &[("servers_and_addresses_are_in_namespaces", namespaces::reached)],
+        scenarios: &[
+            ("servers_and_addresses_are_in_namespaces", namespaces::reached),
+            ("a_master_that_gave_namespaces_up_says_so", namespaces::given_up),
+        ],
     },
     Family {
         programs: &["curl", "setpriv"],
