@@ -52,6 +52,7 @@ const ENABLED: u64 = 2;
 const TRACKS: u64 = 4;
 const IS_DOWN: u64 = 8;
 const SENDS: u64 = 16;
+const PAUSED: u64 = 32;
 
 /// A server's board.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +116,12 @@ impl ServerBoard {
 }
 
 fn write(page: Page, state: &ServerState, maxconn: Option<u32>, place: &Place) {
-    let flags = [(state.is_checked, CHECKED), (state.checks_enabled, ENABLED), (state.tracks, TRACKS)];
+    let flags = [
+        (state.is_checked, CHECKED),
+        (state.checks_enabled, ENABLED),
+        (state.tracks, TRACKS),
+        (state.checks_paused, PAUSED),
+    ];
     let numbers = [
         (Number::Admin, u64::from(state.admin.bits())),
         (Number::Operation, state.operation as u64),
@@ -218,6 +224,7 @@ fn state_on(page: Page, health: Health) -> ServerState {
         tracks: flags & TRACKS != 0,
         slowstart_s: 0,
         checks_enabled: flags & ENABLED != 0,
+        checks_paused: flags & PAUSED != 0,
         changed_at: number(Number::ChangedAt),
         downtime: number(Number::Downtime),
         agent: agent_on(page),

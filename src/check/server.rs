@@ -91,6 +91,8 @@ pub struct ServerState {
     pub slowstart_s: u64,
     /// Checks are on (`disable health` turns them off).
     pub checks_enabled: bool,
+    /// Maintenance has stopped its checks, or `disabled` did at the start: what `show servers state` says of that.
+    pub checks_paused: bool,
     /// Wall-clock second of the last change (`lastchg`).
     pub changed_at: u64,
     /// Seconds spent down before the last change; maintenance counts only while it lasts.
@@ -276,6 +278,7 @@ impl ServerState {
             tracks: false,
             slowstart_s: 0,
             checks_enabled: checked.is_some(),
+            checks_paused: disabled,
             changed_at: now_s,
             downtime: 0,
             agent: Agent::default(),
@@ -452,11 +455,9 @@ impl ServerState {
 
     /// The bits of `srv_check_state` in `show servers state`; `running` says that a check is under way.
     pub fn check_bits(&self, running: bool) -> u8 {
-        // Without checks nothing ever ends the pause that `disabled` began.
-        let paused =
-            if self.is_checked { self.admin.is_maintenance() } else { self.admin.contains(Admin::CONFIGURED_MAINT) };
-        let bits =
-            [(running, 0x01), (self.is_checked, 0x02), (self.is_checked && self.checks_enabled, 0x04), (paused, 0x08)];
+        let enabled = self.is_checked && self.checks_enabled;
+        let paused = self.checks_paused && !self.runs_checks();
+        let bits = [(running, 0x01), (self.is_checked, 0x02), (enabled, 0x04), (paused, 0x08)];
         bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum()
     }
 
@@ -499,6 +500,8 @@ impl ServerState {
 
     fn enter_maintenance(&mut self, quiet: bool, inherited: bool, now_s: u64) -> Change {
         let was_down = self.operation == Operation::Stopped;
+        // Without checks nothing begins a pause, nor ends the one that `disabled` began.
+        self.checks_paused |= self.is_checked && self.checks_enabled;
         self.health.set_down();
         if !was_down {
             self.set_operation(Operation::Stopped, now_s);
@@ -511,8 +514,9 @@ impl ServerState {
         if self.admin.is_maintenance() {
             return Change::StillMaintenance { inherited: !inherited };
         }
-        if self.is_checked {
+        if self.is_checked && self.checks_enabled {
             self.health.set_fresh();
+            self.checks_paused = false;
         }
         let operation = if self.agent.objects() { Operation::Stopped } else { self.rising() };
         self.set_operation(operation, now_s);

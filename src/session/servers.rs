@@ -35,11 +35,13 @@ pub(super) fn configured(server: &Server, now_s: u64) -> ServerState {
     }
     if server.admin == AdminAtStart::Added {
         state.admin.remove(Admin::CONFIGURED_MAINT);
+        state.checks_paused = false;
     }
     if server.written.is_none() {
         // The operator has them begin (`enable health`, `enable agent`).
         state.checks_enabled = false;
         state.agent.enabled = false;
+        state.agent.is_down = server.agent.is_some();
     }
     state
 }

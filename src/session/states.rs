@@ -154,7 +154,7 @@ impl Views for Services {
         let server = &self.config[id];
         let now_s = self.now.wall_s();
         let active = state.is_checked && state.checks_enabled;
-        let check = active && !state.admin.is_maintenance();
+        let check = active && !(state.admin.is_maintenance() && state.checks_paused);
         let generation = self.boards.followed(Thing::Server(id));
         let duration = || self.boards.check(id).duration(generation, &state.last).0;
         ServerView {
