@@ -34,13 +34,16 @@ pub(super) struct Resolver<'a> {
     pub backends: BTreeMap<&'a str, BackendId>,
     /// The current proxy's log format could not be parsed.
     pub bad_format: bool,
+    /// Alerts that stand behind all others, because HAProxy looks for their reasons last.
+    pub last_alerts: Vec<String>,
 }
 
 /// Resolves `draft`, whose rule lines `parsers` hold. The configuration is only to be used when no finding is fatal.
 pub fn resolve(draft: &Draft, resolvers: &[Resolvers], parsers: Vec<Parser<'_>>, findings: &mut Findings) -> Config {
     let (global, resolvers) = (draft.global.clone(), resolvers.to_vec());
     let config = Config { global, resolvers, ..Config::default() };
-    let mut resolver = Resolver { draft, config, findings, backends: BTreeMap::new(), bad_format: false };
+    let mut resolver =
+        Resolver { draft, config, findings, backends: BTreeMap::new(), bad_format: false, last_alerts: Vec::new() };
     resolver.global();
     resolver.name_backends();
     resolver.proxies(parsers);
@@ -143,6 +146,7 @@ impl<'a> Resolver<'a> {
             resolve_proxy::check_late(self, proxy);
         }
         track::resolve(self);
+        self.last_alerts.drain(..).for_each(|text| self.findings.alert(text));
         naming::resolve(self);
         super::state_file::load(self);
         resolve_server::addresses(self);

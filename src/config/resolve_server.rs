@@ -86,7 +86,8 @@ fn server(
         let scripted = !matches!(check.speech, Speech::Nothing | Speech::Program);
         let hint = if scripted { CHECK_PORT_HINT } else { "" };
         if !check.names_port() {
-            resolver.findings.alert(format!("config: {noun} '{}': {}{hint}.", proxy.name, no_check_port(&draft.name)));
+            let text = no_check_port(&draft.name);
+            resolver.last_alerts.push(format!("config: {noun} '{}': {text}{hint}.", proxy.name));
         }
     }
     from_draft(draft, (backend, uuid), place, proxy.settings.source.as_ref())
