@@ -21,6 +21,10 @@ use epoxy::time::{Millis, Tick};
 
 /// Changed inputs a subject, unless `FUZZ_ROUNDS` says otherwise: about a second without optimisation.
 const ROUNDS: usize = 3000;
+/// At how many places the files of a subject are cut for each of these rounds, if that is as many as are wanted of one.
+const CUTS_A_ROUND: usize = 8;
+/// At how many places a file is cut at least and at most.
+const CUTS: (usize, usize) = (10, 300);
 /// Longest input that is made.
 const INPUT_BYTES_MAX: usize = 4096;
 /// Pieces in which a split input arrives.
@@ -327,10 +331,11 @@ fn run(subject: &str, target: impl Fn(&[u8])) {
         }
     };
     let corpus = corpus(subject);
-    for seed in &corpus {
-        // Long files are cut at fewer places.
-        let step = seed.len().div_ceil(300).max(1);
-        (0..=seed.len()).step_by(step).for_each(|end| attempt(&seed[..end]));
+    // Long files are cut at fewer places, and so are many; which ones differs from file to file.
+    let cuts = (rounds() * CUTS_A_ROUND / corpus.len()).clamp(CUTS.0, CUTS.1);
+    for (index, seed) in corpus.iter().enumerate() {
+        let step = seed.len().div_ceil(cuts).max(1);
+        (index % step..=seed.len()).step_by(step).for_each(|end| attempt(&seed[..end]));
         attempt(seed);
     }
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
