@@ -239,17 +239,13 @@ impl<'a> Stage<'a> {
                 Action::Client(name, verb) => self.client(name, verb)?,
                 Action::Node(name, order) => self.order(name, order)?,
                 Action::Pause(duration) => thread::sleep(*duration),
-                Action::WaitLog(count) => {
-                    place::wait_until(self.manner.patience.limit, || self.log_lines() >= *count);
-                }
-                Action::WaitFor(text) => {
-                    place::wait_until(self.manner.patience.limit, || self.has_said(text));
-                }
+                Action::WaitLog(count) => self.wait(format!("{count} log lines"), || self.log_lines() >= *count)?,
+                Action::WaitFor(text) => self.wait(format!("\"{text}\""), || self.has_said(text))?,
                 Action::WaitNode(name, count) => {
-                    place::wait_until(self.manner.patience.limit, || self.node_bytes(name) >= *count);
+                    self.wait(format!("{count} of {name}"), || self.node_bytes(name) >= *count)?;
                 }
                 Action::WaitCli(command, text) => {
-                    place::wait_until(self.manner.patience.limit, || self.cli(command).contains(text));
+                    self.wait(format!("\"{text}\" of {command}"), || self.cli(command).contains(text))?;
                 }
                 Action::Cli(command) => {
                     let output = lines(&self.cli(command));
@@ -278,6 +274,14 @@ impl<'a> Stage<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Waits for what a script waits for; what does not come is a fault, of the script if it is haproxy that ran.
+    fn wait(&self, what: String, done: impl FnMut() -> bool) -> Result<(), String> {
+        match place::wait_until(self.manner.patience.limit, done) {
+            true => Ok(()),
+            false => Err(format!("waited in vain for {what}")),
+        }
     }
 
     fn client(&mut self, name: &str, verb: &Verb) -> Result<(), String> {
@@ -434,10 +438,24 @@ impl<'a> Stage<'a> {
 
     /// A figure that changes when anything happens.
     fn activity(&self) -> usize {
-        let connections = self.nodes.iter().flat_map(Node::connections);
-        let nodes: usize = connections.map(|c| 1 + c.bytes.len() + usize::from(c.closed_by_peer)).sum();
-        let asked: usize = self.name_servers.iter().map(|server| server.asked().len()).sum();
+        let nodes: usize = self.nodes.iter().map(|node| self.seen_by(node)).sum();
+        let asked = self.name_servers.iter().map(|server| {
+            let distinct = self.script.name_servers.get(server.name()).is_some_and(|plan| plan.distinct);
+            questions(server, distinct).len()
+        });
+        let asked: usize = asked.sum();
         nodes + asked + self.log_lines() + self.process.stderr().len() + self.process.stdout().len()
+    }
+
+    /// A figure for what a node has seen; where its equal connections are compared as one, they are no news.
+    fn seen_by(&self, node: &Node) -> usize {
+        let mut connections = node.connections();
+        if self.script.nodes.get(node.name()).is_some_and(|plan| plan.distinct) {
+            connections.retain(|connection| connection.closed_by_node || connection.closed_by_peer);
+            connections.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+            connections.dedup_by(|a, b| a.bytes == b.bytes);
+        }
+        connections.iter().map(|c| 1 + c.bytes.len() + usize::from(c.closed_by_peer)).sum()
     }
 
     fn log_lines(&self) -> usize {
