@@ -197,6 +197,10 @@ impl Services {
     }
 
     fn follow_server(&mut self, id: ServerId) {
+        if self.config[self.config[id].backend].servers.is_gone(id) {
+            // Its board may be another one's by now.
+            return;
+        }
         let Carried { state, maxconn, place } = self.read_server(id);
         let is_renamed = place.name != self.places[id.0 as usize].name;
         self.follow_place(id, place);
