@@ -36,13 +36,7 @@ pub fn carry(old: &Carried, then: &Configured, fresh: Carried, now: &Configured)
     if then.address != now.address {
         return fresh;
     }
-    // Only who was given an address since goes on with it where the configuration has none.
-    let is_given = old.place.orders.contains(Orders::ADDRESS);
-    match (old.state.lacks_address(), fresh.state.lacks_address()) {
-        (true, false) => return fresh,
-        (false, true) if !is_given => return fresh,
-        _ => {}
-    }
+    let old = &addressed(old, &fresh);
     let place = old.place.carried(&fresh.place, then.check != now.check);
     let fresh = fresh.state;
     let maxconn = if then.maxconn == now.maxconn { old.maxconn } else { now.maxconn };
@@ -67,6 +61,24 @@ pub fn carry(old: &Carried, then: &Configured, fresh: Carried, now: &Configured)
         state.health.set_down();
     }
     Carried { state, maxconn, place }
+}
+
+/// `old` with or without an address as `fresh` is, beside what was ordered: only who was given an address since goes on
+/// with it where the configuration has none, and only who was given a name goes on without one where it has.
+fn addressed(old: &Carried, fresh: &Carried) -> Carried {
+    let mut carried = old.clone();
+    let now_s = fresh.state.changed_at;
+    match (old.state.lacks_address(), fresh.state.lacks_address()) {
+        (true, false) if !old.place.orders.contains(Orders::NAME) => {
+            carried.place.orders.remove(Orders::ADDRESS);
+            carried.state.find_address(now_s);
+        }
+        (false, true) if !old.place.orders.contains(Orders::ADDRESS) => {
+            carried.state.lose_address("", now_s);
+        }
+        _ => {}
+    }
+    carried
 }
 
 /// The orders that are left; `None` if the server leaves the maintenance that its configuration began.
@@ -192,6 +204,35 @@ mod tests {
         assert_eq!(carry(&moved, &NOW, with(fresh(false)), &elsewhere).place, at_80());
         let after = carry(&up, &NOW, with(fresh(false)), &elsewhere);
         assert_eq!((after.state, after.maxconn), (fresh(false), Some(5)));
+    }
+
+    #[test]
+    fn orders_stay_whether_a_name_leads_somewhere_or_not() {
+        let (lost, there) = (old(|state| _ = state.lose_address("NX", 500)), with(fresh(false)));
+        assert_eq!(word(&lost, false), ("UP 1/4".into(), Admin::empty(), 1_000));
+        assert_eq!(carry(&lost, &NOW, there.clone(), &NOW).state.weight, 7);
+        let drained = old(|state| {
+            state.order_drain(450);
+            state.lose_address("NX", 500);
+        });
+        assert_eq!(word(&drained, false), ("DRAIN 1/4".into(), Admin::FORCED_DRAIN, 1_000));
+        let stopped = old(|state| {
+            state.lose_address("NX", 500);
+            state.order_maintenance(510);
+        });
+        assert_eq!(word(&stopped, false).1, Admin::FORCED_MAINT);
+        let mut renamed = lost;
+        renamed.place.order_name("other.lab");
+        let after = carry(&renamed, &NOW, there, &NOW);
+        assert!(after.state.lacks_address() && after.place.name.as_deref() == Some("other.lab"));
+        let nowhere = || {
+            let mut state = fresh(false);
+            state.lack_address();
+            with(state)
+        };
+        let drained = old(|state| _ = state.order_drain(450));
+        let after = carry(&drained, &NOW, nowhere(), &NOW).state;
+        assert_eq!((after.admin, after.weight), (Admin::FORCED_DRAIN | Admin::RESOLUTION_MAINT, 7));
     }
 
     #[test]
