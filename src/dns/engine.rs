@@ -126,7 +126,10 @@ impl Engine {
     /// or answered, meanwhile.
     #[must_use]
     pub fn is_wanted(&self, message: &Outgoing) -> bool {
-        message::id(&message.bytes).is_some_and(|id| self.by_id.contains_key(&(message.section, id)))
+        let slot = message::id(&message.bytes).and_then(|id| self.by_id.get(&(message.section, id)));
+        // Another question may have the id by now.
+        let running = slot.and_then(|slot| self.resolutions[*slot].running.as_ref());
+        running.is_some_and(|running| running.bytes == message.bytes)
     }
 
     /// A message went out, or could not.
@@ -262,8 +265,16 @@ impl Engine {
         let tries = self.section(slot).retries.wrapping_sub(1);
         let resolution = &mut self.resolutions[slot];
         let kind = resolution.key.first();
-        resolution.running =
-            Some(Running { id, kind, tries, sent: now, asked: Vec::new(), is_answered: false, error: None });
+        resolution.running = Some(Running {
+            id,
+            kind,
+            bytes: Rc::default(),
+            tries,
+            sent: now,
+            asked: Vec::new(),
+            is_answered: false,
+            error: None,
+        });
         self.by_id.insert((section, id), slot);
         self.send(slot, kind, now);
     }
@@ -279,6 +290,7 @@ impl Engine {
         running.asked.resize(settings.nameservers.len(), true);
         let bytes = message::question(running.id, &resolution.key.name, kind, settings.payload_bytes_max);
         let bytes: Rc<[u8]> = bytes.into();
+        running.bytes = Rc::clone(&bytes);
         for nameserver in 0..settings.nameservers.len() {
             self.outgoing.push_back(Outgoing { section, nameserver, bytes: Rc::clone(&bytes) });
         }

@@ -43,6 +43,8 @@ pub(super) struct Resolution {
 pub(super) struct Running {
     pub id: u16,
     pub kind: Kind,
+    /// The message.
+    pub bytes: Rc<[u8]>,
     /// Repetitions that are left.
     pub tries: u32,
     pub sent: Tick,
