@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::result::{Outcome, Verdict};
-use super::server::{Cause, Change, CheckEffect, ServerState};
+use super::server::{Admin, Cause, Change, CheckEffect, ServerState};
 use crate::log::Level;
 
 /// One message.
@@ -73,7 +73,9 @@ pub fn announce(
         format!("{}{}", why.map_or_else(String::new, |why| format!(" ({why})")), names.via(inherited))
     };
     let loud = |quiet| if quiet { Level::Notice } else { Level::Alert };
-    let remains = format!("{server} remains in forced drain mode.");
+    let forced = format!("{server} remains in forced drain mode.");
+    let passed_on = format!("{server} is leaving forced drain but remains in drain mode{}.", names.via(true));
+    let remains = if state.admin.contains(Admin::FORCED_DRAIN) { &forced } else { &passed_on }.clone();
     let up = state.is_up();
     let (level, text) = match change {
         Change::Down { cause: why, quiet } => (loud(quiet), format!("{server} is DOWN{}.{}", cause(why), tally.left())),
@@ -102,11 +104,8 @@ pub fn announce(
             let figures = if up { tally.online() } else { tally.left() };
             (Level::Notice, format!("{server} enters drain state{}.{figures}", order(why, inherited)))
         }
-        Change::StillDrain { inherited: false } => (Level::Notice, remains.clone()),
-        Change::StillDrain { inherited: true } => {
-            let via = names.via(true);
-            (Level::Notice, format!("{server} is leaving forced drain but remains in drain mode{via}."))
-        }
+        Change::StillDrain { inherited: false } => (Level::Notice, forced),
+        Change::StillDrain { inherited: true } => (Level::Notice, passed_on),
         Change::Undrain => {
             let word = if up { "UP" } else { "DOWN" };
             (Level::Notice, format!("{server} is {word} (leaving forced drain)."))

@@ -400,8 +400,11 @@ impl ServerState {
         }
         let was_draining = self.admin.is_draining();
         self.admin.insert(Admin::FORCED_DRAIN);
-        if was_draining || self.admin.is_maintenance() {
+        if self.admin.is_maintenance() {
             return None;
+        }
+        if was_draining {
+            return Some(Change::StillDrain { inherited: false });
         }
         self.changed_at = now_s;
         Some(Change::Drain { inherited: false, why: None })

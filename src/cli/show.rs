@@ -1,7 +1,7 @@
 //! What can be looked at, beside the statistics.
 
 use super::{Call, Command, Outcome, Scope};
-use crate::check::{Admin, Verdict};
+use crate::check::Verdict;
 use crate::proxy::{BackendId, CliLevel, ServerId};
 use crate::session::Services;
 use crate::shm::Slot;
@@ -133,10 +133,7 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     let (backend, server) = (&services.config[backend], &services.config[id]);
     let state = &services.servers[id.0 as usize];
     let place = &services.places[id.0 as usize];
-    let (mut address, port) = place.listed();
-    if state.admin.contains(Admin::RESOLUTION_MAINT) {
-        "-".clone_into(&mut address);
-    }
+    let (address, port) = listed(services, id);
     let text = |address: Option<std::net::IpAddr>| address.map_or("-".to_owned(), |address| address.to_string());
     let (check_address, check_port) = (text(place.check_addr), place.check_port.unwrap_or(0));
     // `addr` and `port` of a server hold for an agent as well, which orders about checks do not concern.
@@ -169,6 +166,13 @@ fn state_line(call: &Call<'_>, backend: BackendId, id: ServerId) -> String {
     )
 }
 
+/// A server's address and port: none while its name leads nowhere.
+fn listed(services: &Services, id: ServerId) -> (String, u16) {
+    let (address, port) = services.places[id.0 as usize].listed();
+    let is_nowhere = services.servers[id.0 as usize].lacks_address();
+    (if is_nowhere { "-".to_owned() } else { address }, port)
+}
+
 fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
     let backends = backends(call)?;
     let counters = call.counters();
@@ -192,7 +196,7 @@ fn show_servers_conn(call: &mut Call<'_>) -> Outcome {
 fn connections_line(services: &Services, counters: &Counters, id: ServerId, workers: &[Slot]) -> String {
     let server = &services.config[id];
     let backend = &services.config[server.backend];
-    let (address, port) = services.places[id.0 as usize].listed();
+    let (address, port) = listed(services, id);
     let row = counters.server(id);
     let [used, needed] = [Count::UsedCurrent, Count::NeededCurrent].map(|column| row.get(column));
     let [idle, proven] = [Count::IdleCurrent, Count::IdleProven].map(|column| row.get(column));

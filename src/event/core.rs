@@ -308,7 +308,7 @@ impl Core {
             for reaction in std::mem::take(&mut self.services.reactions) {
                 match reaction {
                     Reaction::End(server, why) => {
-                        self.kill_those(why.cause(), |_, exchange| exchange.server == Some(server));
+                        self.kill_those(why.cause(), |_, exchange| exchange.is_on(server));
                     }
                     Reaction::Check(server) => self.checks.hasten(server, &mut self.services),
                     Reaction::Added(server) => self.checks.add(server, &mut self.services),
@@ -354,6 +354,9 @@ impl Core {
             exchange.server = Some(server);
             exchange.counted_on = Some(server);
             exchange.phase = Phase::Connect;
+        } else if !exchange.hold.forced {
+            // The server that it belonged to has gone.
+            exchange.hold.wanted = None;
         }
         self.run_one(slot);
     }

@@ -161,9 +161,9 @@ fn lend(turn: &mut Turn<'_>, peer: Peer, shown: Option<SocketAddr>, header: Opti
     let leads_there = |upstream: &Upstream| upstream.peer == peer && (to.is_none() || upstream.target == to);
     let is_alike = |upstream: &Upstream| upstream.shown == shown && upstream.header.as_deref() == header;
     let fits = |upstream: &Upstream| leads_there(upstream) && is_alike(upstream);
-    let own = private.filter(|&key| fits(services.upstreams.get(key)));
+    let own = private.filter(|&key| fits(services.upstreams.get(key)) && services.upstreams.is_current(key));
     if private.is_some() && own.is_none() {
-        // It leads to another server than the one chosen now, or comes from another address.
+        // It leads to another server than the one chosen now, or where that was, or comes from another address.
         services.close_upstream(private);
     }
     let reuse = services.config[backend].reuse;

@@ -262,6 +262,11 @@ impl Exchange {
         [self.server, self.counted_on, self.avoid, self.hold.wanted, queued].contains(&Some(id))
     }
 
+    /// Whether it has come to a server, not only into its queue: who waits there may still go elsewhere.
+    pub fn is_on(&self, server: ServerId) -> bool {
+        self.server == Some(server) && !matches!(self.phase, Phase::Queued { .. })
+    }
+
     /// Makes a used exchange a new one and keeps the memory of its heads.
     pub fn renew(&mut self) {
         let (mut request, mut response) = (take(&mut self.request), take(&mut self.response));

@@ -243,8 +243,10 @@ pub fn queued(turn: &mut Turn<'_>) -> Step {
 pub fn leave(turn: &mut Turn<'_>) {
     let Phase::Queued { ticket, server } = turn.exchange.phase else { return };
     let Some(backend) = turn.exchange.backend else { return };
-    turn.services.queues.leave(backend, server, ticket);
-    turn.services.count_dequeued(backend, server);
+    if turn.services.queues.leave(backend, server, ticket) {
+        // Otherwise its turn has come already, and it was counted then.
+        turn.services.count_dequeued(backend, server);
+    }
     turn.exchange.facts.queue_left = Some(turn.services.now);
     turn.exchange.phase_deadline = Tick::NEVER;
     turn.exchange.phase = Phase::Pick;

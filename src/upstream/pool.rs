@@ -40,6 +40,8 @@ pub struct Upstream {
     pub header: Option<Box<[u8]>>,
     /// What comes before its user may have it.
     pub preface: Option<Box<Preface>>,
+    /// How often the server had been left for good when it was made.
+    leave: u32,
     /// Its port, if that is one of a range. It goes after the socket.
     _lease: Option<Lease>,
     before: Option<usize>,
@@ -89,6 +91,8 @@ struct Share {
     /// Estimate of how many are needed: rises at once with use, and falls with each purge.
     needed: usize,
     next_purge: Option<Tick>,
+    /// How often all that was idle has been closed: what was lent meanwhile leads where nobody is to go any more.
+    leaves: u32,
 }
 
 impl Share {
@@ -197,6 +201,7 @@ impl Upstreams {
         let token = Token::new(Kind::Upstream, key, self.generation);
         let opened = connect(token)?;
         let connection = Connection::new(opened.stream);
+        let leave = peer.server().map_or(0, |server| self.shares[server.0 as usize].leaves);
         entry.insert(Upstream {
             connection,
             peer,
@@ -207,6 +212,7 @@ impl Upstreams {
             shown: origin.and_then(|origin| origin.shown),
             header: None,
             preface: None,
+            leave,
             _lease: opened.lease,
             before: None,
             behind: None,
@@ -250,10 +256,11 @@ impl Upstreams {
     }
 
     /// Takes a connection back as idle. It is closed instead when the server has as many as it is likely to
-    /// need (`pool-low-conn` more, `pool-max-conn` at most), or when the peer has ended it or has sent
-    /// something that nobody asked for.
+    /// need (`pool-low-conn` more, `pool-max-conn` at most), when the peer has ended it or has sent
+    /// something that nobody asked for, or when the server was left while it was lent.
     pub fn give_back(&mut self, key: usize, config: &Config, counters: &Counters, buffers: &mut Buffers, now: Tick) {
         let scarce = self.slab.len() as u64 + counters.process().here(Count::SessionsCurrent) > self.connections_high;
+        let current = self.is_current(key);
         let upstream = &mut self.slab[key];
         let reusable = upstream.connection.is_reusable(buffers);
         let Some(server) = upstream.peer.server() else { return self.close(key, counters, buffers) };
@@ -263,7 +270,7 @@ impl Upstreams {
         let needed = used + idle < used.max(share.needed) + settings.pool_low_conn as usize;
         let allowed =
             settings.pool_purge_delay > Millis(0) && settings.pool_max_conn.is_none_or(|max| idle < max as usize);
-        if scarce || !reusable || !needed || !allowed {
+        if scarce || !current || !reusable || !needed || !allowed {
             return self.close(key, counters, buffers);
         }
         share.used = used;
@@ -295,8 +302,17 @@ impl Upstreams {
         }
     }
 
-    /// Closes all idle connections of a server (it went down, or the worker stops).
+    /// Whether a connection leads where new ones would: its server has not moved or gone into maintenance since.
+    pub fn is_current(&self, key: usize) -> bool {
+        let upstream = &self.slab[key];
+        upstream.peer.server().is_none_or(|server| self.shares[server.0 as usize].leaves == upstream.leave)
+    }
+
+    /// Leaves a server, for it moved or went into maintenance: closes its idle connections, and lent ones are not
+    /// kept when they come back.
     pub fn close_idle(&mut self, server: ServerId, counters: &Counters, buffers: &mut Buffers) {
+        let leaves = &mut self.shares[server.0 as usize].leaves;
+        *leaves = leaves.wrapping_add(1);
         while let Some(key) = self.oldest_idle(server) {
             self.close(key, counters, buffers);
         }

@@ -88,13 +88,13 @@ impl Queues {
         self.tickets
     }
 
-    /// Leaves a queue before its turn.
-    pub fn leave(&mut self, backend: BackendId, server: Option<ServerId>, ticket: u64) {
+    /// Leaves a queue before its turn; says whether it still stood there.
+    pub fn leave(&mut self, backend: BackendId, server: Option<ServerId>, ticket: u64) -> bool {
         let queue = self.queue(backend, server);
-        if let Ok(at) = queue.binary_search_by_key(&ticket, |w| w.ticket) {
-            queue.remove(at);
-            self.count(backend, -1);
-        }
+        let Ok(at) = queue.binary_search_by_key(&ticket, |w| w.ticket) else { return false };
+        queue.remove(at);
+        self.count(backend, -1);
+        true
     }
 
     /// Takes the next one that a free place on `server` is for; says whether it came from the server's own queue.
@@ -158,7 +158,7 @@ mod tests {
         queues.join(backend, None, 13, 3);
         assert_eq!(queues.next_for(backend, one).map(|(w, own)| (w.session, own)), Some((10, false)));
         assert_eq!(queues.next_for(backend, one).map(|(w, own)| (w.session, own)), Some((11, true)));
-        queues.leave(backend, None, ticket);
+        assert!(queues.leave(backend, None, ticket));
         assert_eq!(queues.next_for(backend, two).map(|(w, own)| (w.session, own)), Some((13, false)));
         assert_eq!(queues.next_for(backend, two), None);
     }
@@ -171,8 +171,8 @@ mod tests {
         assert_eq!(queues.front(busy, Some(ServerId(1))).map(|waiting| waiting.since_us), Some(5));
         assert!(!queues.is_busy(idle) && queues.is_busy(busy));
         assert_eq!(queues.busy(), [busy]);
-        queues.leave(busy, Some(ServerId(1)), ticket);
-        queues.leave(busy, Some(ServerId(1)), ticket);
+        assert!(queues.leave(busy, Some(ServerId(1)), ticket));
+        assert!(!queues.leave(busy, Some(ServerId(1)), ticket));
         assert_eq!(queues.busy(), []);
         queues.join(busy, Some(ServerId(0)), 10, 5);
         queues.join(busy, Some(ServerId(0)), 11, 5);

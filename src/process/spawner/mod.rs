@@ -359,6 +359,11 @@ impl Spawning<'_> {
         for id in ids {
             self.tell_to_end(id, LAST_PATIENCE);
         }
+        // Those told before have no longer.
+        let last = Instant::now() + LAST_PATIENCE;
+        for running in &mut self.running {
+            running.kill_at = running.kill_at.map(|at| at.min(last));
+        }
         let late = Instant::now() + 2 * LAST_PATIENCE;
         while !self.running.is_empty() && Instant::now() < late {
             // The socket is readable for ever: it tells its end.

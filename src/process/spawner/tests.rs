@@ -171,7 +171,12 @@ fn all_end_with_their_worker() {
     let scene = Scene::new();
     scene.run(1, 2, "family1");
     scene.run(2, 2, "stubborn1");
-    let pids = [scene.began(1), scene.began(2)];
+    scene.run(4, 2, "deaf1");
+    let pids = [scene.began(1), scene.began(2), scene.began(4)];
+    // One that is late already has no more time than the others.
+    let runs = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"/bin/sleep"));
+    until("the deaf one", || runs(pids[2]));
+    scene.order(&Order::End { id: 4 });
     // What is sent to all processes of a service is not for the spawner.
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGTTOU] {
         nix::sys::signal::kill(scene.pid, signal).expect("there");

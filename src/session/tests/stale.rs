@@ -1,6 +1,7 @@
 //! Idle connections that the server closes just as they are used.
 
 use super::*;
+use crate::proxy::{ServerAddress, ServerId};
 
 /// A session whose first request was answered, and the server's end of the connection that is idle now.
 fn idle(sim: &mut Sim) -> (Far, Far) {
@@ -74,4 +75,21 @@ fn a_request_does_not_go_out_again_to_a_server_that_is_down() {
     sim.reset(server);
     assert!(sim.try_server().is_none());
     assert!(sim.is_closed(client));
+}
+
+#[test]
+fn what_was_lent_when_its_server_moved_is_not_kept() {
+    let mut sim = Sim::simple("");
+    let client = sim.client_sends(GET);
+    let before = sim.server();
+    let elsewhere = ServerAddress::Ip(([10, 0, 0, 77], 80).into());
+    sim.core.services.change_place(ServerId(0), |place| place.order_address(elsewhere));
+    sim.send(before, OK);
+    assert_eq!(status(&sim.got(client)), "200");
+    assert!(sim.is_closed(before) || sim.is_reset(before));
+    sim.send(client, GET);
+    assert_eq!(sim.leads_to(), Some(([10, 0, 0, 77], 80).into()));
+    let after = sim.server();
+    sim.send(after, OK);
+    assert_eq!(status(&sim.got(client)), "200");
 }
