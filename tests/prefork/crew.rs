@@ -66,8 +66,13 @@ pub fn text(address: SocketAddrV4, global: &str, more: &str) -> String {
     )
 }
 
-/// The workers of a supervisor by number, from what `ps` would show.
+/// The workers of a supervisor by number, from what `ps` would show; none before all of them are up, for until then
+/// the end of one ends the start.
 pub fn workers_of(supervisor: u32) -> Vec<(u32, i32)> {
+    let role = title(supervisor as i32);
+    if !["[supervisor]", "[master]"].iter().any(|known| role.contains(known)) {
+        return Vec::new();
+    }
     let number = |pid: i32| Some((title(pid).split_once("[worker ")?.1.split(']').next()?.parse().ok()?, pid));
     let mut workers: Vec<(u32, i32)> = children(supervisor).into_iter().filter_map(|pid| number(pid as i32)).collect();
     workers.sort_unstable();

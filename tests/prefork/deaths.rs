@@ -80,6 +80,10 @@ fn a_stopped_worker_is_replaced() {
     let _turn = turn();
     let crew = Crew::start("    nbproc 2\n    tune.worker.hang-timeout 400ms", "");
     let old = crew.worker(2);
+    // A first turn that was long would count, too.
+    assert_eq!(all_who_answer(crew.address, 32), ["1/0", "2/0"]);
+    let stat = || fs::read_to_string(format!("/proc/{old}/stat")).unwrap_or_default();
+    assert!(wait_until(PATIENCE, || stat().contains(") S ")), "{}", stat());
     tell(old, Signal::SIGSTOP);
     let begin = Instant::now();
     crew.successor(2, old);

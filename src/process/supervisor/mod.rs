@@ -438,9 +438,16 @@ impl<'a> Supervisor<'a> {
         self.tell_all(Signal::SIGTERM);
         let late = Instant::now() + TERMINATION_WAIT;
         let mut killed = false;
+        let mut crashed = Vec::new();
         while self.members.iter().any(|member| member.pid().is_some()) {
             for member in &mut self.members {
-                if member.ended().is_some() {
+                let pid = member.pid().map_or(0, |pid| pid.as_raw());
+                if let Some(status) = member.ended() {
+                    // Who ends by itself says why; somebody else's signal leaves no time for that.
+                    let is_ours = |signal| signal == Signal::SIGTERM || killed;
+                    if matches!(status, WaitStatus::Signaled(_, signal, _) if !is_ours(signal)) {
+                        crashed.push((member.number, pid, status));
+                    }
                     member.life = Life::Gone;
                     let index = member.number as usize - 1;
                     let slot = self.ties.slots[index];
@@ -456,6 +463,10 @@ impl<'a> Supervisor<'a> {
                 killed = true;
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+        for (number, pid, status) in crashed {
+            let which = self.which(number);
+            self.say(Level::Alert, &format!("Current worker{which} ({pid}) exited with code {}", reason(status)));
         }
     }
 
