@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::exchange::BodyReader;
-use super::{Phase, Step, Turn, reply};
+use super::{Phase, Step, Turn, reply, route};
 use crate::facts::{Cause, Phase as Doing};
 use crate::h1::{self, Body};
 use crate::http::{Method, Version};
@@ -87,6 +87,10 @@ pub fn run(turn: &mut Turn<'_>, since: Tick, reader: BodyReader) -> Step {
         return Step::Go(next(turn, reader));
     }
     if turn.session.client.is_over() {
+        if turn.exchange.backend.is_none() {
+            // As in HAProxy, whoever would have got the request counts that its client has left.
+            route::assign(turn);
+        }
         turn.services.counters.frontend(turn.session.frontend).add(Count::RequestErrors, 1);
         turn.count_everywhere(Count::ClientAborts);
         return turn.abandon(Cause::ClientAbort, Doing::Request);
