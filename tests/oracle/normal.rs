@@ -77,6 +77,9 @@ pub fn normalise(transcript: &mut Transcript, replace: &[(String, &str)], allow:
             let ignored = allow.iter().any(|allow| matches!(allow, Allow::Ignore(pattern) if pattern.is_match(line)));
             !introduces && !ignored
         });
+        if allow.iter().any(|allow| matches!(allow, Allow::Sort(name) if name == section)) {
+            lines.sort();
+        }
     }
 }
 

@@ -24,8 +24,22 @@ use super::support::receiver::Receiver;
 
 /// Ports of a script's address: `fe`, `fe2`, ...; then `node1`, `node2`, ...; then name servers and log servers.
 const FRONTEND_PORTS: [(&str, u16); 4] = [("fe", 8001), ("fe2", 8002), ("fe3", 8003), ("fe4", 8004)];
-const NODE_PORTS: [(&str, u16); 6] =
-    [("node1", 9001), ("node2", 9002), ("node3", 9003), ("node4", 9004), ("node5", 9005), ("node6", 9006)];
+const NODE_PORTS: [(&str, u16); 14] = [
+    ("node1", 9001),
+    ("node2", 9002),
+    ("node3", 9003),
+    ("node4", 9004),
+    ("node5", 9005),
+    ("node6", 9006),
+    ("node7", 9007),
+    ("node8", 9008),
+    ("node9", 9009),
+    ("node10", 9010),
+    ("node11", 9011),
+    ("node12", 9012),
+    ("node13", 9013),
+    ("node14", 9014),
+];
 const NAME_PORTS: [(&str, u16); 3] = [("dns1", 5301), ("dns2", 5302), ("dns3", 5303)];
 const LOG_PORTS: [(&str, u16); 2] = [("log", 5140), ("log2", 5141)];
 

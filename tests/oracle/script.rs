@@ -40,6 +40,8 @@ pub enum Allow {
     Skip(String),
     /// Lines that match are not compared.
     Ignore(Regex),
+    /// The lines of a section are compared sorted.
+    Sort(String),
     /// Matches are replaced on both sides.
     Replace(Regex, String),
 }
@@ -331,6 +333,7 @@ fn parse_step(line: &str) -> Result<Step, String> {
         ("reads", "eof") => Step::ReadEof,
         ("reads", count) => Step::Read(number(count)?),
         ("sends", text) => Step::Send(literal::parse(text)?),
+        ("trickles", text) => Step::Trickle(literal::parse(text)?),
         ("pauses", time) => Step::Pause(millis(time)?),
         ("serves", "") => Step::Serve,
         ("fin", "") => Step::Fin,
@@ -341,7 +344,7 @@ fn parse_step(line: &str) -> Result<Step, String> {
     })
 }
 
-/// `skip SECTION: reason`, `ignore "regex": reason`, `replace "regex" "with": reason`.
+/// `skip SECTION: reason`, `sort SECTION: reason`, `ignore "regex": reason`, `replace "regex" "with": reason`.
 fn parse_allow(text: &str) -> Result<Allow, String> {
     let (what, reason) = text.rsplit_once(": ").ok_or("an allowance needs a reason")?;
     if reason.trim().is_empty() {
@@ -352,6 +355,7 @@ fn parse_allow(text: &str) -> Result<Allow, String> {
     let quoted: Vec<&str> = rest.split('"').skip(1).step_by(2).collect();
     match (kind, quoted.as_slice()) {
         ("skip", []) => Ok(Allow::Skip(rest.to_owned())),
+        ("sort", []) => Ok(Allow::Sort(rest.to_owned())),
         ("ignore", [pattern]) => Ok(Allow::Ignore(regex(pattern)?)),
         ("replace", [pattern, with]) => Ok(Allow::Replace(regex(pattern)?, (*with).to_owned())),
         _ => Err(format!("unknown allowance `{text}`")),

@@ -16,6 +16,9 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::message::{self, Kind, Progress};
 use super::place::bind_patiently;
 
+/// Between two bytes of [`Step::Trickle`].
+const TRICKLE: Duration = Duration::from_millis(1);
+
 /// One thing a node does on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -31,6 +34,8 @@ pub enum Step {
     ReadEof,
     /// Sends these bytes.
     Send(Vec<u8>),
+    /// Sends these bytes, each in a segment of its own.
+    Trickle(Vec<u8>),
     /// Waits.
     Pause(Duration),
     /// Answers requests with 200 and the node's name until the peer closes or asks to close.
@@ -296,6 +301,12 @@ impl Player {
             }
             Step::ReadEof => while self.more() {},
             Step::Send(bytes) => self.stream.write_all(bytes)?,
+            Step::Trickle(bytes) => {
+                for byte in bytes {
+                    self.stream.write_all(&[*byte])?;
+                    thread::sleep(TRICKLE);
+                }
+            }
             Step::Pause(duration) => thread::sleep(*duration),
             Step::Serve => self.answer_all()?,
             Step::Fin => self.stream.shutdown(Shutdown::Write)?,
