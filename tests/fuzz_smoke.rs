@@ -266,8 +266,8 @@ fn working_configurations() -> Vec<String> {
 /// Fills in what stands for addresses and places.
 fn with_addresses(text: &str) -> String {
     let names = [
-        "fe", "fe2", "fe3", "fe4", "node1", "node2", "node3", "node4", "node5", "node6", "log", "log2", "dns1", "dns2",
-        "dns3",
+        "fe", "fe2", "fe3", "fe4", "node1", "node2", "node3", "node4", "node5", "node6", "node7", "node8", "node9",
+        "node10", "node11", "node12", "node13", "node14", "log", "log2", "dns1", "dns2", "dns3",
     ];
     let filled = names
         .iter()
