@@ -10,7 +10,8 @@ use crate::support::place::{TempDir, wait_until};
 use crate::{expect, expect_in};
 
 const CONFIGURATION: &str = include_str!("../fixtures/mission/002-l7-and-mysql.cfg");
-/// Small enough that three of them start at once in a test.
+/// Small enough that three of them start at once in a test. Each needs a `TMPDIR` of its own: names of temporary files
+/// are made of pids, which are the same in several hosts.
 pub const SMALL: &str = "--no-defaults --innodb-buffer-pool-size=8M --innodb-log-file-size=4M --skip-log-bin \
     --innodb-flush-log-at-trx-commit=0 --performance-schema=off --skip-name-resolve";
 
@@ -37,7 +38,8 @@ impl Site {
             }
             host.shell(&format!(
                 "cp -r {root}/base {root}/{name}
-                setsid mariadbd {SMALL} --user=root --datadir={root}/{name} --socket={root}/{name}.sock \
+                mkdir {root}/{name}.tmp
+                TMPDIR={root}/{name}.tmp setsid mariadbd {SMALL} --user=root --datadir={root}/{name} --socket={root}/{name}.sock \
                     --pid-file={root}/{name}.pid --init-file={root}/users.sql > {root}/{name}.log 2>&1 &"
             ))?;
             databases.push(host);
@@ -73,7 +75,8 @@ impl Site {
 pub fn install(host: &Host, root: &str) -> Result<(), String> {
     host.shell(&format!(
         "echo \"grant all on *.* to 'lab'@'%' identified by 'lab';\" > {root}/users.sql
-        mariadb-install-db {SMALL} --user=root --datadir={root}/base --auth-root-authentication-method=normal \
+        mkdir {root}/base.tmp
+        TMPDIR={root}/base.tmp mariadb-install-db {SMALL} --user=root --datadir={root}/base --auth-root-authentication-method=normal \
             --skip-test-db"
     ))
     .map(drop)

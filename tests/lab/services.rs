@@ -25,7 +25,7 @@ connect:
 const START: &str = r#"set -e
 cd ROOT
 echo "create user 'check'@'%';" >> users.sql
-setsid mariadbd SMALL --user=root --datadir=ROOT/base --socket=ROOT/sock --pid-file=ROOT/pid \
+TMPDIR=ROOT/base.tmp setsid mariadbd SMALL --user=root --datadir=ROOT/base --socket=ROOT/sock --pid-file=ROOT/pid \
     --init-file=ROOT/users.sql > mariadb.log 2>&1 &
 nobody="setpriv --reuid=nobody --regid=nogroup --clear-groups"
 PATH="$PATH:$(echo /usr/lib/postgresql/*/bin)"
@@ -155,8 +155,9 @@ impl Site {
         .map(drop)
     }
 
+    /// Some may be gone by the time that their parent is.
     fn signal(&self, signal: &str) -> Result<(), String> {
-        self.host.shell(&format!("kill -{signal} $(pidof {PROGRAMS})")).map(drop)
+        self.host.shell(&format!("kill -{signal} $(pidof {PROGRAMS}) || true")).map(drop)
     }
 }
 
