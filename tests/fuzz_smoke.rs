@@ -135,7 +135,7 @@ fn answers_of_name_servers() {
         assert!(engine.ask(section, name, wanted, who, now).is_none());
         let report = (0..100).find_map(|_| {
             while let Some(question) = engine.outgoing() {
-                engine.sent(&question, true);
+                engine.sent(&question, true, now);
                 let id = question.bytes.iter().take(2).copied();
                 let answer: Vec<u8> = id.chain(raw.iter().skip(2).copied()).collect();
                 engine.received(section, question.nameserver, &answer, now);

@@ -60,9 +60,23 @@ impl Farm {
         self.count();
     }
 
+    /// A server changed. The rest is not counted anew: thousands may change one after the other.
     pub fn set(&mut self, server: u32, member: Member) {
-        self.members[server as usize] = member;
-        self.count();
+        let before = std::mem::replace(&mut self.members[server as usize], member);
+        let parts = |backup| {
+            let part = |member: Member| u32::from(member.takes_part() && member.backup == backup);
+            (part(before), part(member))
+        };
+        let (left, came) = parts(false);
+        self.primaries = self.primaries - left + came;
+        let (left, came) = parts(true);
+        self.backups = self.backups - left + came;
+        let first = self.first_backup;
+        if came > left && first.is_none_or(|first| server < first) {
+            self.first_backup = Some(server);
+        } else if left > came && first == Some(server) {
+            self.first_backup = self.backup_from(server + 1);
+        }
     }
 
     pub fn len(&self) -> u32 {
@@ -119,7 +133,13 @@ impl Farm {
         };
         self.primaries = part(false).count() as u32;
         self.backups = part(true).count() as u32;
-        self.first_backup = part(true).next().map(|(index, _)| index);
+        self.first_backup = self.backup_from(0);
+    }
+
+    /// The first backup that takes part, of this server and those behind it.
+    fn backup_from(&self, server: u32) -> Option<u32> {
+        let mut rest = (0..).zip(&self.members).skip(server as usize);
+        rest.find(|(_, member)| member.takes_part() && member.backup).map(|(index, _)| index)
     }
 }
 

@@ -276,3 +276,26 @@ fn first_goes_by_id_and_by_room() {
     assert_eq!(first.pick(Wish { avoid: Some(1), ..Wish::default() }, |_| true), Some(2));
     assert_eq!(first.pick(Wish::default(), |_| false), None);
 }
+
+#[test]
+fn counts_that_follow_each_change_are_those_of_a_new_farm() {
+    let member = |number: u32| Member {
+        id: number,
+        weight: Weight(number / 3 % 3),
+        usable: !(number / 9).is_multiple_of(4),
+        backup: !number.is_multiple_of(3),
+    };
+    let members: Vec<Member> = (0..7).map(member).collect();
+    let mut farm = farm::Farm::new(members.clone(), false);
+    let mut now = members;
+    for step in 0..2000u32 {
+        let seat = step * 5 % 7;
+        let Member { weight, usable, .. } = member(step.wrapping_mul(0x9e37_79b1) >> 16);
+        let after = Member { weight, usable, ..now[seat as usize] };
+        now[seat as usize] = after;
+        farm.set(seat, after);
+        let fresh = farm::Farm::new(now.clone(), false);
+        assert_eq!(farm.usable_counts(), fresh.usable_counts(), "step {step}");
+        assert_eq!(farm.single_backup(), fresh.single_backup(), "step {step}");
+    }
+}

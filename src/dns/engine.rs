@@ -19,7 +19,7 @@ use super::message::{self, Fault, Kind};
 use super::resolution::{Key, Resolution, Running};
 use super::{Name, Report, Requester, Tallied, Tally, Verdict, Wanted};
 use crate::proxy::resolvers::{Resolvers, ResolversId};
-use crate::time::Tick;
+use crate::time::{Millis, Tick};
 
 /// Ids that are looked at for one that is free.
 const IDS_TRIED_MAX: usize = 1024;
@@ -132,16 +132,18 @@ impl Engine {
         running.is_some_and(|running| running.bytes == message.bytes)
     }
 
-    /// A message went out, or could not.
-    pub fn sent(&mut self, message: &Outgoing, well: bool) {
+    /// A message went out, or could not. The time of its repetition begins.
+    pub fn sent(&mut self, message: &Outgoing, well: bool, now: Tick) {
         let Outgoing { section, nameserver, bytes } = message;
         self.count(*section, *nameserver, if well { Tallied::Sent } else { Tallied::SendErrors });
-        let slot = message::id(bytes).and_then(|id| self.by_id.get(&(*section, id)));
-        if let (false, Some(slot)) = (well, slot)
-            && let Some(running) = &mut self.resolutions[*slot].running
-        {
-            running.asked[*nameserver] = false;
-        }
+        let Some(slot) = message::id(bytes).and_then(|id| self.by_id.get(&(*section, id)).copied()) else { return };
+        let retry_after = self.section(slot).retry_after;
+        let running = self.resolutions[slot].running.as_mut();
+        // Another question may have the id by now.
+        let Some(running) = running.filter(|running| running.bytes == *bytes) else { return };
+        running.asked[*nameserver] &= well;
+        running.is_waiting = false;
+        self.plan(slot, now + retry_after);
     }
 
     /// A message came from a name server, by its place in the section.
@@ -270,7 +272,7 @@ impl Engine {
             kind,
             bytes: Rc::default(),
             tries,
-            sent: now,
+            is_waiting: true,
             asked: Vec::new(),
             is_answered: false,
             error: None,
@@ -285,7 +287,7 @@ impl Engine {
         let section = resolution.key.section;
         let settings = &self.sections[section.0 as usize];
         let Some(running) = &mut resolution.running else { return };
-        (running.kind, running.sent, running.is_answered) = (kind, now, false);
+        (running.kind, running.is_waiting, running.is_answered) = (kind, true, false);
         running.asked.clear();
         running.asked.resize(settings.nameservers.len(), true);
         let bytes = message::question(running.id, &resolution.key.name, kind, settings.payload_bytes_max);
@@ -316,9 +318,14 @@ impl Engine {
 
     /// Nobody has answered well until the time of the retry.
     fn repeat(&mut self, slot: usize, now: Tick) {
+        let retry_after = self.section(slot).retry_after;
         let resolution = &mut self.resolutions[slot];
         let (first, second) = (resolution.key.first(), resolution.key.second());
         let Some(running) = &mut resolution.running else { return };
+        // A second message would only wait behind the first. Where another question has got the id, that is lost.
+        if running.is_waiting && self.by_id.get(&(resolution.key.section, running.id)) == Some(&slot) {
+            return self.plan(slot, now + retry_after.max(Millis(1)));
+        }
         if running.tries == 0 {
             let error = running.error.filter(|_| running.is_answered);
             let verdict = error.map_or(Verdict::Timeout, |(verdict, _)| verdict);

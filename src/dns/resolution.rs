@@ -47,7 +47,8 @@ pub(super) struct Running {
     pub bytes: Rc<[u8]>,
     /// Repetitions that are left.
     pub tries: u32,
-    pub sent: Tick,
+    /// Its message has not left so far.
+    pub is_waiting: bool,
     /// Who has been asked and has not answered, by the place in the section.
     pub asked: Vec<bool>,
     /// Somebody has answered, if only with an error.

@@ -56,7 +56,7 @@ impl Scene {
 
     fn flush(&mut self) {
         while let Some(message) = self.engine.outgoing() {
-            self.engine.sent(&message, true);
+            self.engine.sent(&message, true, self.now);
             self.asked.push((message.nameserver, message.bytes.to_vec()));
         }
     }
@@ -262,4 +262,32 @@ fn services_have_ports_weights_and_addresses_beside() {
     services.sort_by_key(|service| service.port);
     let service = |port, host, address| Service { target: name(host), port, weight: 20, priority: 5, address };
     assert_eq!(services, [service(80, "one.web", Some(ip(1))), service(81, "two.web", None)]);
+}
+
+#[test]
+fn time_of_the_retry_begins_when_the_question_leaves() {
+    let mut scene = scene(1, |_| {});
+    scene.engine.watch(HERE, name("www.lab"), V4, who(1), scene.now);
+    let message = scene.engine.outgoing().unwrap();
+    // Others are in front of it for longer than that.
+    for _ in 0..3 {
+        scene.now = scene.now + Millis(500);
+        scene.engine.expire(scene.now);
+        assert!(scene.engine.outgoing().is_none());
+    }
+    scene.now = scene.now + Millis(200);
+    scene.engine.sent(&message, true, scene.now);
+    scene.pass(499);
+    assert!(scene.asked.is_empty());
+    scene.pass(1);
+    assert_eq!(scene.asked.len(), 1);
+}
+
+#[test]
+fn a_question_that_waits_to_be_sent_is_no_endless_loop_without_a_time_of_retry() {
+    let mut scene = scene(1, |section| section.retry_after = Millis(0));
+    scene.engine.watch(HERE, name("www.lab"), V4, who(1), scene.now);
+    let message = scene.engine.outgoing().unwrap();
+    scene.engine.expire(scene.now);
+    assert!(scene.engine.outgoing().is_none() && scene.engine.is_wanted(&message));
 }

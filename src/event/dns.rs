@@ -68,7 +68,7 @@ impl NameServers {
             if self.waiting.len() < WAITING_MAX {
                 self.waiting.push_back(message);
             } else {
-                services.names.count(message.section, message.nameserver, Tallied::SendErrors);
+                services.names.sent(&message, false, now);
             }
         }
         while self.left > 0
@@ -80,7 +80,7 @@ impl NameServers {
             }
             self.left -= 1;
             let well = self.send(&message, services);
-            services.names.sent(&message, well);
+            services.names.sent(&message, well, now);
         }
     }
 

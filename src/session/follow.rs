@@ -228,7 +228,7 @@ impl Services {
         let before = std::mem::replace(&mut self.places[id.0 as usize], place);
         if before.address != self.places[id.0 as usize].address {
             self.upstreams.close_idle(id, &self.counters, &mut self.buffers);
-            self.cookies.make(self.config, &self.places, self.config[id].backend);
+            self.cookies.make_of(self.config, &self.places, id);
         }
     }
 

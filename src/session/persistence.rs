@@ -65,15 +65,22 @@ impl ServerCookies {
     }
 
     /// Makes the values of a backend's servers anew.
-    pub(super) fn make(&mut self, config: &Config, places: &[Place], backend: BackendId) {
-        let Dynamic { enabled, key } = &self.backends[backend.0 as usize];
-        for (id, server) in config.servers_of(backend) {
-            let made = || match (&places[id.0 as usize].address, key) {
-                (ServerAddress::Ip(address), Some(key)) if *enabled => Some(dynamic::value(key.as_bytes(), *address)),
-                _ => None,
-            };
-            self.values[id.0 as usize] = server.cookie.clone().or_else(made);
+    fn make(&mut self, config: &Config, places: &[Place], backend: BackendId) {
+        config[backend].servers.ids().for_each(|id| self.make_of(config, places, id));
+    }
+
+    /// Makes the value of one server anew, which is elsewhere.
+    pub(super) fn make_of(&mut self, config: &Config, places: &[Place], id: ServerId) {
+        let server = &config[id];
+        if config[server.backend].servers.is_gone(id) {
+            return;
         }
+        let Dynamic { enabled, key } = &self.backends[server.backend.0 as usize];
+        let made = || match (&places[id.0 as usize].address, key) {
+            (ServerAddress::Ip(address), Some(key)) if *enabled => Some(dynamic::value(key.as_bytes(), *address)),
+            _ => None,
+        };
+        self.values[id.0 as usize] = server.cookie.clone().or_else(made);
     }
 }
 
